@@ -1,0 +1,78 @@
+# Everything a machine with Python 3.11 needs to run, test and check this project.
+# `make` alone lists the targets; `make PYTHON=python3.12 run` picks another interpreter.
+
+PYTHON ?= python3
+UV ?= uv
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+LOCK := $(UV) pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --universal \
+	--python-version 3.11 --custom-compile-command 'make lock'
+
+# Stamps: the second `make run` starts at once, and installs again only when a lock has changed.
+RUNTIME := $(VENV)/.runtime-installed
+DEV := $(VENV)/.dev-installed
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test coverage check format bench lock clean python
+
+help: ## List these targets
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+run: $(RUNTIME) ## Start everything on http://127.0.0.1:8008 with demo data; Ctrl-C stops it
+	@exec $(BIN)/orchestrator dev $(ARGS)
+
+test: $(DEV) ## Run the whole test suite (ARGS="tests/contract -x" narrows it)
+	@$(BIN)/python -m pytest -q $(ARGS)
+
+coverage: $(DEV) ## Run the suite and show which lines it never reached, server processes included
+	@$(BIN)/python -m pytest -q --cov --cov-report=term $(ARGS)
+
+check: $(DEV) ## Lint, formatting and strict types, of the source and the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: $(DEV) ## Let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(DEV) ## Measure the service under load
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+lock: ## Renew the lock files (needs uv)
+	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 2; }
+	$(LOCK) pyproject.toml --extra editable -o requirements.lock
+	$(LOCK) pyproject.toml --extra dev -c requirements.lock -o requirements-dev.lock
+
+clean: ## Remove the environment and the caches (./data stays)
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov build dist
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+python:
+	@$(BIN)/python -c '' 2>/dev/null || \
+	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Python 3.11 or newer is needed; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 | head -n 1)." >&2; \
+	  echo "Name another one: make PYTHON=python3.12 run" >&2; exit 2; }
+
+# A half-made environment (an interrupted first run, an interpreter that is gone) is made anew.
+define venv
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+endef
+
+$(RUNTIME): requirements.lock pyproject.toml | python
+	@echo "Preparing .venv: installing the locked packages (about a minute, once) ..."
+	$(venv)
+	@$(PIP) install --quiet --require-hashes -r requirements.lock
+	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEV): requirements-dev.lock requirements.lock pyproject.toml | python
+	@echo "Preparing .venv: installing the locked packages with test tools (about two minutes, once) ..."
+	$(venv)
+	@$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $(RUNTIME) $@
