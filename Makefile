@@ -34,7 +34,7 @@ coverage: $(DEV) ## Run the suite and show which lines it never reached, server 
 check: $(DEV) ## Lint, formatting and strict types, of the source and the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 format: $(DEV) ## Let ruff mend what it can
 	$(BIN)/ruff check --fix .
