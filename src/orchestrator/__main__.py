@@ -2,4 +2,4 @@
 
 from orchestrator.cli.main import main
 
-main()
+main(prog_name="orchestrator")

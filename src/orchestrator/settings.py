@@ -101,6 +101,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         found = values | {"jwt_claims": claims, "warnings": warnings, "sources": sources}
         return msgspec.convert(found, cls)
 
+    def __repr__(self) -> str:
+        # A traceback or a log line that shows this object must not show its secrets.
+        return f"Settings(domain_name={self.domain_name!r})"
+
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the service."""
