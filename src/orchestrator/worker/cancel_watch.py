@@ -1,0 +1,50 @@
+"""Watches for cancellation on behalf of all running tasks at once."""
+
+import asyncio
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Final
+
+from orchestrator.broker.agent_queues import AgentQueues
+
+_INTERVAL: Final = 0.25
+"""Seconds; one pipeline each, whatever the number of tasks."""
+
+
+class CancelWatch:
+    """Calls back when the `cancel_key` of a running task appears."""
+
+    def __init__(self, queues: AgentQueues) -> None:
+        self._queues = queues
+        self._calls: dict[str, list[Callable[[], object]]] = {}
+        self._busy = asyncio.Event()
+
+    @contextmanager
+    def watching(self, cancel_key: str | None, call: Callable[[], object]) -> Generator[None]:
+        """Watches `cancel_key` while the block runs; two attempts may share a key."""
+        if cancel_key is None:
+            yield
+            return
+        self._calls.setdefault(cancel_key, []).append(call)
+        self._busy.set()
+        try:
+            yield
+        finally:
+            self._forget(cancel_key, call)
+
+    async def run(self) -> None:
+        """Looks every interval, as long as there is something to look for."""
+        while True:
+            await self._busy.wait()
+            await asyncio.sleep(_INTERVAL)
+            for key in await self._queues.cancelled(list(self._calls)):
+                for call in tuple(self._calls.get(key, ())):
+                    call()
+
+    def _forget(self, cancel_key: str, call: Callable[[], object]) -> None:
+        calls = self._calls[cancel_key]
+        calls.remove(call)
+        if not calls:
+            del self._calls[cancel_key]
+        if not self._calls:
+            self._busy.clear()
