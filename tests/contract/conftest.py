@@ -1,0 +1,154 @@
+"""Servers of the contract tests. Each test runs twice: on a single Valkey and on one in cluster mode.
+
+The servers live for the whole run and are shared, so a test makes a tenant of its own (`new_tenant`)
+and never flushes. One that needs other settings asks for `start_service`.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx
+import pytest
+import redis
+import redis.asyncio
+from tests.contract.client import Agent, Caller, Tenant, unique
+from tests.permanent_keys import keys_without_end
+from tests.servers import OrchestratorServer, orchestrator_server, valkey_server
+
+from orchestrator.embedded import ValkeyServer
+from orchestrator.store.store import Store
+
+
+class StartService(Protocol):
+    """Starts a server of the test's own; settings are given by their names without ORCHESTRATOR_."""
+
+    def __call__(self, *arguments: str, **settings: str) -> OrchestratorServer: ...
+
+
+class NewTenant(Protocol):
+    """Creates a tenant with one agent, whose ids no other test has."""
+
+    def __call__(self, tier: str = ..., **limits: int) -> Awaitable[Tenant]: ...
+
+
+@pytest.fixture(scope="session", params=["single", "cluster"])
+def redis_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ValkeyServer]:
+    """The Valkey of all tests here; at the end only the permanent keys may be without a TTL."""
+    cluster = request.param == "cluster"
+    with valkey_server(tmp_path_factory.mktemp("contract"), cluster=cluster) as server:
+        yield server
+        client: Any = redis.Redis(port=server.port, decode_responses=True)
+        with client:
+            leaked = sorted(keys_without_end(client))
+        assert not leaked, f"keys without a TTL that are not in tests/permanent_keys.py: {leaked}"
+
+
+@pytest.fixture(scope="session")
+def database(redis_server: ValkeyServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The SQLite file behind `service`."""
+    return tmp_path_factory.mktemp("database") / "orchestrator.db"
+
+
+@pytest.fixture(scope="session")
+def environment(redis_server: ValkeyServer, database: Path) -> dict[str, str]:
+    """The settings of `service`; what is not here has its default."""
+    return {"REDIS_URL": redis_server.url, "DATABASE_URL": f"sqlite+aiosqlite:///{database}"}
+
+
+@pytest.fixture(scope="session")
+def service(
+    environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OrchestratorServer]:
+    """The server that tests share: access validation on, every other setting at its default."""
+    with orchestrator_server(environment, tmp_path_factory.mktemp("service") / "server.log") as server:
+        yield server
+
+
+@pytest.fixture
+def start_service(environment: dict[str, str], tmp_path: Path) -> Iterator[StartService]:
+    """Servers of one test, on the shared Valkey and database but with a domain and prefix of their own.
+
+    The servers of one test share domain and prefix, so two calls make two replicas.
+    """
+    own = {"ORCHESTRATOR_DOMAIN_NAME": unique("domain"), "ORCHESTRATOR_CALLBACK_QUEUE_PREFIX": unique("own")}
+    numbers = count(1)
+    with ExitStack() as stack:
+
+        def start(*arguments: str, **settings: str) -> OrchestratorServer:
+            given = {setting_name(name): value for name, value in settings.items()}
+            log = tmp_path / f"server-{next(numbers)}.log"
+            return stack.enter_context(orchestrator_server(environment | own | given, log, arguments))
+
+        yield start
+
+
+def setting_name(name: str) -> str:
+    """`redis_url` → `REDIS_URL`, `port` → `ORCHESTRATOR_PORT`."""
+    upper = name.upper()
+    return upper if upper in ("REDIS_URL", "DATABASE_URL") else f"ORCHESTRATOR_{upper}"
+
+
+@pytest.fixture
+def new_tenant(service: OrchestratorServer, environment: dict[str, str]) -> NewTenant:
+    """Tenants by the dozen; the running `service` has made the schema."""
+
+    async def create(tier: Any = "professional", **limits: int) -> Tenant:
+        tenant = Tenant(unique("tenant"), tier, f"agent-{unique('a')}")
+        async with Store(environment["DATABASE_URL"]) as store:
+            await store.create_tenant(tenant.id, tier, limits)
+            await store.create_context(tenant.id, "agent", tenant.agent)
+        return tenant
+
+    return create
+
+
+@pytest.fixture
+async def tenant(new_tenant: NewTenant) -> Tenant:
+    """A professional tenant of this test's own."""
+    return await new_tenant()
+
+
+@pytest.fixture
+async def redis_client(redis_server: ValkeyServer) -> AsyncIterator[Any]:
+    """Raw Redis commands; a single cluster node speaks the plain protocol too."""
+    client = redis.asyncio.Redis(port=redis_server.port, decode_responses=True)
+    async with client:
+        yield client
+
+
+@pytest.fixture
+async def http(service: OrchestratorServer) -> AsyncIterator[httpx.AsyncClient]:
+    """Requests to the shared server; an answer has to come within 5 s."""
+    async with httpx.AsyncClient(base_url=service.url, timeout=5) as client:
+        yield client
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Callable[[OrchestratorServer], httpx.AsyncClient]]:
+    """Requests to a server of the test's own."""
+    clients: list[httpx.AsyncClient] = []
+
+    def connected(server: OrchestratorServer) -> httpx.AsyncClient:
+        clients.append(httpx.AsyncClient(base_url=server.url, timeout=10))
+        return clients[-1]
+
+    yield connected
+    for client in clients:
+        await client.aclose()
+
+
+@pytest.fixture
+def caller(http: httpx.AsyncClient, tenant: Tenant) -> Caller:
+    """The test's frontend: its own tenant, its own session."""
+    return Caller(http, tenant)
+
+
+@pytest.fixture
+def agent(redis_client: Any, tenant: Tenant) -> Agent:
+    """The test's agent: the one of its tenant."""
+    return Agent(redis_client, tenant)
