@@ -45,8 +45,6 @@ class LogEvent(StrEnum):
     REDIS_RECOVERED = "redis_recovered"  # seconds it was away
     DATABASE_UNREACHABLE = "database_unreachable"  # cached answers go on, nobody new gets in
     DATABASE_RECOVERED = "database_recovered"  # seconds it was away
-    AGENT_STARTED = "agent_started"  # a worker took a task: attempt
-    AGENT_FAILED = "agent_failed"  # an agent raised: error, and the traceback
     UNEXPECTED_ERROR = "unexpected_error"  # a bug, or something nobody thought of: the traceback
 
 
