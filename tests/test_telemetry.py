@@ -85,8 +85,9 @@ def test_a_value_cannot_forge_a_line(log_format: str) -> None:
     log = configure_logging("INFO", "json" if log_format == "json" else "text", stream=stream)
 
     log.info(LogEvent.DEAD_LETTER, reason="a\n2026 error forged\x1b[2J\udcff")
+    log.info(LogEvent.DEAD_LETTER, reason="a\nforged\x1b[2J")
 
-    assert len(stream.getvalue().splitlines()) == 1
+    assert len(stream.getvalue().splitlines()) == 2
     assert "\x1b" not in stream.getvalue()
 
 

@@ -1,7 +1,6 @@
 """What the value of a setting may be: one rule per kind, and how a value is shown without its secrets."""
 
 import ipaddress
-import math
 import re
 from collections.abc import Callable
 from typing import Any, Final, cast, get_args
@@ -65,7 +64,7 @@ def choice(*names: str) -> Rule:
 
 
 def _within(number: float, low: float, high: float) -> float:
-    if not (math.isfinite(number) and low <= number <= high):
+    if not low <= number <= high:  # NaN is neither
         raise ValueError
     return number
 
@@ -95,8 +94,7 @@ def _host(text: str) -> str:
     try:
         return str(ipaddress.ip_address(bare))
     except ValueError:
-        # `127.1` and its kind are addresses to the system, but not to the loopback check.
-        if not _HOST_NAME(text) or text.rpartition(".")[2].isdigit():
+        if not _HOST_NAME(text):
             raise ValueError from None
         return text
 
