@@ -233,8 +233,9 @@ def test_the_longest_timeout_is_not_below_the_usual_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["0.0.0.0", "::", "10.0.0.1", "orchestrator.example", "127.1", "::ffff:10.0.0.1"]
-)  # noqa: S104
+    "host",
+    ["0.0.0.0", "::", "10.0.0.1", "orchestrator.example", "127.1", "::ffff:10.0.0.1"],  # noqa: S104
+)
 def test_an_address_others_can_reach_needs_proof_or_consent(host: str) -> None:
     """A bind beyond loopback is refused unless requests prove their gateway, or the operator vouches."""
     (fault,) = faults(HOST=host)
