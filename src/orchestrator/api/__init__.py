@@ -1,0 +1,1 @@
+"""The edge: HTTP and WebSocket, turned into calls of the stages and back."""

@@ -1,0 +1,169 @@
+"""uvicorn's WebSocket protocol with what contract §4 promises and the original (0.54) does not keep."""
+
+import logging
+import random
+from typing import TYPE_CHECKING, Any, Final
+
+from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode, Frame
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGISendEvent
+
+QUEUED_MESSAGES: Final = 64
+"""Messages that wait for the application before the peer is no longer read."""
+
+PARSED_AT_ONCE: Final = 4096
+"""Bytes; one read can hold 40 000 frames, which nobody asked us to keep as objects."""
+
+MAX_UNREAD_BYTES: Final = 8 * 1024 * 1024
+"""What may wait for a peer that does not read; twice the largest frame that we send."""
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """Passed to uvicorn as `ws=`. Whoever changes the pinned uvicorn reads these overrides again."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # At INFO the original logs the URL with its query, at DEBUG each frame: tickets and messages.
+        self.logger = logging.getLogger("uvicorn.error.websocket")
+        if self.logger.level == logging.NOTSET:
+            self.logger.setLevel(logging.WARNING)
+        self.conn.logger, self.conn.debug = self.logger, False
+        self._unparsed = bytearray()
+
+    # Reading
+
+    def data_received(self, data: bytes) -> None:
+        """Takes any byte as a sign of life: who is busy sending may be late with its pong."""
+        if self.pong_timer is not None:
+            self.pong_timer.cancel()
+            self.pong_timer = None
+            self.last_ping_rtt = self.loop.time() - self.ping_sent_at
+            self.schedule_ping()
+        self._unparsed += data
+        self._parse()
+
+    def _parse(self) -> None:
+        while self._unparsed and not self.read_paused:
+            piece = self._unparsed[:PARSED_AT_ONCE]
+            del self._unparsed[:PARSED_AT_ONCE]
+            self.conn.receive_data(piece)
+            self.handle_events()  # what came before a bad frame still counts
+            if self.conn.parser_exc is not None:
+                self.handle_parser_exception()
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            # The original forgets this answer (too many headers, URL too long) and keeps the socket.
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
+        self._drop_if_unread()
+
+    def handle_cont(self, event: Frame) -> None:
+        """Leaves out empty fragments: they count for no limit, so they could be sent for ever."""
+        if event.data or event.fin:
+            super().handle_cont(event)
+
+    def send_receive_event_to_app(self) -> None:
+        """Queues several messages: the original stops reading after each, and so misses pongs."""
+        data, self.frames = b"".join(self.frames), []
+        if self.close_sent:
+            return
+        if self.curr_msg_data_type == "bytes":
+            self.queue.put_nowait({"type": "websocket.receive", "bytes": data})
+        else:
+            try:
+                self.queue.put_nowait({"type": "websocket.receive", "text": data.decode()})
+            except UnicodeDecodeError:
+                self.conn.fail(CloseCode.INVALID_DATA, "not UTF-8")
+                self.handle_parser_exception()
+        if self.queue.qsize() >= QUEUED_MESSAGES and not self.read_paused and not self.close_sent:
+            self.read_paused = True
+            self.transport.pause_reading()
+
+    async def receive(self) -> Any:
+        """The next message; what was read but not parsed follows as soon as there is room."""
+        message = await super().receive()
+        self._parse()
+        return message
+
+    # Writing
+
+    async def send(self, message: "ASGISendEvent") -> None:
+        """Lets a close frame overtake the wait: the slow reader is the one who gets closed."""
+        if message["type"] == "websocket.close":
+            self.writable.set()
+        await self.writable.wait()
+        if self.close_sent:  # the original calls this a fault of the application, and logs it as one
+            raise ClientDisconnected
+        await super().send(message)
+        if self.close_timer is not None:
+            self._abort_later()
+            self._parse()
+        self._drop_if_unread()
+
+    def _drop_if_unread(self) -> None:
+        # Pongs and concurrent senders do not wait for `writable`; this is the end of it.
+        if self.transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
+            self.transport.abort()
+
+    # Ending
+
+    def keepalive_timeout(self) -> None:
+        """Aborts: `close()` would wait for the flush to a peer that does not read, for ever."""
+        self.pong_timer = None
+        self.transport.abort()
+
+    def handle_parser_exception(self) -> None:
+        """1002, 1007, 1009: the close frame reaches the peer (see `_part`)."""
+        if self.close_sent:
+            return
+        if self.conn.close_sent is None:  # frames, and bad ones, before the handshake was answered
+            self.transport.abort()
+        else:
+            self._part(self.conn.close_sent.code, self.conn.close_sent.reason)
+
+    def send_500_response(self) -> None:
+        """After the handshake, an application that failed is a 1011 rather than a torn connection."""
+        if not self.handshake_complete:
+            super().send_500_response()
+        elif not self.close_sent and not self.transport.is_closing():
+            self.conn.fail(CloseCode.INTERNAL_ERROR)
+            self._part(CloseCode.INTERNAL_ERROR, "")
+
+    def shutdown(self) -> None:
+        """Only for sockets that the drain left over; those being closed have their own timer."""
+        if not self.handshake_complete:
+            super().shutdown()
+        elif not self.close_sent and not self.transport.is_closing():
+            reason = f'{{"retry_after_ms":{random.randint(500, 3000)}}}'
+            self.conn.fail(CloseCode.SERVICE_RESTART, reason)
+            self._part(CloseCode.SERVICE_RESTART, reason)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """1006 when no close frame came; the original says 1005, as if the peer had closed."""
+        self.handshake_complete = False
+        self._unparsed.clear()
+        super().connection_lost(exc)
+
+    def _part(self, code: int, reason: str) -> None:
+        """Tells the application, flushes the close frame, and reads on until the peer has ended too.
+
+        Closing while bytes of the peer are unread sends RST, which throws the close frame away.
+        """
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.close_sent = True
+        self.stop_keepalive()
+        self._unparsed.clear()
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._abort_later()
+
+    def _abort_later(self) -> None:
+        if self.close_timer is not None:
+            self.close_timer.cancel()
+        self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)

@@ -1,0 +1,62 @@
+"""The one listening socket, and who has it when it cannot be ours."""
+
+import errno
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from orchestrator.errors import OrchestratorError
+
+BACKLOG: Final = 2048
+
+
+class PortTakenError(OrchestratorError):
+    """Another process listens on the port."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens on `host`:`port`; `PortTakenError` says who does already.
+
+    It listens before anything else is started, so that what cannot start has not begun.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise OrchestratorError(f"cannot listen on {host} port {port}: {error.strerror}") from error
+        raise PortTakenError(_taken(host, port)) from error
+
+
+def _taken(host: str, port: int) -> str:
+    holder = next(_holders(port), None)
+    who, stop = (
+        (f"process {holder}", f"stop it (kill {holder})") if holder else ("another process", "stop it")
+    )
+    return f"port {port} on {host} is in use by {who}; {stop} or use --port {port % 65_535 + 1}"
+
+
+def _holders(port: int) -> Iterator[int]:
+    """The processes that listen on the port, as far as this system and our rights show them."""
+    if sys.platform != "linux":
+        return
+    wanted = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if str(link.readlink()) in wanted:
+                yield int(link.parts[2])
+        except OSError:
+            continue  # it has ended meanwhile, or is somebody else's
+
+
+def _listening_inodes(port: int) -> Iterator[str]:
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            lines = Path(table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for fields in map(str.split, lines):
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:  # 0A is LISTEN
+                yield fields[9]

@@ -1,0 +1,151 @@
+"""Runs the web application: one process with uvicorn, or several on one port."""
+
+import asyncio
+import logging
+import secrets
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from types import FrameType
+from typing import Any, Final
+
+import uvicorn
+from starlette.applications import Starlette
+
+from orchestrator.api.websocket_protocol import WebSocketProtocol
+from orchestrator.errors import OrchestratorError
+from orchestrator.listener import BACKLOG
+from orchestrator.settings import Settings
+from orchestrator.supervisor import Child, Supervisor
+from orchestrator.telemetry import configure_logging
+
+GRACE: Final = 6
+"""Seconds after the drain for what is still being answered; the slowest answer takes 5."""
+
+WORKER_GROUP: Final = "ORCHESTRATOR_WORKER_GROUP"
+"""Same for all processes on one port: each of them answers `/metrics` for all of them."""
+
+_ASGI = Callable[..., Awaitable[None]]
+
+
+def configuration(app: _ASGI, settings: Settings) -> uvicorn.Config:
+    """What uvicorn is told; each line is a default of it that is wrong for us."""
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        ws=WebSocketProtocol,
+        ws_max_size=65_536,
+        ws_per_message_deflate=False,  # 64 KiB a connection, against 14
+        ws_ping_interval=settings.websocket_ping_interval,
+        ws_ping_timeout=settings.websocket_ping_timeout,
+        lifespan="on",
+        log_config=None,
+        access_log=False,  # it writes query strings
+        server_header=False,
+        proxy_headers=True,
+        forwarded_allow_ips=list(settings.trusted_proxies),
+        backlog=BACKLOG,
+        timeout_keep_alive=75,  # longer than a proxy keeps its side, or it sends into a closed connection
+        timeout_graceful_shutdown=GRACE,
+    )
+
+
+class Server(uvicorn.Server):
+    """uvicorn, except that a signal drains first, and that a start that fails says why in one line."""
+
+    def __init__(self, app: Starlette, settings: Settings) -> None:
+        super().__init__(configuration(self._application, settings))
+        self._app = app
+        self._drain_timeout = settings.drain_timeout
+        self._drain: asyncio.Task[None] | None = None
+        self._told = False
+        self._serving: asyncio.Task[Any] | None = None
+        self.failure: OrchestratorError | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Returns when it was told to stop and has done so."""
+        self._serving = asyncio.current_task()
+        await super().serve(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """First signal: drain, then stop. Second: stop. The original would also die by the signal."""
+        if self._told:
+            self.should_exit = self.force_exit = True
+        self._told = True
+        if not self.started and self._serving is not None:
+            self._serving.get_loop().call_soon_threadsafe(self._serving.cancel)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to shut down: after the drain, while which requests are still answered."""
+        if self._told and self._drain is None:
+            self._drain = asyncio.create_task(self._drained())
+        return await super().on_tick(counter) or (self._drain is not None and self._drain.done())
+
+    async def _drained(self) -> None:
+        # uvicorn's own shutdown closes every socket at once, before the application hears of it.
+        runtime = getattr(self._app.state, "runtime", None)
+        if runtime is None:
+            return
+        try:
+            async with asyncio.timeout(self._drain_timeout):
+                await runtime.drain()
+        except TimeoutError:
+            logging.getLogger(__name__).warning("drain_timeout", extra={"seconds": self._drain_timeout})
+
+    async def _application(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, _without_traceback(send))
+        except OrchestratorError as error:
+            self.failure = error
+        except Exception:  # uvicorn does not look at what follows a `….failed`
+            logging.getLogger(__name__).exception("start_failed")
+
+
+def _without_traceback(send: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
+    async def sent(message: Any) -> None:
+        await send({"type": message["type"]} if message["type"].endswith(".failed") else message)
+
+    return sent
+
+
+def run(app: Starlette, settings: Settings, listener: socket.socket) -> None:
+    """Serves until SIGTERM or SIGINT; raises what the application's start raised."""
+    server = Server(app, settings)
+    try:
+        server.run(sockets=[listener])
+    except asyncio.CancelledError:
+        return  # told to stop while it was starting
+    except SystemExit:
+        raise server.failure or SystemExit(1) from None
+
+
+def run_workers(
+    settings: Settings, workers: int, listener: socket.socket, environment: Mapping[str, str]
+) -> None:
+    """Serves with `workers` processes that share `listener`; each one that dies is replaced."""
+    configure_logging(settings.log_level, settings.log_format, settings.domain_name)
+    child = Child(
+        name="A server process",
+        command=(sys.executable, "-m", "orchestrator", "serve", "--fd", str(listener.fileno())),
+        environment={**environment, WORKER_GROUP: secrets.token_hex(8)},
+        descriptors=(listener.fileno(),),
+        stop_within=settings.drain_timeout + GRACE + 4,
+    )
+    asyncio.run(_supervised(child, workers))
+
+
+async def _supervised(child: Child, workers: int) -> None:
+    supervisor = Supervisor(logging.getLogger(__name__).warning)
+    supervisor.listen_for_signals()
+    for _ in range(workers):
+        supervisor.start(child)
+    try:
+        await supervisor.wait()
+    finally:
+        await supervisor.stop(together=True)
