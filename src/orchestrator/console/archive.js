@@ -61,7 +61,7 @@ export class Archive {
   #prune(others) {
     if (this.storage === null) return;
     const keys = Object.keys(this.storage).filter((key) => key.startsWith(PREFIX));
-    const age = (key) => readSnapshot(this.storage?.getItem(key) ?? null)?.savedAt ?? 0;
+    const age = (/** @type {string} */ key) => readSnapshot(this.storage?.getItem(key) ?? null)?.savedAt ?? 0;
     const rest = keys.filter((key) => key !== this.key).sort((a, b) => age(b) - age(a));
     for (const key of rest.slice(others)) this.storage.removeItem(key);
   }

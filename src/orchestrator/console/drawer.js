@@ -1,10 +1,9 @@
 /** The settings drawer: who talks to which agent, in which session. */
 
-import { demoIdentity, faults } from "./identity.js";
+import { FIELDS, demoIdentity, faults } from "./identity.js";
 
 /** @typedef {import("./identity.js").Identity} Identity */
-
-const FIELDS = ["tenant", "agent", "tier", "session", "user"];
+/** @typedef {import("./identity.js").Field} Field */
 
 export class Drawer {
   /**
@@ -52,7 +51,7 @@ export class Drawer {
     this.on.onSave(identity);
   }
 
-  /** @param {string[]} wrong names of fields */
+  /** @param {Field[]} wrong */
   #complain(wrong) {
     for (const name of FIELDS) {
       const field = this.#field(name);
@@ -63,7 +62,7 @@ export class Drawer {
     }
   }
 
-  /** @param {string} name @returns {HTMLInputElement | HTMLSelectElement} */
+  /** @param {Field} name @returns {HTMLInputElement | HTMLSelectElement} */
   #field(name) {
     return /** @type {HTMLInputElement} */ (this.on.form.elements.namedItem(name));
   }

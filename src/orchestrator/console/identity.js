@@ -9,12 +9,26 @@
  * @property {string} user empty: none is named
  */
 
-export const TIERS = ["free", "advance", "professional", "enterprise"];
+const TIERS = ["free", "advance", "professional", "enterprise"];
 
 const KEY = "orchestrator.settings";
-const ID = /^[A-Za-z0-9_-][A-Za-z0-9._@+-]{0,127}$/;
+
+/** @type {(text: string) => boolean} */
+const isId = (text) => /^[A-Za-z0-9_-][A-Za-z0-9._@+-]{0,127}$/.test(text);
 // The service takes any printable user id; an HTTP header set by a page carries no more than this.
-const USER = /^[\x20-\x7e]{0,255}$/;
+/** @type {(text: string) => boolean} */
+const isUser = (text) => /^[\x20-\x7e]{0,255}$/.test(text);
+
+const RULES = {
+  tenant: isId,
+  agent: isId,
+  tier: (/** @type {string} */ text) => TIERS.includes(text),
+  session: isId,
+  user: isUser,
+};
+
+/** @typedef {keyof Identity} Field */
+export const FIELDS = /** @type {Field[]} */ (Object.keys(RULES));
 
 /**
  * `prefix` and 128 random bits. Not `randomUUID`, which plain-HTTP pages on other hosts lack.
@@ -39,13 +53,10 @@ export function demoIdentity() {
 
 /**
  * @param {Identity} identity
- * @returns {string[]} names of the fields that the service would refuse
+ * @returns {Field[]} names of the fields that the service would refuse
  */
 export function faults(identity) {
-  const wrong = ["tenant", "agent", "session"].filter((name) => !ID.test(identity[name]));
-  if (!TIERS.includes(identity.tier)) wrong.push("tier");
-  if (!USER.test(identity.user)) wrong.push("user");
-  return wrong;
+  return FIELDS.filter((name) => !RULES[name](identity[name]));
 }
 
 /**

@@ -4,6 +4,7 @@
  */
 
 /** @typedef {{kind: "prose" | "code", text: string}} Block */
+/** @typedef {{kind: "prose" | "code", lines: string[]}} Draft */
 
 const FENCE = /^ {0,3}```/;
 const INLINE = /`([^`\n]+)`|\*\*(?=\S)([^\n]*?\S)\*\*/g;
@@ -13,7 +14,7 @@ const INLINE = /`([^`\n]+)`|\*\*(?=\S)([^\n]*?\S)\*\*/g;
  * @returns {Block[]} a fence that is still open runs to the end
  */
 export function blocks(text) {
-  /** @type {Block[]} */
+  /** @type {Draft[]} */
   const found = [];
   let block = begin(found, "prose");
   for (const line of text.split("\n")) {
@@ -64,14 +65,15 @@ export class Markup {
   }
 }
 
-/** @param {any[]} found @param {"prose" | "code"} kind */
+/** @param {Draft[]} found @param {Block["kind"]} kind @returns {Draft} */
 function begin(found, kind) {
-  const block = { kind, lines: /** @type {string[]} */ ([]) };
+  /** @type {Draft} */
+  const block = { kind, lines: [] };
   found.push(block);
   return block;
 }
 
-/** @param {{kind: "prose" | "code", lines: string[]}} block @returns {Block} */
+/** @param {Draft} draft @returns {Block} */
 function finish({ kind, lines }) {
   const text = lines.join("\n");
   return { kind, text: kind === "prose" ? text.replace(/^\n+|\n+$/g, "") : text };

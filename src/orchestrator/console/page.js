@@ -21,16 +21,9 @@ class Page {
     this.storage = storage;
     this.say = speaker(navigator.language);
     this.identity = loadIdentity(storage);
-    translate(document, this.say);
-    translate(part("turn").content, this.say);
-    this.#makeViews();
-    this.#listen();
-    this.session = this.#openSession();
-    this.composer.focus();
-  }
-
-  #makeViews() {
     const { say } = this;
+    translate(document, say);
+    translate(part("turn").content, say);
     this.status = new StatusView({
       badge: part("connection"), banner: part("banner"), reason: part("reason"), say,
     });
@@ -48,6 +41,9 @@ class Page {
       dialog: part("drawer"), form: part("settings-form"), demoButton: part("demo"), say,
       cancelButton: part("drawer-cancel"), onSave: (identity) => this.#change(identity),
     });
+    this.session = this.#openSession();
+    this.#listen();
+    this.composer.focus();
   }
 
   #listen() {

@@ -5,9 +5,9 @@
 
 import { Api } from "./api.js";
 import { Archive, readSnapshot } from "./archive.js";
-import { backoff } from "./backoff.js";
 import { Connection } from "./connection.js";
 import { Cursor } from "./cursor.js";
+import { Ledgers } from "./ledgers.js";
 import { Outbox } from "./outbox.js";
 import { Stops } from "./stops.js";
 import { Transcript } from "./transcript.js";
@@ -20,8 +20,6 @@ const ACK_MS = 1000;
 
 export class Session {
   #closed = false;
-  #reading = false;
-  #gaps = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #saving;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -44,27 +42,22 @@ export class Session {
     this.onChange = onChange;
     this.archive = new Archive(storage, identity);
     const kept = this.archive.load();
-    this.behind = kept?.behind ?? false;
     this.cursor = new Cursor(kept?.position ?? null);
     this.transcript = new Transcript(kept?.turns ?? []);
-    this.#connectParts();
-  }
-
-  #connectParts() {
-    const { transcript } = this;
-    this.api = new Api(this.identity);
+    const api = new Api(identity);
+    const parts = { transcript: this.transcript, api, onChange: () => this.#changed() };
+    this.stops = new Stops(parts);
+    this.ledgers = new Ledgers({ ...parts, behind: kept?.behind ?? false });
     this.connection = new Connection({
       address: () => this.#address(),
       onFrame: (frame) => this.#receive(frame),
       onState: () => this.onChange(),
     });
     this.outbox = new Outbox({
-      transcript,
-      api: this.api,
+      ...parts,
       keep: () => this.#keep(),
       onSettled: (position) => this.#settled(position),
     });
-    this.stops = new Stops({ transcript, api: this.api, onChange: () => this.#changed() });
   }
 
   open() {
@@ -155,51 +148,16 @@ export class Session {
 
   /** @param {{recovered: boolean, position: string}} data */
   #acknowledged({ recovered, position }) {
-    if (!recovered) this.#gaps += 1;
-    this.behind ||= !recovered;
+    if (!recovered) this.ledgers.gap();
     if (!recovered || this.cursor.position === null) this.cursor.reset(position);
     this.#acked = null;
-    if (this.behind) this.#readLedgers();
+    this.ledgers.catchUp();
     this.#changed();
   }
 
   /** @param {any} frame an error that belongs to no task: about what this page sent */
   #complain(frame) {
     if (frame.type === "error") console.warn("orchestrator:", frame.data);
-  }
-
-  /** The log could not be followed: what became of the tasks is in their ledgers. */
-  async #readLedgers() {
-    if (this.#reading) return;
-    this.#reading = true;
-    for (let tries = 1; this.behind && !this.#closed; tries += 1) {
-      const gaps = this.#gaps;
-      const done = await this.#readLedgersOnce();
-      if (done) this.behind = gaps !== this.#gaps;
-      else await new Promise((wake) => setTimeout(wake, backoff(tries)));
-    }
-    this.#reading = false;
-    this.#changed();
-  }
-
-  /** @returns {Promise<boolean>} whether there is nothing left to ask */
-  async #readLedgersOnce() {
-    const answer = await this.api.session();
-    if (answer.kind === "refused") return true;
-    if (answer.kind !== "done") return false;
-    this.transcript.settle(answer.body.tasks);
-    const told = new Set(answer.body.tasks.map((/** @type {any} */ ledger) => ledger.task_id));
-    const rest = this.transcript.open().filter((turn) => turn.task && !told.has(turn.task));
-    const asked = await Promise.all(rest.map((turn) => this.#readLedger(turn)));
-    return asked.every(Boolean);
-  }
-
-  /** @param {Turn} turn */
-  async #readLedger(turn) {
-    const answer = await this.api.task(/** @type {string} */ (turn.task));
-    if (answer.kind === "done") this.transcript.settle([answer.body]);
-    else if (answer.kind === "refused") end(turn, "forgotten", null, null);
-    return answer.kind === "done" || answer.kind === "refused";
   }
 
   /** @param {string | null} position where the log stood before the task; null: refused */
@@ -218,8 +176,11 @@ export class Session {
   #keep() {
     clearTimeout(this.#saving);
     this.#saving = undefined;
-    const { behind, cursor, transcript } = this;
-    this.archive.save({ position: cursor.position, behind, turns: transcript.turns });
+    this.archive.save({
+      position: this.cursor.position,
+      behind: this.ledgers.behind,
+      turns: this.transcript.turns,
+    });
     this.onChange();
   }
 

@@ -142,7 +142,9 @@ export function spokenLanguage(language) {
  * @returns {Say} a text by its name; a name without one is shown as it is
  */
 export function speaker(language) {
+  /** @type {Record<string, string>} */
   const texts = spokenLanguage(language) === "es" ? SPANISH : ENGLISH;
   return (name, values = {}) =>
-    (texts[name] ?? name).replace(/\{(\w+)\}/g, (_, key) => String(values[key] ?? ""));
+    (texts[name] ?? name).replace(/\{(\w+)\}/g, (...found) =>
+      values[found[1]]?.toLocaleString(language) ?? "");
 }

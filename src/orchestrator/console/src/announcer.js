@@ -1,0 +1,54 @@
+/**
+ * Reads answers to people who listen: whole sentences as they come, in a polite live region of
+ * their own. Announcing every word would never let a screen reader finish one.
+ */
+
+import { isEnded } from "./turn.js";
+
+const SENTENCE_END = /[.!?…:]\s|\n/g;
+const KEPT = 20;
+
+export class Announcer {
+  /** @type {WeakMap<import("./turn.js").Turn, {attempt: number, length: number, ended: boolean}>} */
+  #told = new WeakMap();
+
+  /** @param {HTMLElement} region with `aria-live="polite"` */
+  constructor(region) {
+    this.region = region;
+  }
+
+  /** Nothing of what is there already is news. @param {import("./turn.js").Turn} turn */
+  skip(turn) {
+    const { attempt, answer } = turn;
+    this.#told.set(turn, { attempt, length: answer.length, ended: isEnded(turn) });
+  }
+
+  /**
+   * @param {import("./turn.js").Turn} turn
+   * @param {string} state in words
+   */
+  tell(turn, state) {
+    const told = this.#told.get(turn) ?? { attempt: turn.attempt, length: 0, ended: false };
+    if (told.ended) return;
+    if (told.attempt !== turn.attempt) Object.assign(told, { attempt: turn.attempt, length: 0 });
+    const end = isEnded(turn) ? turn.answer.length : sentenceEnd(turn.answer);
+    this.#say(turn.answer.slice(told.length, end));
+    if (isEnded(turn)) this.#say(state);
+    this.#told.set(turn, { ...told, length: Math.max(told.length, end), ended: isEnded(turn) });
+  }
+
+  /** @param {string} text */
+  #say(text) {
+    if (text.trim() === "") return;
+    const line = document.createElement("p");
+    line.textContent = text;
+    this.region.append(line);
+    if (this.region.children.length > KEPT) this.region.firstElementChild?.remove();
+  }
+}
+
+/** @param {string} text @returns {number} where its last whole sentence ends */
+function sentenceEnd(text) {
+  const last = [...text.matchAll(SENTENCE_END)].at(-1);
+  return last ? last.index + last[0].length : 0;
+}
