@@ -7,7 +7,7 @@ import { describe } from "./wording.js";
 /** @typedef {import("./turn.js").Turn} Turn */
 /** @typedef {import("./session.js").Session} Session */
 
-const NEAR_PX = 80;
+const NEAR_PX = 40;
 
 export class LogView {
   /** @type {Map<Turn, TurnView>} */

@@ -1,0 +1,68 @@
+"""A real Chromium before real processes: Valkey, the service and the demo worker."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, async_playwright
+from tests.browser.chat import Chat
+from tests.browser.deployment import deployment
+from tests.servers import OrchestratorServer
+
+CHROMIUM: Final = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+
+_ARGUMENTS: Final = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+collect_ignore_glob = [] if CHROMIUM.exists() else ["test_*.py"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say plainly what a run without a browser has not tested."""
+    if not CHROMIUM.exists():
+        terminalreporter.write_line(
+            f"LEFT OUT: browser tests (chromium not found at {CHROMIUM}; CHROMIUM names another place): "
+            "page round trip, reload, killed server, stop, refused messages, hostile text",
+            yellow=True,
+            bold=True,
+        )
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrchestratorServer]:
+    """The demo, running; a test that ends its server starts it again."""
+    with deployment(tmp_path_factory.mktemp("browser")) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chromium() -> AsyncIterator[Browser]:
+    """One browser for all tests; each gets a profile of its own."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=_ARGUMENTS)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def chat(chromium: Browser, server: OrchestratorServer) -> AsyncIterator[Chat]:
+    """A window of a browser that has never seen the page; a fault in the page fails the test."""
+    context = await chromium.new_context(locale="en-US")
+    page = await context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda message: faults.append(message.text) if "Security" in message.text else None)
+    yield Chat(page, server.url)
+    await context.close()
+    assert not faults
