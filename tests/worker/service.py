@@ -20,7 +20,7 @@ class Service:
     """Sends tasks as the contract spells them and reads what agents report."""
 
     def __init__(self, port: int) -> None:
-        self.redis: Any = redis.Redis(port=port, socket_timeout=10)
+        self.redis: Any = redis.Redis(port=port, socket_timeout=30)
 
     async def __aenter__(self) -> Self:
         return self
@@ -79,7 +79,13 @@ class Service:
         return await self.redis.llen(CALLBACKS) == 0
 
     def task(
-        self, message: str, *, context: str, tier: str, seconds: float, **members: Any
+        self,
+        message: str,
+        *,
+        context: str = "agent-123",
+        tier: str = "professional",
+        seconds: float = 60,
+        **members: Any,
     ) -> dict[str, Any]:
         """The sample task of the contract, section 5."""
         task_id = f"task-{secrets.token_hex(8)}"

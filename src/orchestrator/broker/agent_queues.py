@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final, Self, TypeVar, cast
 
 import msgspec
@@ -45,7 +46,7 @@ class AgentQueues:
     """The agent's side of task queues and callback queues; open it with `async with`.
 
     `redis_url` has one of the schemes in `SCHEMES`, else ValueError. No method raises because
-    Redis is away: takes come back empty after a pause, pushes are repeated until they arrive.
+    Redis is away: takes come back empty after a pause, reports are repeated until they arrive.
     `on_outage` hears of it once when it begins and once when it is over.
     """
 
@@ -92,8 +93,14 @@ class AgentQueues:
         return None
 
     async def give_back(self, taken: Taken) -> None:
-        """Makes a task that was not begun the next one of its queue again."""
-        await self._pushed(lambda: self._commands.rpush(taken.queue, taken.payload))
+        """Makes a task that was not begun the next one of its queue again.
+
+        It is tried once: a task twice in its queue would run twice as the same attempt, which is
+        worse than one that waits for its deadline.
+        """
+        pushing = cast("Awaitable[int]", self._commands.rpush(taken.queue, taken.payload))
+        with suppress(_AwayError):
+            await self._tried("give_back", pushing)
 
     async def report(self, callback_queue: str, payload: bytes) -> None:
         """Pushes one callback, again and again while Redis is away.
@@ -101,7 +108,15 @@ class AgentQueues:
         A push whose answer got lost arrives twice. That is safe only because the service drops a
         `seq` and an ending that it has seen. Order is kept by awaiting one before the next.
         """
-        await self._pushed(lambda: self._commands.lpush(callback_queue, payload))
+        while True:
+            pushing = cast("Awaitable[int]", self._commands.lpush(callback_queue, payload))
+            try:
+                async with self._turn:
+                    await self._tried("report", pushing)
+            except _AwayError:
+                await self._outages.pause()
+            else:
+                return
 
     async def cancelled(self, cancel_keys: Sequence[str]) -> set[str]:
         """Those of `cancel_keys` that exist; none while Redis is away."""
@@ -111,16 +126,6 @@ class AgentQueues:
         except _AwayError:
             return set()
         return {key for key, exists in zip(cancel_keys, found, strict=True) if exists}
-
-    async def _pushed(self, push: Callable[[], object]) -> None:
-        while True:
-            try:
-                async with self._turn:
-                    await self._tried("report", cast("Awaitable[int]", push()))
-            except _AwayError:
-                await self._outages.pause()
-            else:
-                return
 
     async def _pipelined(self, command: str, keys: Sequence[str]) -> list[int]:
         pipeline: Any = self._commands.pipeline(transaction=False)

@@ -32,7 +32,10 @@ def worker(target: str, concurrency: int | None) -> None:
     if not found.context_ids:
         raise click.UsageError(f"{target} serves nothing: declare an agent with @worker.agent(…)")
     click.echo(f"Serving {', '.join(found.context_ids)}; up to {found.concurrency} tasks at a time.")
-    asyncio.run(_run(found, log))
+    try:
+        asyncio.run(_run(found, log))
+    except asyncio.CancelledError:
+        raise click.exceptions.Exit(130) from None
 
 
 def _found(target: str) -> AgentWorker:
@@ -68,15 +71,16 @@ def _import_failed(name: str, error: Exception) -> click.ClickException:
 
 
 async def _run(worker: AgentWorker, log: Log) -> None:
+    """Runs until a signal asks to stop; the next one cancels, which raises CancelledError here."""
     loop = asyncio.get_running_loop()
+    work = asyncio.ensure_future(worker.run(log))
     stops: list[asyncio.Task[None]] = []
 
     def stop() -> None:
+        if stops:
+            work.cancel()
         stops.append(loop.create_task(worker.stop()))
-        for number in (signal.SIGTERM, signal.SIGINT):
-            # The next one has its usual effect, which does not wait.
-            loop.remove_signal_handler(number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    await worker.run(log)
+    await work

@@ -39,8 +39,7 @@ class AgentWorker:
         self._redis_url = redis_url
         self._handlers: dict[str, Handler] = {}
         self._runner: Runner | None = None
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._finished = asyncio.Event()
 
     @property
     def context_ids(self) -> tuple[str, ...]:
@@ -53,7 +52,7 @@ class AgentWorker:
         The function is an `async def` that takes a Task and returns text, or a dict for `result`,
         or yields chunks of text. ValueError where an id is bad or declared already.
         """
-        return self._declare([canonical_id("agent", agent_id) for agent_id in agent_ids])
+        return self._declare([id_ and canonical_id("agent", id_) for id_ in agent_ids])
 
     def context(self, *context_ids: str) -> Callable[[_HandlerT], _HandlerT]:
         """As `agent`, for contexts of any type: `agent-…`, `workflow-…`, `collection-…`."""
@@ -76,18 +75,19 @@ class AgentWorker:
         lines: Log = log or structlog.get_logger("orchestrator.worker")
         async with AgentQueues(url, partial(_log_outage, lines)) as queues:
             self._runner = Runner(self._handlers, queues, self.concurrency, lines)
-            self._idle.clear()
+            # A new event each time: a worker may run on several event loops, one after the other.
+            self._finished = asyncio.Event()
             try:
                 await self._runner.run(self.stop_timeout)
             finally:
                 self._runner = None
-                self._idle.set()
+                self._finished.set()
 
     async def stop(self) -> None:
         """Takes nothing new, lets running tasks end within `stop_timeout` and fails the others."""
         if self._runner:
             self._runner.stop()
-        await self._idle.wait()
+            await self._finished.wait()
 
     def _declare(self, context_ids: list[str]) -> Callable[[_HandlerT], _HandlerT]:
         if not context_ids:

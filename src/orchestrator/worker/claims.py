@@ -8,7 +8,7 @@ from orchestrator.broker.agent_queues import AgentQueues, Taken
 from orchestrator.broker.keys import execution_queue
 from orchestrator.protocol.tiers import DEFAULT_LIMITS, TIERS, Tier
 
-_WAIT: Final = 1.0
+_WAIT: Final = 0.5
 """Seconds that one wait for a task lasts; a worker that stops lets it run out."""
 _LOOK_AROUND: Final = 0.1
 

@@ -47,28 +47,28 @@ class Runner:
         stopping = asyncio.create_task(self._stop.wait())
         try:
             await asyncio.wait({claiming, watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            stop_timeout = 0
-            raise
-        finally:
             self._claims.stop()
-            await self._come_to_rest(claiming, stop_timeout)
+            await self._let_end(stop_timeout)
+        finally:
+            # Whoever cancels `run` does not want to wait: what runs is failed now.
+            self._claims.stop()
+            await self._abandon()
+            # Waits that go on may still bring a task, which is then given back.
+            await asyncio.wait({claiming}, timeout=_LAST_WORDS)
             for helper in (stopping, watching, claiming):
                 if helper.done():
                     helper.result()
                 helper.cancel()
 
-    async def _come_to_rest(self, claiming: asyncio.Task[None], stop_timeout: float) -> None:
+    async def _let_end(self, stop_timeout: float) -> None:
         if self._work:
             self._log.info(WorkerEvent.WORKER_STOPPING, tasks=len(self._work), seconds=stop_timeout)
             await asyncio.wait(self._work, timeout=stop_timeout)
-        if self._work:
-            await self._abandon()
-        # Waits that run may still bring a task, which is then given back; so they are not cancelled.
-        await asyncio.wait({claiming}, timeout=_LAST_WORDS)
 
     async def _abandon(self) -> None:
         left = dict(self._work)
+        if not left:
+            return
         self._log.warning(WorkerEvent.WORKER_ABANDONED, tasks=len(left))
         reports = [asyncio.create_task(execution.abandon()) for execution in left.values() if execution]
         await asyncio.wait([*reports, *left], timeout=_LAST_WORDS)

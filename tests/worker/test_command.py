@@ -1,0 +1,141 @@
+"""`orchestrator worker MODULE:WORKER` as a process (contract §8, §9)."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.servers import base_environment, wait_until
+from tests.worker.service import Service
+
+from orchestrator.embedded import ValkeyServer
+
+AGENTS = """
+import asyncio
+from orchestrator.worker import AgentWorker
+
+worker = AgentWorker(stop_timeout=float({limit!r}))
+empty = AgentWorker()
+other = 7
+
+@worker.agent("agent-123")
+async def answer(task):
+    yield "half "
+    await asyncio.sleep(float(task.message))
+    yield "whole"
+"""
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start(tmp_path: Path, valkey: ValkeyServer) -> Iterator[Start]:
+    """Starts the command beside a module `agents` of a user."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str, limit: float = 10, **environment: str) -> subprocess.Popen[str]:
+        (tmp_path / "agents.py").write_text(AGENTS.format(limit=limit))
+        (tmp_path / "broken.py").write_text("import agents\n\nraise LookupError('no such luck')\n")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "orchestrator", "worker", *arguments],
+            cwd=tmp_path,
+            env=base_environment() | {"REDIS_URL": valkey.url} | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("target", "complaint"),
+    [
+        ("agents", "not of the form MODULE:WORKER"),
+        ("nowhere:worker", "no module 'nowhere'"),
+        ("agents.deep:worker", "no module 'agents.deep'"),
+        ("agents:nobody", "has no 'nobody'"),
+        ("agents:other", "of type int, not AgentWorker"),
+        ("agents:empty", "serves nothing"),
+    ],
+)
+def test_wrong_use(start: Start, target: str, complaint: str) -> None:
+    """What cannot be run ends with exit code 2 and says why."""
+    process = start(target)
+    _, errors = process.communicate(timeout=30)
+
+    assert complaint in errors
+    assert process.returncode == 2
+    assert "Traceback" not in errors
+
+
+def test_a_module_that_fails_to_import(start: Start) -> None:
+    """A fault of the user's own module ends with exit code 1 and the line where it happened."""
+    process = start("broken:worker")
+    _, errors = process.communicate(timeout=30)
+
+    assert "LookupError: no such luck" in errors
+    assert "broken.py:3" in errors
+    assert process.returncode == 1
+
+
+def test_bad_settings(start: Start) -> None:
+    """The worker reads the settings of the service, and refuses bad ones as it does."""
+    process = start("agents:worker", ORCHESTRATOR_LOG_FORMAT="prose")
+    _, errors = process.communicate(timeout=30)
+
+    assert "ORCHESTRATOR_LOG_FORMAT" in errors
+    assert process.returncode == 2
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_lets_the_task_end(
+    start: Start, service: Service, signal_number: signal.Signals
+) -> None:
+    """SIGTERM and Ctrl-C in the middle of a task: it is answered whole, exit code 0."""
+    process = start("agents:worker", "--concurrency", "3", ORCHESTRATOR_LOG_FORMAT="json")
+    await service.send("0.3")
+    assert [(await service.callback(20))["status"] for _ in range(2)] == ["running", "streaming"]
+    process.send_signal(signal_number)
+
+    assert (await service.ending())["result"]["response"] == "half whole"
+    output, errors = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert output == "Serving agent-123; up to 3 tasks at a time.\n"
+    assert '"event":"agent_started"' in errors
+    assert "half" not in errors
+
+
+async def test_a_signal_has_its_limit(start: Start, service: Service) -> None:
+    """A task that does not end within `stop_timeout` is failed with `worker_stopped`."""
+    process = start("agents:worker", limit=0.2)
+    await service.send("60")
+    assert [(await service.callback(20))["status"] for _ in range(2)] == ["running", "streaming"]
+    process.terminate()
+
+    assert (await service.ending())["result"]["error"]["code"] == "worker_stopped"
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
+async def test_a_second_ctrl_c_does_not_wait(start: Start, service: Service) -> None:
+    """Whoever presses Ctrl-C twice wants it to end now; the task is failed all the same."""
+    process = start("agents:worker", limit=60)
+    await service.send("60")
+    assert [(await service.callback(20))["status"] for _ in range(2)] == ["running", "streaming"]
+    process.send_signal(signal.SIGINT)
+    stopping = iter(process.stderr or ())
+    assert any("worker_stopping" in line for line in stopping)
+    process.send_signal(signal.SIGINT)
+
+    assert (await service.ending())["result"]["error"]["code"] == "worker_stopped"
+    await wait_until(lambda: process.poll() is not None, within=20)
+    assert process.returncode == 130
