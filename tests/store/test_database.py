@@ -1,8 +1,12 @@
 """The connections: rules of each engine, and what is said when nobody answers."""
 
 import asyncio
+import socket
+import sqlite3
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +86,10 @@ async def refused(question: Awaitable[Any]) -> StoreUnavailable:
     return caught.value
 
 
+async def nothing(_connection: AsyncConnection) -> None:
+    """A change that changes nothing."""
+
+
 async def test_nobody_listening_is_unavailable(sqlite_url: str) -> None:
     """A closed port and a folder that does not exist are said plainly, without the password."""
     async with Store(f"postgresql+psycopg://orc:{PASSWORD}@127.0.0.1:1/orc") as store:
@@ -92,6 +100,19 @@ async def test_nobody_listening_is_unavailable(sqlite_url: str) -> None:
 
     async with Store(sqlite_url.replace("orchestrator.db", "nowhere/orchestrator.db")) as store:
         assert "unable to open database file" in str(await refused(store.access("acme", [])))
+
+
+async def test_closing_waits_for_the_drivers_threads(sqlite_url: str) -> None:
+    """When a store is closed none of SQLite's threads is left, busy ones and failed connections included."""
+    with closing(sqlite3.connect(str(make_url(sqlite_url).database))) as other:
+        async with Store(sqlite_url) as busy, Store(sqlite_url.replace("orch", "nowhere/orch")) as bad:
+            await busy.ping()
+            await refused(bad.ping())
+            other.execute("BEGIN IMMEDIATE")
+            await refused(busy.database.write(nothing, seconds=0.1))
+            other.rollback()
+
+    assert [thread.name for thread in threading.enumerate() if "_connection_worker" in thread.name] == []
 
 
 async def test_a_password_in_a_drivers_message_is_masked() -> None:
@@ -110,19 +131,10 @@ async def test_a_host_without_a_name_is_unavailable() -> None:
 
 
 async def test_a_server_that_never_speaks_is_given_up() -> None:
-    """A port that accepts and stays silent costs no more than the deadline."""
-
-    async def silent(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await closed.wait()
-        writer.close()
-
-    closed = asyncio.Event()
-    server = await asyncio.start_server(silent, "127.0.0.1")
-    port = server.sockets[0].getsockname()[1]
-    async with Store(f"postgresql+psycopg://127.0.0.1:{port}/orc") as store:
-        await refused(store.access("acme", ["agent-1"]))
-    closed.set()
-    server.close()
+    """A port that takes connections and stays silent costs no more than the deadline."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        async with Store(f"postgresql+psycopg://127.0.0.1:{silent.getsockname()[1]}/orc") as store:
+            await refused(store.access("acme", ["agent-1"]))
 
 
 async def test_a_server_that_falls_silent_is_given_up_and_taken_back(proxied: tuple[Proxy, str]) -> None:

@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from threading import Thread
 from typing import Any, Final, Literal, TypeVar
+from weakref import WeakSet
 
-from sqlalchemy import URL, event, make_url
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from orchestrator.store.engines import open_postgres, open_sqlite
 from orchestrator.store.errors import StoreUnavailable, UnsupportedDatabase
 
 AnswerT = TypeVar("AnswerT")
@@ -21,14 +23,6 @@ WRITE_SECONDS: Final = 10.0
 """A change may wait for another process's change (SQLite has one writer at a time)."""
 
 _CLOSING_SECONDS: Final = 1.0
-
-_PRAGMAS: Final = (
-    # First, so that the others wait for a process that is switching the file to WAL just now.
-    "PRAGMA busy_timeout = 5000",
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = NORMAL",
-    "PRAGMA foreign_keys = ON",
-)
 
 
 class Database:
@@ -43,9 +37,9 @@ class Database:
         self.engine: Engine = "sqlite" if self._url.get_backend_name() == "sqlite" else "postgresql"
         self.where = _where(self._url)
         self._read_seconds = read_seconds
-        self._engine = _sqlite(self._url) if self.engine == "sqlite" else _postgres(self._url)
-        self._readers = self._engine if self.engine == "sqlite" else _without_transactions(self._engine)
-        self._units: set[asyncio.Task[Any]] = set()
+        self._threads = WeakSet[Thread]()
+        self._units = set[asyncio.Task[Any]]()
+        self._engine, self._readers = self._open()
 
     async def read(self, work: Work[AnswerT]) -> AnswerT:
         """What `work` finds, within the deadline for reads."""
@@ -62,6 +56,17 @@ class Database:
         if self._units:
             await asyncio.wait(self._units, timeout=_CLOSING_SECONDS)
         await self._engine.dispose()
+        for thread in list(self._threads):
+            # Its last act is a message to this loop: a loop that is closed by then makes it a traceback.
+            await asyncio.to_thread(thread.join, _CLOSING_SECONDS)
+
+    def _open(self) -> tuple[AsyncEngine, AsyncEngine]:
+        if self.engine == "sqlite":
+            engine = open_sqlite(self._url, self._threads)
+            return engine, engine
+        engine = open_postgres(self._url)
+        # The same pool for single statements, which without BEGIN and ROLLBACK cost one round trip.
+        return engine, engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def _reading(self, work: Work[AnswerT]) -> AnswerT:
         async with self._readers.connect() as connection:
@@ -118,38 +123,3 @@ def _where(url: URL) -> str:
         return str(url.database)
     port = f":{url.port}" if url.port else ""
     return f"{url.host or 'the local socket'}{port}/{url.database or ''}"
-
-
-def _sqlite(url: URL) -> AsyncEngine:
-    engine = create_async_engine(
-        url, poolclass=AsyncAdaptedQueuePool, pool_size=5, max_overflow=0, pool_timeout=2
-    )
-    event.listen(engine.sync_engine, "connect", _set_pragmas)
-    return engine
-
-
-def _set_pragmas(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    for pragma in _PRAGMAS:
-        cursor.execute(pragma)
-    cursor.close()
-
-
-def _postgres(url: URL) -> AsyncEngine:
-    return create_async_engine(
-        url,
-        pool_pre_ping=True,
-        pool_timeout=2,
-        connect_args={
-            "connect_timeout": 2,
-            # A server whose machine is gone is noticed by what it does not acknowledge, in ms.
-            "tcp_user_timeout": 3000,
-            # Prepared statements do not survive a pooler that shares connections by transaction.
-            "prepare_threshold": None,
-        },
-    )
-
-
-def _without_transactions(engine: AsyncEngine) -> AsyncEngine:
-    """The same pool for single statements, which then cost one round trip instead of three."""
-    return engine.execution_options(isolation_level="AUTOCOMMIT")
