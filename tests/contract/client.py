@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import httpx
 
+Headers = Mapping[str, str | bytes | None]
+
 
 def unique(prefix: str) -> str:
     """A valid id that no other test uses: tests share servers and are kept apart by ids."""
@@ -48,20 +50,20 @@ class Caller:
             "X-Session-ID": self.session_id,
         }
 
-    async def post(self, headers: Mapping[str, str | None] | None = None, **request: Any) -> httpx.Response:
+    async def post(self, headers: Headers | None = None, **request: Any) -> httpx.Response:
         """POST to send with any body; a header of None is left out."""
         merged = {**self.headers, **(headers or {})}
-        given = {name: value for name, value in merged.items() if value is not None}
+        given = {name.encode(): _bytes(value) for name, value in merged.items() if value is not None}
         return await self.http.post("/api/chat/send", headers=given, **request)
 
     async def send(
-        self, message: Any = "Hello", headers: Mapping[str, str | None] | None = None, **members: Any
+        self, message: Any = "Hello", headers: Headers | None = None, **members: Any
     ) -> httpx.Response:
         """A message, with further members of the body."""
         return await self.post(headers, json={"message": message, **members})
 
     async def accepted(
-        self, message: str = "Hello", headers: Mapping[str, str | None] | None = None, **members: Any
+        self, message: str = "Hello", headers: Headers | None = None, **members: Any
     ) -> dict[str, Any]:
         """The body of the 202 that the message has to get."""
         answer = await self.send(message, headers, **members)
@@ -121,3 +123,7 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert isinstance(document["title"], str)
     assert document["title"]
     return document
+
+
+def _bytes(value: str | bytes) -> bytes:
+    return value if isinstance(value, bytes) else value.encode()

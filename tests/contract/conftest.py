@@ -19,6 +19,7 @@ from tests.permanent_keys import keys_without_end
 from tests.servers import OrchestratorServer, orchestrator_server, valkey_server
 
 from orchestrator.embedded import ValkeyServer
+from orchestrator.protocol.context import ContextType
 from orchestrator.store.store import Store
 
 
@@ -28,10 +29,20 @@ class StartService(Protocol):
     def __call__(self, *arguments: str, **settings: str) -> OrchestratorServer: ...
 
 
+Connect = Callable[[OrchestratorServer], httpx.AsyncClient]
+"""Opens a client of a server; it is closed when the test ends."""
+
+
 class NewTenant(Protocol):
     """Creates a tenant with one agent, whose ids no other test has."""
 
     def __call__(self, tier: str = ..., **limits: int) -> Awaitable[Tenant]: ...
+
+
+class NewContext(Protocol):
+    """Creates an agent, workflow or collection of the tenant and gives its canonical id."""
+
+    def __call__(self, tenant: Tenant, context_type: ContextType) -> Awaitable[str]: ...
 
 
 @pytest.fixture(scope="session", params=["single", "cluster"])
@@ -108,6 +119,17 @@ def new_tenant(service: OrchestratorServer, environment: dict[str, str]) -> NewT
 
 
 @pytest.fixture
+def new_context(service: OrchestratorServer, environment: dict[str, str]) -> NewContext:
+    """Further contexts of a tenant."""
+
+    async def create(tenant: Tenant, context_type: ContextType) -> str:
+        async with Store(environment["DATABASE_URL"]) as store:
+            return (await store.create_context(tenant.id, context_type, unique("c"))).record.id
+
+    return create
+
+
+@pytest.fixture
 async def tenant(new_tenant: NewTenant) -> Tenant:
     """A professional tenant of this test's own."""
     return await new_tenant()
@@ -129,7 +151,7 @@ async def http(service: OrchestratorServer) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-async def connect() -> AsyncIterator[Callable[[OrchestratorServer], httpx.AsyncClient]]:
+async def connect() -> AsyncIterator[Connect]:
     """Requests to a server of the test's own."""
     clients: list[httpx.AsyncClient] = []
 
