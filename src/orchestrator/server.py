@@ -41,6 +41,7 @@ def configuration(app: _ASGI, settings: Settings) -> uvicorn.Config:
         ws_per_message_deflate=False,  # 64 KiB a connection, against 14
         ws_ping_interval=settings.websocket_ping_interval,
         ws_ping_timeout=settings.websocket_ping_timeout,
+        interface="asgi3",
         lifespan="on",
         log_config=None,
         access_log=False,  # it writes query strings
@@ -75,7 +76,8 @@ class Server(uvicorn.Server):
         if self._told:
             self.should_exit = self.force_exit = True
         self._told = True
-        if not self.started and self._serving is not None:
+        if self._serving is not None and self._starting():
+            # It may wait for a Redis that never comes.
             self._serving.get_loop().call_soon_threadsafe(self._serving.cancel)
 
     async def on_tick(self, counter: int) -> bool:
@@ -83,6 +85,10 @@ class Server(uvicorn.Server):
         if self._told and self._drain is None:
             self._drain = asyncio.create_task(self._drained())
         return await super().on_tick(counter) or (self._drain is not None and self._drain.done())
+
+    def _starting(self) -> bool:
+        lifespan = getattr(self, "lifespan", None)
+        return lifespan is None or not lifespan.startup_event.is_set()
 
     async def _drained(self) -> None:
         # uvicorn's own shutdown closes every socket at once, before the application hears of it.
