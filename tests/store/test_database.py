@@ -2,11 +2,9 @@
 
 import asyncio
 import socket
-import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -86,10 +84,6 @@ async def refused(question: Awaitable[Any]) -> StoreUnavailable:
     return caught.value
 
 
-async def nothing(_connection: AsyncConnection) -> None:
-    """A change that changes nothing."""
-
-
 async def test_nobody_listening_is_unavailable(sqlite_url: str) -> None:
     """A closed port and a folder that does not exist are said plainly, without the password."""
     async with Store(f"postgresql+psycopg://orc:{PASSWORD}@127.0.0.1:1/orc") as store:
@@ -103,16 +97,18 @@ async def test_nobody_listening_is_unavailable(sqlite_url: str) -> None:
 
 
 async def test_closing_waits_for_the_drivers_threads(sqlite_url: str) -> None:
-    """When a store is closed none of SQLite's threads is left, busy ones and failed connections included."""
-    with closing(sqlite3.connect(str(make_url(sqlite_url).database))) as other:
-        async with Store(sqlite_url) as busy, Store(sqlite_url.replace("orch", "nowhere/orch")) as bad:
-            await busy.ping()
-            await refused(bad.ping())
-            other.execute("BEGIN IMMEDIATE")
-            await refused(busy.database.write(nothing, seconds=0.1))
-            other.rollback()
+    """A connection that was opened or failed has a thread, and closing the store waits for it."""
+    release = threading.Event()
+    slow = threading.Thread(target=release.wait)
+    async with Store(sqlite_url) as good, Store(sqlite_url.replace("orch", "nowhere/orch")) as bad:
+        await good.ping()
+        await refused(bad.ping())
+        assert len(good.database.threads) == 1
+        slow.start()
+        bad.database.threads.add(slow)
+        asyncio.get_running_loop().call_later(0.1, release.set)
 
-    assert [thread.name for thread in threading.enumerate() if "_connection_worker" in thread.name] == []
+    assert not slow.is_alive()
 
 
 async def test_a_password_in_a_drivers_message_is_masked() -> None:

@@ -37,7 +37,8 @@ class Database:
         self.engine: Engine = "sqlite" if self._url.get_backend_name() == "sqlite" else "postgresql"
         self.where = _where(self._url)
         self._read_seconds = read_seconds
-        self._threads = WeakSet[Thread]()
+        self.threads = WeakSet[Thread]()
+        """Those of SQLite's connections, as long as they run."""
         self._units = set[asyncio.Task[Any]]()
         self._engine, self._readers = self._open()
 
@@ -56,13 +57,13 @@ class Database:
         if self._units:
             await asyncio.wait(self._units, timeout=_CLOSING_SECONDS)
         await self._engine.dispose()
-        for thread in list(self._threads):
+        for thread in list(self.threads):
             # Its last act is a message to this loop: a loop that is closed by then makes it a traceback.
             await asyncio.to_thread(thread.join, _CLOSING_SECONDS)
 
     def _open(self) -> tuple[AsyncEngine, AsyncEngine]:
         if self.engine == "sqlite":
-            engine = open_sqlite(self._url, self._threads)
+            engine = open_sqlite(self._url, self.threads)
             return engine, engine
         engine = open_postgres(self._url)
         # The same pool for single statements, which without BEGIN and ROLLBACK cost one round trip.
