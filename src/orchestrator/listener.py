@@ -31,7 +31,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _taken(host: str, port: int) -> str:
-    holder = next(_holders(port), None)
+    # The oldest: the ones after it have the socket from it, and it would start them again.
+    holder = min(_holders(port), default=None)
     who, stop = (
         (f"process {holder}", f"stop it (kill {holder})") if holder else ("another process", "stop it")
     )
