@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -63,8 +64,14 @@ def part(path: Path) -> str:
     return first.removesuffix(".py")
 
 
-def imported(path: Path) -> Iterator[str]:
+@cache
+def imported(path: Path) -> tuple[str, ...]:
     """The dotted names that a file imports anywhere, functions and type checking included."""
+    return tuple(names(path))
+
+
+def names(path: Path) -> Iterator[str]:
+    """The same, found one by one."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -75,8 +82,8 @@ def imported(path: Path) -> Iterator[str]:
 
 def ours(path: Path) -> set[str]:
     """The parts of the package that a file imports."""
-    names = (name.split(".") for name in imported(path))
-    return {name[1] for name in names if name[0] == "orchestrator" and len(name) > 1}
+    dotted = (name.split(".") for name in imported(path))
+    return {name[1] for name in dotted if name[0] == "orchestrator" and len(name) > 1}
 
 
 def libraries(path: Path) -> set[str]:
@@ -87,7 +94,7 @@ def libraries(path: Path) -> set[str]:
 def offences(package: str, forbidden: Callable[[Path], set[str]]) -> dict[str, set[str]]:
     """What the files of a package import against a rule, by file."""
     found = {str(path): forbidden(path) for path in sources() if part(path) == package}
-    return {path: names for path, names in found.items() if names}
+    return {path: wrong for path, wrong in found.items() if wrong}
 
 
 @pytest.mark.parametrize(("library", "homes"), LIBRARIES.items())
