@@ -29,7 +29,11 @@ class LogEvent(StrEnum):
     SERVICE_STOPPED = "service_stopped"  # everything is closed
     SETTINGS_WARNING = "settings_warning"  # a variable was ignored: detail
     HEADER_MODE = "header_mode"  # identity comes from headers that nothing proves
+    AGENDA_FAILED = "agenda_failed"  # a due look at a tenant failed: error; it stays due
+    DELIVERY_DEGRADED = "delivery_degraded"  # the channel probe did not come back: polling meanwhile
+    DELIVERY_RECOVERED = "delivery_recovered"  # it does again
     TASK_ACCEPTED = "task_accepted"  # recorded in Redis; it will end exactly once
+    PUSH_FAILED = "push_failed"  # recorded, but not on its queue: error; the agenda repeats it
     TASK_QUEUED = "task_queued"  # pushed to its queue: attempt
     TASK_ENDED = "task_ended"  # status, code
     SEND_REFUSED = "send_refused"  # answered with an error: code

@@ -1,0 +1,53 @@
+"""The limits of a send, and how an answer tells where they stand (contract §7)."""
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from orchestrator.broker.admissions import AdmitReply
+from orchestrator.protocol.tiers import Tier, TierLimits
+
+OUTSTANDING_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Per tenant, beside `max_outstanding`: 5 000 tasks of 256 KiB would be 1.3 GB."""
+
+
+class SendLimits(msgspec.Struct, frozen=True):
+    """What holds for one send."""
+
+    per_session_and_hour: int
+    of_tier: TierLimits
+
+
+class Limits:
+    """The limits of this deployment."""
+
+    def __init__(self, per_session_and_hour: int, by_tier: Mapping[Tier, TierLimits]) -> None:
+        self._per_session = per_session_and_hour
+        self._by_tier = by_tier
+
+    def of(self, tier: Tier) -> SendLimits:
+        """The limits of a send by a tenant of this tier."""
+        return SendLimits(self._per_session, self._by_tier[tier])
+
+
+def limit_headers(reply: AdmitReply) -> dict[str, str]:
+    """`RateLimit-Policy` and `RateLimit` as draft-ietf-httpapi-ratelimit-headers-11 spells them."""
+    states = [(name, state, window) for name, state, window in
+              (("session", reply.s, 3600), ("tenant", reply.t, 60)) if state is not None]  # fmt: skip
+    if not states:
+        return {}
+    return {
+        "RateLimit-Policy": ", ".join(
+            f'"{name}";q={state.limit};w={window}' for name, state, window in states
+        ),
+        "RateLimit": ", ".join(
+            f'"{name}";r={state.left};t={state.reset_seconds}' for name, state, _ in states
+        ),
+    }
+
+
+def whole_seconds(seconds: float) -> int:
+    """`Retry-After` in seconds, at least one."""
+    return max(1, math.ceil(seconds))

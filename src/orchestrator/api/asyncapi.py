@@ -1,0 +1,2 @@
+def asyncapi_document():
+    return {}

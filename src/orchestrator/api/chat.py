@@ -1,0 +1,155 @@
+"""`/api/chat`: send, tasks, sessions, figures of a tenant."""
+
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from orchestrator.admission.context_handler import ContextHandler
+from orchestrator.admission.send import Sender
+from orchestrator.api.headers import addressed, caller, send_body, send_headers
+from orchestrator.api.problems import JsonResponse
+from orchestrator.auth.identity import Identifier, Stated, require_id
+from orchestrator.broker.broker import Clock
+from orchestrator.broker.connection import BrokerError
+from orchestrator.broker.tasks import Figures, Tasks
+from orchestrator.delivery.cancellation import Cancellation
+from orchestrator.delivery.ledgers import Ledgers
+from orchestrator.errors import Problem
+from orchestrator.protocol.identifiers import is_valid_task_id
+
+_ENDINGS: Final = ("completed", "failed", "timeout", "cancelled")
+
+
+class Chat:
+    """The routes of the chat."""
+
+    def __init__(
+        self,
+        identifier: Identifier,
+        context_handler: ContextHandler,
+        sender: Sender,
+        ledgers: Ledgers,
+        cancellation: Cancellation,
+        tasks: Tasks,
+        clock: Clock,
+    ) -> None:
+        self._identifier = identifier
+        self._context_handler = context_handler
+        self._sender = sender
+        self._ledgers = ledgers
+        self._cancellation = cancellation
+        self._tasks = tasks
+        self._clock = clock
+
+    async def send(self, request: Request) -> Response:
+        """202 for a message that is recorded and will end exactly once."""
+        found = send_headers(request.headers)
+        identity = self._identifier.identify(
+            Stated(
+                tenant=found["X-Tenant-ID"] or "",
+                tier=found["X-Tenant-Tier"],
+                user=found["X-User-ID"],
+                session=found["X-Session-ID"],
+            )
+        )
+        assert identity.tier and identity.session  # noqa: S101 - required headers
+        asked = addressed(found)
+        body = await send_body(request)
+        send = self._context_handler.read(
+            identity, identity.session, identity.tier, asked, body, self._clock.now()
+        )
+        sent = await self._sender.send(send)
+        return JsonResponse(sent.answer, 202, sent.headers)
+
+    async def task(self, request: Request) -> Response:
+        """The ledger of one task."""
+        identity = caller(self._identifier, request.headers)
+        return JsonResponse(
+            await _asked(
+                self._ledgers.of_task(identity.tenant, request.path_params["task_id"], identity.user)
+            )
+        )
+
+    async def cancel(self, request: Request) -> Response:
+        """Cancel a task; its ledger as it is then."""
+        identity = caller(self._identifier, request.headers)
+        task = request.path_params["task_id"]
+        known = is_valid_task_id(task) and await _asked(
+            self._cancellation.cancel(identity.tenant, task, identity.user)
+        )
+        if not known:
+            raise Problem("not_found", "there is no such task")
+        return JsonResponse(await _asked(self._ledgers.of_task(identity.tenant, task, identity.user)))
+
+    async def session(self, request: Request) -> Response:
+        """Where a session stands, and its tasks."""
+        identity = caller(self._identifier, request.headers)
+        session = request.path_params["session_id"]
+        require_id("session_id", session)
+        position, tasks = await _asked(self._ledgers.of_session(identity.tenant, session, identity.user))
+        return JsonResponse({"position": position, "tasks": tasks})
+
+    async def stats(self, request: Request) -> Response:
+        """Figures of the tenant."""
+        identity = caller(self._identifier, request.headers)
+        return JsonResponse(tenant_stats(identity.tenant, await _asked(self._tasks.figures(identity.tenant))))
+
+    async def ticket(self, request: Request) -> Response:
+        """Tickets are given for a bearer token, and without a key there is none."""
+        raise Problem(
+            "unauthorized", "a ticket is given for a bearer token; token authentication is off here"
+        )
+
+
+async def _asked(question: Any) -> Any:
+    """The answer of Redis, or `unavailable`."""
+    try:
+        return await question
+    except BrokerError:
+        raise Problem("unavailable", "Redis cannot be reached", retry_after=1) from None
+
+
+def tenant_stats(tenant: str, figures: Figures) -> dict[str, Any]:
+    """The body of `/api/chat/stats`."""
+    day, hour = dict(figures.day), dict(figures.hour)
+    by_agent: dict[str, dict[str, int]] = {}
+    for field, count in day.items():
+        if field.startswith("agent|"):
+            _, agent, status = field.split("|")
+            by_agent.setdefault(agent, {})[status] = count
+    return {
+        "tenant_id": tenant,
+        "tasks": {
+            "queued": max(0, figures.outstanding - figures.running),
+            "running": figures.running,
+            **_endings(day),
+        },
+        "outstanding": figures.outstanding,
+        "by_agent": by_agent,
+        "latency": _latency(day),
+        "last_hour": {"accepted": hour.get("tasks|accepted", 0), **_endings(hour), "latency": _latency(hour)},
+        "last_day": {"accepted": day.get("tasks|accepted", 0), **_endings(day), "latency": _latency(day)},
+        "callbacks_waiting": figures.callbacks,
+        "dead_letters": figures.dead,
+    }
+
+
+def _endings(sums: dict[str, int]) -> dict[str, int]:
+    return {status: sums.get(f"tasks|{status}", 0) for status in _ENDINGS}
+
+
+def _latency(sums: dict[str, int]) -> dict[str, float | None]:
+    """Seconds from accepted to ended; the scripts count in steps of a quarter of a doubling, from 1 ms."""
+    steps = sorted((int(f.removeprefix("latency|")), n) for f, n in sums.items() if f.startswith("latency|"))
+    total = sum(n for _, n in steps)
+    return {f"p{round(q * 100)}_seconds": _at(steps, q * total) for q in (0.5, 0.95, 0.99)}
+
+
+def _at(steps: list[tuple[int, int]], rank: float) -> float | None:
+    seen = 0
+    for step, count in steps:
+        seen += count
+        if seen >= rank:
+            return round(2 ** ((step + 0.5) / 4) / 1000, 4)
+    return None

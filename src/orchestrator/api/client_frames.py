@@ -1,0 +1,231 @@
+"""Frames from a client on its WebSocket, and what each does (contract §4)."""
+
+from typing import Any, Final, cast
+
+import msgspec
+
+from orchestrator.admission.context_handler import ContextHandler
+from orchestrator.admission.request import Addressed
+from orchestrator.admission.send import Sender
+from orchestrator.api.headers import parse_body
+from orchestrator.auth.identity import Identity
+from orchestrator.broker.broker import Clock
+from orchestrator.broker.connection import BrokerError
+from orchestrator.delivery.cancellation import Cancellation
+from orchestrator.delivery.connection import Connection
+from orchestrator.delivery.settlements import Settlements
+from orchestrator.errors import Problem
+from orchestrator.protocol.events import EVENT_TYPES, EventType, Frame
+from orchestrator.protocol.filters import listed, matching
+from orchestrator.protocol.identifiers import is_valid_task_id
+from orchestrator.protocol.position import Position, parse_position
+from orchestrator.protocol.times import rfc3339
+from orchestrator.telemetry import Log, LogEvent
+
+Members = dict[str, Any]
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder().decode
+_BODY: Final = (
+    "message",
+    "message_type",
+    "user_info",
+    "metadata",
+    "stream",
+    "max_iterations",
+    "timeout",
+    "turn_policy",
+)
+_ADDRESS: Final = (
+    "agent_id",
+    "context_type",
+    "collection_id",
+    "user_id",
+    "conversation_id",
+    "idempotency_key",
+)
+_SEND: Final = frozenset({"type", "request_id", *_BODY, *_ADDRESS})
+_REQUEST_ID_MAX: Final = 128
+
+
+class Complaint(Exception):  # noqa: N818 - an expected ending
+    """What is wrong with a frame; the client is told and the socket stays."""
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code, self.message = code, message
+        super().__init__(message)
+
+
+class ClientFrames:
+    """Does what a client's frames ask for."""
+
+    def __init__(
+        self,
+        context_handler: ContextHandler,
+        sender: Sender,
+        cancellation: Cancellation,
+        settlements: Settlements,
+        clock: Clock,
+        log: Log,
+    ) -> None:
+        self._context_handler = context_handler
+        self._sender = sender
+        self._cancellation = cancellation
+        self._settlements = settlements
+        self._clock = clock
+        self._log = log
+
+    def frame(self, connection: Connection, kind: str, data: Members) -> bytes:
+        """A frame that is no event of the log."""
+        moment = rfc3339(self._clock.now())
+        return _encode(Frame(kind, data, moment, connection.session, connection.tenant))
+
+    async def handle(self, connection: Connection, identity: Identity, text: str) -> None:
+        """One frame; whatever is wrong with it is told by an `error` frame."""
+        members: Members = {}
+        try:
+            members = _members(text)
+            await self._do(connection, identity, members)
+        except Complaint as complaint:
+            self.complain(connection, members, {"code": complaint.code, "message": complaint.message})
+        except Problem as problem:
+            told: Members = {
+                "code": problem.code,
+                "message": problem.detail or problem.title,
+                **problem.members,
+            }
+            if problem.retry_after is not None:
+                told["retry_after"] = problem.retry_after
+            self.complain(connection, members, told)
+        except BrokerError:
+            self.complain(
+                connection,
+                members,
+                {"code": "unavailable", "message": "Redis cannot be reached", "retry_after": 1},
+            )
+        except Exception as error:  # a fault of ours must not cost the client its socket
+            self._log.error(LogEvent.UNEXPECTED_ERROR, tenant_id=connection.tenant, exc_info=error)
+            self.complain(connection, members, {"code": "internal", "message": "something went wrong here"})
+
+    def complain(self, connection: Connection, members: Members, told: Members) -> None:
+        """An `error` frame without a task, with the request's own id where it had one."""
+        request_id = members.get("request_id")
+        if isinstance(request_id, str) and len(request_id) <= _REQUEST_ID_MAX:
+            told = {**told, "request_id": request_id}
+        connection.say(self.frame(connection, "error", told))
+
+    async def _do(self, connection: Connection, identity: Identity, members: Members) -> None:
+        match members.get("type"):
+            case "ping":
+                self._ping(connection)
+            case "ack":
+                self._ack(connection, members)
+            case "send":
+                await self._send(connection, identity, members)
+            case "cancel":
+                await self._cancel(connection, members)
+            case "subscribe":
+                self._subscribe(connection, members)
+            case "unsubscribe":
+                self._unsubscribe(connection, members)
+            case "auth":
+                raise Complaint("not_supported", "token authentication is off here")
+            case str(kind):
+                raise Complaint("unknown_type", f"a frame of type {kind[:40]!r} is not known")
+            case _:
+                raise Complaint("unknown_type", "a frame needs a `type`")
+
+    def _ping(self, connection: Connection) -> None:
+        connection.say(self.frame(connection, "pong", {"position": str(connection.reached)}))
+
+    def _ack(self, connection: Connection, members: Members) -> None:
+        position = _position(members)
+        if position.epoch == connection.epoch and position.offset <= connection.subscriber.offset:
+            self._settlements.acknowledged(connection.name, position.offset)
+
+    async def _send(self, connection: Connection, identity: Identity, members: Members) -> None:
+        unknown = sorted(set(members) - _SEND)
+        if unknown:
+            raise Complaint("invalid_body", f"unknown members: {', '.join(unknown)[:200]}")
+        address = {name: _text(members, name) for name in _ADDRESS}
+        if not address["agent_id"]:
+            raise Complaint("invalid_body", "`agent_id` is missing")
+        if address["user_id"] not in {None, identity.user}:
+            raise Problem("access_denied", "`user_id` contradicts the identity of the socket")
+        addressed = Addressed(
+            agent=address["agent_id"],
+            context_type=address["context_type"] or "agent",
+            collection=address["collection_id"],
+            conversation=address["conversation_id"],
+            idempotency_key=address["idempotency_key"],
+        )
+        body = parse_body(_encode({name: members[name] for name in _BODY if name in members}))
+        request = self._context_handler.read(
+            identity, connection.session, connection.tier, addressed, body, self._clock.now()
+        )
+        sent = await self._sender.send(request)
+        request_id = members.get("request_id")
+        data = {"request_id": request_id} if request_id is not None else {}
+        connection.say(self.frame(connection, "accepted", data | msgspec.structs.asdict(sent.answer)))
+
+    async def _cancel(self, connection: Connection, members: Members) -> None:
+        task = _text(members, "task_id") or ""
+        known = is_valid_task_id(task) and await self._cancellation.cancel(
+            connection.tenant, task, connection.user
+        )
+        if not known:
+            raise Problem("not_found", "there is no such task")
+
+    def _subscribe(self, connection: Connection, members: Members) -> None:
+        asked = _types(members)
+        current = connection.subscriber.wanted
+        # Who never chose has everything; the first choice narrows it, further ones add.
+        chosen = asked if current == frozenset(EVENT_TYPES) else current | asked
+        self._choose(connection, "subscribed", chosen)
+
+    def _unsubscribe(self, connection: Connection, members: Members) -> None:
+        self._choose(connection, "unsubscribed", connection.subscriber.wanted - _types(members))
+
+    def _choose(self, connection: Connection, kind: str, types: frozenset[EventType]) -> None:
+        connection.subscriber.want(types)
+        connection.say(self.frame(connection, kind, {"events": listed(types)}))
+
+
+def _members(text: str) -> Members:
+    try:
+        value = _decode(text)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        raise Complaint("invalid_frame", "the frame is not JSON") from None
+    if not isinstance(value, dict):
+        raise Complaint("invalid_frame", "the frame is no JSON object")
+    return cast("Members", value)
+
+
+def _text(members: Members, name: str) -> str | None:
+    value = members.get(name)
+    if value is not None and not isinstance(value, str):
+        raise Complaint("invalid_body", f"`{name}` must be a string")
+    return value or None
+
+
+def _position(members: Members) -> Position:
+    position = parse_position(_text(members, "position") or "")
+    if position is None:
+        raise Complaint("invalid_body", "`position` is missing or unreadable")
+    return position
+
+
+def _types(members: Members) -> frozenset[EventType]:
+    if members.get("topics"):
+        raise Complaint("not_supported", "topics are not available yet")
+    patterns = members.get("events")
+    if (
+        not isinstance(patterns, list)
+        or not patterns
+        or not all(isinstance(p, str) for p in cast("list[Any]", patterns))
+    ):
+        raise Complaint("invalid_body", '`events` must be a list of event types, like ["agent_*"]')
+    types = matching(cast("list[str]", patterns))
+    if types is None:
+        raise Complaint("invalid_body", f"`events` names no event type; there are {', '.join(EVENT_TYPES)}")
+    return types

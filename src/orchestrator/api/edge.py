@@ -1,0 +1,107 @@
+"""What every HTTP request passes: Host and Origin, the gateway's secret, CORS, errors as problems, figures."""
+
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from orchestrator.api.headers import OPTIONAL, REQUIRED
+from orchestrator.api.problems import problem_response
+from orchestrator.auth.identity import Identifier
+from orchestrator.auth.origins import Origins
+from orchestrator.errors import Problem
+from orchestrator.metrics import Counter, Metrics
+from orchestrator.telemetry import Log, LogEvent
+
+HEALTH: Final = frozenset({"/health", "/health/live", "/health/ready", "/api/chat/health", "/ws/health"})
+
+_ALLOWED_HEADERS: Final = ", ".join([*REQUIRED, *OPTIONAL, "Authorization", "Content-Type", "Last-Event-ID"])
+_EXPOSED_HEADERS: Final = (
+    "Location, Retry-After, RateLimit, RateLimit-Policy, Idempotency-Replayed, WWW-Authenticate"
+)
+
+
+class Edge:
+    """The outermost layer of the application."""
+
+    def __init__(
+        self, app: ASGIApp, *, identifier: Identifier, origins: Origins, metrics: Metrics, log: Log
+    ) -> None:
+        self._app = app
+        self._identifier = identifier
+        self._origins = origins
+        self._metrics = metrics
+        self._log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it. WebSockets are refused where close codes are spoken: see websocket.py."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        answer = _Answer(send, self._listed(headers))
+        try:
+            await self._pass(scope, headers, receive, answer)
+        except Problem as problem:
+            await self._refuse(problem, scope, receive, answer)
+        except Exception as error:  # answered without internals, and told in the log
+            self._log.error(LogEvent.UNEXPECTED_ERROR, path=scope["path"], exc_info=error)
+            await self._refuse(Problem("internal", "something went wrong here"), scope, receive, answer)
+        route = scope.get("route")
+        self._metrics.count(Counter.HTTP_REQUESTS, getattr(route, "path", "other"), str(answer.status or 499))
+
+    async def _pass(self, scope: Scope, headers: Headers, receive: Receive, answer: "_Answer") -> None:
+        if scope["path"] in HEALTH:
+            await self._app(scope, receive, answer)
+            return
+        self._origins.check(headers.get("origin"), headers.get("host", ""), scope["scheme"])
+        if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
+            await _preflight()(scope, receive, answer)
+            return
+        self._identifier.check_gateway(headers)
+        await self._app(scope, receive, answer)
+
+    async def _refuse(self, problem: Problem, scope: Scope, receive: Receive, answer: "_Answer") -> None:
+        if answer.status:
+            return  # the answer has begun: nothing can be said any more
+        if scope["path"] == "/api/chat/send":
+            self._metrics.count(Counter.SENDS_REFUSED, problem.code)
+            self._log.info(LogEvent.SEND_REFUSED, code=problem.code, detail=problem.detail)
+        await problem_response(problem)(scope, receive, answer)
+
+    def _listed(self, headers: Headers) -> str | None:
+        origin = headers.get("origin")
+        return origin if origin is not None and self._origins.is_listed(origin) else None
+
+
+class _Answer:
+    """Sends on, with CORS headers for a listed origin; remembers the status."""
+
+    def __init__(self, send: Send, origin: str | None) -> None:
+        self._send = send
+        self._origin = origin
+        self.status = 0
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Content-Type-Options"] = "nosniff"
+            if self._origin:
+                headers["Access-Control-Allow-Origin"] = self._origin
+                headers["Access-Control-Expose-Headers"] = _EXPOSED_HEADERS
+                headers.add_vary_header("Origin")
+        await self._send(message)
+
+
+def _preflight() -> Response:
+    return Response(
+        status_code=204,
+        headers={
+            "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
+            "Access-Control-Allow-Headers": _ALLOWED_HEADERS,
+            "Access-Control-Max-Age": "600",
+            "Vary": "Origin",
+        },
+    )

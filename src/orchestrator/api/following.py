@@ -1,0 +1,122 @@
+"""What a WebSocket and a stream of Server-Sent Events share: coming to a session, and leaving it."""
+
+import asyncio
+from typing import Final
+
+from orchestrator.admission.access import Access
+from orchestrator.api.client_frames import ClientFrames
+from orchestrator.auth.identity import Identity
+from orchestrator.broker.connection import BrokerError
+from orchestrator.broker.logs import Opened
+from orchestrator.delivery.connection import Connection, Outlet
+from orchestrator.delivery.session_log import SessionLog
+from orchestrator.delivery.settlements import Settlements
+from orchestrator.delivery.websocket_manager import WebSocketManager
+from orchestrator.errors import Code, Problem
+from orchestrator.protocol.events import Event, SessionName
+from orchestrator.protocol.position import EARLIEST, Position, parse_position
+from orchestrator.runtime import Runtime
+
+OPEN_SECONDS: Final = 4.0
+_ACCESS_TRIES: Final = 3
+_UNREADABLE: Final = Position("", 0)
+
+_REFUSALS: Final[dict[str, tuple[Code, str]]] = {
+    "session_denied": ("session_denied", "the session belongs to another user"),
+    "access_denied": ("access_denied", "the tenant is unknown or suspended"),
+    "tier_mismatch": ("tier_mismatch", "the tenant is not of this tier"),
+}
+
+
+class Full(Exception):  # noqa: N818 - an expected ending
+    """This process has as many connections as it may."""
+
+
+class Draining(Exception):  # noqa: N818 - an expected ending
+    """This replica takes no new connections."""
+
+
+class Following:
+    """Attaches connections to their sessions."""
+
+    def __init__(
+        self,
+        *,
+        manager: WebSocketManager,
+        runtime: Runtime,
+        log: SessionLog,
+        access: Access,
+        settlements: Settlements,
+        frames: ClientFrames,
+        connections_max: int,
+        ping_interval: float,
+    ) -> None:
+        self._manager = manager
+        self._runtime = runtime
+        self._log = log
+        self._access = access
+        self._settlements = settlements
+        self._frames = frames
+        self._connections_max = connections_max
+        self.ping_interval: Final = ping_interval
+
+    def check_room(self) -> None:
+        """Raise `Draining` or `Full` where one more connection has no place."""
+        if self._runtime.draining:
+            raise Draining
+        if self._manager.count >= self._connections_max:
+            raise Full
+
+    async def begin(self, outlet: Outlet, identity: Identity, position: str | None) -> Connection:
+        """Attach a reader at `position`, its ack and first page queued.
+
+        Raises `Problem` for who may not follow the session, and `unavailable` when Redis or the database is away.
+        """
+        assert identity.tier and identity.session  # noqa: S101 - the reader's parameters are required
+        self.check_room()
+        name = SessionName(identity.tenant, identity.session, "")
+        connection = Connection(outlet, name, identity.tier, identity.user)
+        try:
+            async with asyncio.timeout(OPEN_SECONDS):
+                opened, events = await self._open(connection, _resume(position))
+        except (BrokerError, TimeoutError):
+            raise Problem("unavailable", "Redis cannot be reached", retry_after=1) from None
+        connection.say(self._frames.frame(connection, "connection_ack", self._ack(connection, opened)))
+        connection.on_ending_sent = lambda sent, offset: self._settlements.delivered(sent.name, offset)
+        self._manager.start(connection, opened, events)
+        return connection
+
+    async def write(self, connection: Connection) -> None:
+        """Write what comes until the connection is closed or its peer has gone."""
+        try:
+            await connection.write(self._log)
+        finally:
+            self._manager.detach(connection)
+
+    async def _open(self, connection: Connection, resume: Position | str) -> tuple[Opened, list[Event]]:
+        for _ in range(_ACCESS_TRIES):
+            opened, events = await self._manager.attach(connection, resume, validate=self._access.enabled)
+            if opened.outcome == "opened":
+                return opened, events
+            if opened.outcome != "ask":
+                raise Problem(*_REFUSALS[opened.outcome])
+            await self._access.learn(connection.tenant, (), opened.detail)
+        raise Problem("unavailable", "access could not be checked", retry_after=1)
+
+    def _ack(self, connection: Connection, opened: Opened) -> dict[str, object]:
+        return {
+            "connection_id": connection.id,
+            "tenant_tier": connection.tier,
+            "position": str(opened.position),
+            "recovered": opened.recovered,
+            "ping_interval": self.ping_interval,
+        }
+
+
+def _resume(position: str | None) -> Position | str:
+    """What the client asked for; an unreadable position is one that cannot be honoured."""
+    if position is None:
+        return "live"
+    if position == EARLIEST:
+        return EARLIEST
+    return parse_position(position) or _UNREADABLE

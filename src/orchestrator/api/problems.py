@@ -1,0 +1,64 @@
+"""Answers: JSON, and errors as `application/problem+json` (RFC 9457)."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from orchestrator.errors import Code, Problem
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class JsonResponse(Response):
+    """A JSON body, encoded by msgspec."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """`content` as JSON."""
+        return _encode(content)
+
+
+def problem_response(problem: Problem) -> Response:
+    """A refusal as its caller sees it; never with internals."""
+    headers: dict[str, str] = dict(getattr(problem, "headers", {}))
+    body: dict[str, Any] = {
+        "type": f"urn:orchestrator:error:{problem.code}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail or problem.title,
+        "code": problem.code,
+        **problem.members,
+    }
+    if problem.retry_after is not None:
+        seconds = max(1, math.ceil(problem.retry_after))
+        body["retry_after"] = seconds
+        headers["Retry-After"] = str(seconds)
+    if problem.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="orchestrator"'
+    return JsonResponse(body, problem.status, headers, media_type="application/problem+json")
+
+
+async def refused(_request: Request, refusal: Exception) -> Response:
+    """What the router or the file server refuses by a number, as a problem."""
+    assert isinstance(refusal, HTTPException)  # noqa: S101 - registered for this class
+    response = problem_response(problem_of_status(refusal.status_code))
+    response.headers.update(refusal.headers or {})
+    return response
+
+
+_OF_STATUS: Final[Mapping[int, Code]] = {
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "payload_too_large",
+}
+
+
+def problem_of_status(status: int) -> Problem:
+    """What the router says by a number, as a problem of ours."""
+    return Problem(_OF_STATUS.get(status, "internal" if status >= 500 else "not_found"))

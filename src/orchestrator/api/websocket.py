@@ -1,0 +1,178 @@
+"""`WS /ws/{session_id}`: the handshake, the reading side, and the close codes (contract §4)."""
+
+import asyncio
+import json
+import random
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from starlette.datastructures import Headers
+from starlette.websockets import WebSocket
+
+from orchestrator.api.client_frames import ClientFrames
+from orchestrator.api.following import Draining, Following, Full
+from orchestrator.api.headers import reader
+from orchestrator.auth.identity import Identifier, Identity
+from orchestrator.auth.origins import Origins
+from orchestrator.delivery.connection import Connection, Gone
+from orchestrator.errors import Problem
+from orchestrator.metrics import Counter, Metrics
+from orchestrator.protocol.budget import Budget
+from orchestrator.protocol.tiers import Tier, TierLimits
+from orchestrator.telemetry import Log, LogEvent
+
+REASON_MAX: Final = 123
+"""Bytes that a close frame has for its reason."""
+SIGNS_PER_SECOND: Final = 10
+"""Budget of `ping` and `ack`, apart from the tier's for messages."""
+_SECRETS: Final = ("token", "access_token", "authorization", "jwt", "secret")
+_RETRY_MS: Final = (500, 3_000)
+
+_CLOSE_CODES: Final[Mapping[str, int]] = {
+    "missing_headers": 4400,
+    "invalid_id": 4400,
+    "invalid_tier": 4400,
+    "unauthorized": 4401,
+    "access_denied": 4403,
+    "tier_mismatch": 4403,
+    "session_denied": 4403,
+    "unavailable": 1013,
+}
+
+
+class SocketOutlet:
+    """Frames to a WebSocket."""
+
+    def __init__(self, socket: WebSocket) -> None:
+        self._socket = socket
+        self.closed_with: int | None = None
+
+    async def send(self, frame: bytes) -> None:
+        """Write one text frame."""
+        try:
+            await self._socket.send({"type": "websocket.send", "text": frame.decode()})
+        except (OSError, RuntimeError) as error:
+            raise Gone from error
+
+    async def close(self, code: int, reason: str) -> None:
+        """Send the close frame."""
+        self.closed_with = code
+        with suppress(OSError, RuntimeError):
+            await self._socket.send({"type": "websocket.close", "code": code, "reason": reason})
+
+
+class Sockets:
+    """The WebSocket route."""
+
+    def __init__(
+        self,
+        *,
+        identifier: Identifier,
+        origins: Origins,
+        following: Following,
+        frames: ClientFrames,
+        limits: Mapping[Tier, TierLimits],
+        metrics: Metrics,
+        log: Log,
+    ) -> None:
+        self._identifier = identifier
+        self._origins = origins
+        self._following = following
+        self._frames = frames
+        self._limits = limits
+        self._metrics = metrics
+        self._log = log
+
+    async def follow(self, socket: WebSocket) -> None:
+        """Follow one session until either side ends it."""
+        # Completed first and closed then, where something is wrong: a browser shows nothing else.
+        await socket.receive()
+        await socket.send({"type": "websocket.accept"})
+        outlet = SocketOutlet(socket)
+        try:
+            identity = self._identify(socket)
+            connection = await self._following.begin(outlet, identity, socket.query_params.get("position"))
+        except Problem as problem:
+            code = _CLOSE_CODES.get(problem.code, 1011)
+            await outlet.close(
+                code, retry_after() if code == 1013 else _short(problem.detail or problem.title)
+            )
+        except Full:
+            await outlet.close(1013, retry_after())
+        except Draining:
+            await outlet.close(1012, retry_after())
+        else:
+            await self._converse(socket, outlet, connection, identity)
+        self._metrics.count(Counter.WEBSOCKETS_CLOSED, str(outlet.closed_with or 1006))
+
+    def _identify(self, socket: WebSocket) -> Identity:
+        headers = Headers(scope=socket.scope)
+        scheme = "https" if socket.scope["scheme"] == "wss" else "http"
+        self._origins.check(headers.get("origin"), headers.get("host", ""), scheme)
+        for name in _SECRETS:
+            if name in socket.query_params:
+                raise Problem("invalid_id", f"the parameter {name} must not be in a URL: URLs are logged")
+        self._identifier.check_gateway(headers)
+        if "ticket" in socket.query_params:
+            raise Problem("unauthorized", "no ticket is valid here: token authentication is off")
+        return reader(self._identifier, headers, socket.query_params, socket.path_params["session_id"])
+
+    async def _converse(
+        self, socket: WebSocket, outlet: SocketOutlet, connection: Connection, identity: Identity
+    ) -> None:
+        named = {
+            "tenant_id": connection.tenant,
+            "session_id": connection.session,
+            "connection_id": connection.id,
+        }
+        self._log.info(LogEvent.WEBSOCKET_OPENED, **named)
+        reading = asyncio.create_task(self._read(socket, connection, identity, outlet))
+        try:
+            await self._following.write(connection)
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+            self._log.info(LogEvent.WEBSOCKET_CLOSED, code=outlet.closed_with or 1006, **named)
+
+    async def _read(
+        self, socket: WebSocket, connection: Connection, identity: Identity, outlet: SocketOutlet
+    ) -> None:
+        """Take frames as they come. This task never waits for the writer, so pongs are always seen."""
+        now = asyncio.get_running_loop().time
+        per_second = self._limits[connection.tier].messages_per_second
+        messages = Budget(per_second, 2 * per_second, now())
+        signs = Budget(SIGNS_PER_SECOND, 2 * SIGNS_PER_SECOND, now())
+        while True:
+            message = await socket.receive()
+            if message["type"] == "websocket.disconnect":
+                outlet.closed_with = message.get("code", 1006)
+                connection.leave()
+                return
+            text = message.get("text")
+            if text is None:
+                connection.close(1003, "binary frames are not understood")
+                return
+            budget = signs if is_sign(text) else messages
+            if budget.spend(now()):
+                await self._frames.handle(connection, identity, text)
+            elif budget.exhausted:
+                connection.close(4429, retry_after())
+                return
+            else:
+                told: dict[str, Any] = {"code": "rate_limited", "message": "too many frames"}
+                self._frames.complain(connection, {}, told | {"retry_after": round(budget.wait_seconds, 3)})
+
+
+def is_sign(text: str) -> bool:
+    """Whether a frame is a short `ping` or `ack`, which have a budget of their own."""
+    return len(text) < 300 and ('"ping"' in text or '"ack"' in text)
+
+
+def retry_after() -> str:
+    """The reason of 1012, 1013 and 4429: when to come back, spread so that not all come at once."""
+    return json.dumps({"retry_after_ms": random.randint(*_RETRY_MS)}, separators=(",", ":"))
+
+
+def _short(reason: str) -> str:
+    return reason.encode()[:REASON_MAX].decode("utf-8", "ignore")

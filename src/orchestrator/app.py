@@ -1,0 +1,205 @@
+"""The composition root: settings → adapters → the ASGI application. The only place that knows everything."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
+
+from orchestrator.admission.access import Access
+from orchestrator.admission.context_handler import ContextHandler
+from orchestrator.admission.enqueue import Enqueue
+from orchestrator.admission.limits import Limits
+from orchestrator.admission.send import Sender
+from orchestrator.api.asyncapi import asyncapi_document
+from orchestrator.api.chat import Chat
+from orchestrator.api.client_frames import ClientFrames
+from orchestrator.api.deployment import Deployment
+from orchestrator.api.edge import Edge
+from orchestrator.api.events import EventStreams
+from orchestrator.api.following import Following
+from orchestrator.api.openapi import openapi_document
+from orchestrator.api.pages import Pages
+from orchestrator.api.problems import refused
+from orchestrator.api.routes import routes
+from orchestrator.api.websocket import Sockets
+from orchestrator.auth.identity import Identifier
+from orchestrator.auth.origins import Origins
+from orchestrator.broker.access_cache import AccessCache, open_broker
+from orchestrator.broker.admissions import Admissions
+from orchestrator.broker.agenda import Agenda
+from orchestrator.broker.broker import Broker
+from orchestrator.broker.callbacks import Callbacks
+from orchestrator.broker.listener import Listener
+from orchestrator.broker.logs import Logs
+from orchestrator.broker.queues import Queues
+from orchestrator.broker.roster import Roster
+from orchestrator.broker.tasks import Tasks
+from orchestrator.delivery.callback_handler import CallbackHandler
+from orchestrator.delivery.callback_worker import CallbackWorker
+from orchestrator.delivery.cancellation import Cancellation
+from orchestrator.delivery.ledgers import Ledgers
+from orchestrator.delivery.session_log import SessionLog
+from orchestrator.delivery.settlements import Settlements
+from orchestrator.delivery.sweeper import Sweeper
+from orchestrator.delivery.websocket_manager import WebSocketManager
+from orchestrator.figures import Figures
+from orchestrator.metrics import Metrics
+from orchestrator.redis_state import RedisState
+from orchestrator.runtime import Runtime, new_replica_name
+from orchestrator.settings import Settings
+from orchestrator.store.schema import ensure_schema
+from orchestrator.store.store import Store
+from orchestrator.telemetry import Log, LogEvent, configure_logging
+
+
+class Service:
+    """Everything of one replica, built top to bottom by plain constructors; nothing is open yet."""
+
+    def __init__(self, settings: Settings, log: Log) -> None:
+        self.settings = settings
+        self.log = log
+        self.metrics = Metrics()
+        group = os.environ.get("ORCHESTRATOR_WORKER_GROUP", "")
+        self.figures = Figures(self.metrics, settings.domain_name, group)
+        self.store = Store(settings.database_url) if settings.enable_access_validation else None
+
+        self.broker: Broker = open_broker(settings, RedisState(self.metrics, log).note)
+        self.admissions, self.agenda = Admissions(self.broker), Agenda(self.broker)
+        self.logs, self.tasks = Logs(self.broker), Tasks(self.broker)
+        self.roster = Roster(self.broker, settings.domain_name)
+        self.session_log = SessionLog(self.logs)
+        self.settlements = Settlements(self.logs)
+        self.access = Access(self.store, AccessCache(self.broker, settings.validation_cache_ttl), log)
+        self._build_admission()
+        self._build_delivery()
+
+    def _build_admission(self) -> None:
+        settings = self.settings
+        self.context_handler = ContextHandler(self.access, settings.task_timeout_max)
+        self.enqueue = Enqueue(self.admissions, self.agenda, self.figures.note_queue, self.log)
+        self.sender = Sender(
+            context_handler=self.context_handler,
+            limits=Limits(settings.max_requests_per_session, settings.tier_limits),
+            admissions=self.admissions,
+            agenda=self.agenda,
+            enqueue=self.enqueue,
+            keys=self.broker.keys,
+            clock=self.broker.clock,
+            validate=settings.enable_access_validation,
+            default_timeout=settings.task_timeout,
+            metrics=self.metrics,
+            log=self.log,
+        )
+
+    def _build_delivery(self) -> None:
+        handler = CallbackHandler(Callbacks(self.broker), self.metrics, self.log)
+        worker = CallbackWorker(handler, self.log, is_cluster=self.broker.topology.is_cluster)
+        self.cancellation = Cancellation(self.tasks, self.admissions, self.metrics, self.log)
+        replica = new_replica_name()
+        self.runtime = Runtime(
+            replica=replica,
+            broker=self.broker,
+            roster=self.roster,
+            agenda=self.agenda,
+            logs=self.logs,
+            worker=worker,
+            sweeper=Sweeper(self.agenda, self.tasks, self.admissions, worker, handler, self.log),
+            settlements=self.settlements,
+            figures=self.figures,
+            log=self.log,
+        )
+        listener = Listener(self.broker, replica, self.runtime)
+        self.manager = WebSocketManager(self.broker.keys, self.session_log, listener, self.metrics)
+        self.runtime.hear_with(listener, self.manager)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Open everything, in order; close it in reverse."""
+        for warning in self.settings.warnings:
+            self.log.warning(LogEvent.SETTINGS_WARNING, detail=warning)
+        if not self.settings.gateway_secret:
+            self.log.warning(LogEvent.HEADER_MODE, detail="identity comes from headers that nothing proves")
+        async with AsyncExitStack() as stack:
+            if self.store:
+                await stack.enter_async_context(self.store)
+                await ensure_schema(self.store)
+            await stack.enter_async_context(self.broker)
+            stack.push_async_callback(self.enqueue.close)
+            await self.runtime.start()
+            stack.push_async_callback(self.runtime.stop)
+            self.log.info(LogEvent.SERVICE_STARTED, host=self.settings.host, port=self.settings.port)
+            yield
+        self.log.info(LogEvent.SERVICE_STOPPED)
+
+
+def create_app(settings: Settings) -> Starlette:
+    """The web application; `app.state.runtime` is what drains it."""
+    log = configure_logging(settings.log_level, settings.log_format, settings.domain_name)
+    service = Service(settings, log)
+    identifier = Identifier(settings.gateway_secret)
+    origins = Origins(
+        settings.allowed_origins,
+        loopback_only=settings.is_loopback and not settings.gateway_secret and not settings.trust_headers,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with service.running():
+            yield
+
+    app = Starlette(
+        routes=_routes(service, identifier, origins),
+        middleware=[
+            Middleware(Edge, identifier=identifier, origins=origins, metrics=service.metrics, log=log)
+        ],
+        exception_handlers={HTTPException: refused},
+        lifespan=lifespan,
+    )
+    app.state.runtime = service.runtime
+    return app
+
+
+def _routes(service: Service, identifier: Identifier, origins: Origins) -> list[BaseRoute]:
+    clock = service.broker.clock
+    frames = ClientFrames(
+        service.context_handler, service.sender, service.cancellation, service.settlements, clock, service.log
+    )
+    following = Following(
+        manager=service.manager,
+        runtime=service.runtime,
+        log=service.session_log,
+        access=service.access,
+        settlements=service.settlements,
+        frames=frames,
+        connections_max=service.settings.max_websocket_connections,
+        ping_interval=service.settings.websocket_ping_interval,
+    )
+    ledgers = Ledgers(service.tasks, service.logs)
+    queues = Queues(service.broker, service.agenda, service.roster)
+    return routes(
+        Chat(
+            identifier,
+            service.context_handler,
+            service.sender,
+            ledgers,
+            service.cancellation,
+            service.tasks,
+            clock,
+        ),
+        EventStreams(identifier, following),
+        Sockets(
+            identifier=identifier,
+            origins=origins,
+            following=following,
+            frames=frames,
+            limits=service.settings.tier_limits,
+            metrics=service.metrics,
+            log=service.log,
+        ),
+        Deployment(service.runtime, service.roster, queues, service.access, service.figures),
+        Pages(openapi_document(), asyncapi_document()),
+    )

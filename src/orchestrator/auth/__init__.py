@@ -1,0 +1,1 @@
+"""Who is calling, and from where: an `Identity` that every later step requires."""

@@ -1,0 +1,79 @@
+"""The identity of a caller, and the step that makes it (contract §6)."""
+
+import hmac
+from collections.abc import Mapping
+
+import msgspec
+
+from orchestrator.errors import Problem
+from orchestrator.protocol.identifiers import is_valid_id, is_valid_user_id
+from orchestrator.protocol.tiers import TIERS, Tier
+
+
+class Stated(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request says of itself; nothing of it is proven yet."""
+
+    tenant: str
+    tier: str | None = None
+    user: str | None = None
+    session: str | None = None
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """A caller as the service knows it; only `Identifier` makes one."""
+
+    tenant: str
+    tier: Tier | None
+    user: str
+    """'' where the caller names nobody."""
+    session: str | None
+
+
+class Identifier:
+    """Header mode: what a trusted gateway, or a caller on this machine, states is so."""
+
+    def __init__(self, gateway_secret: str | None) -> None:
+        self._secret = gateway_secret.encode() if gateway_secret else None
+
+    @property
+    def needs_secret(self) -> bool:
+        """Whether every request has to prove that it comes from the gateway."""
+        return self._secret is not None
+
+    def check_gateway(self, headers: Mapping[str, str]) -> None:
+        """Raise `unauthorized` without the gateway's secret; compared in constant time."""
+        if self._secret is None:
+            return
+        given = headers.get("x-gateway-secret", "").encode()
+        if not hmac.compare_digest(given, self._secret):
+            raise Problem("unauthorized", "X-Gateway-Secret is missing or wrong")
+
+    def identify(self, stated: Stated) -> Identity:
+        """The identity of a well-formed statement; raises `invalid_id` and `invalid_tier`."""
+        require_id("X-Tenant-ID", stated.tenant)
+        if stated.session is not None:
+            require_id("X-Session-ID", stated.session)
+        if stated.user is not None and not is_valid_user_id(stated.user):
+            raise Problem("invalid_id", "X-User-ID must be 1 to 255 printable characters")
+        return Identity(
+            tenant=stated.tenant, tier=_tier(stated.tier), user=stated.user or "", session=stated.session
+        )
+
+
+def require_id(name: str, value: str) -> None:
+    """Raise `invalid_id` unless `value` can be an id; the name says where it was."""
+    if not is_valid_id(value):
+        raise Problem(
+            "invalid_id",
+            f"{name} must be 1 to 128 letters, digits, '-', '_', '.', '@' or '+', and not begin with '.', '@' or '+'",
+            parameter=name,
+        )
+
+
+def _tier(stated: str | None) -> Tier | None:
+    if stated is None:
+        return None
+    for tier in TIERS:
+        if tier == stated:
+            return tier
+    raise Problem("invalid_tier", f"{stated[:40]!r} is not one of the tiers", allowed=list(TIERS))

@@ -1,0 +1,49 @@
+"""From where a browser may call: same origin, or listed (contract §6)."""
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from orchestrator.errors import Problem
+
+_DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+
+
+class Origins:
+    """The rule for `Origin` and, where the service trusts its own machine, for `Host`."""
+
+    def __init__(self, allowed: tuple[str, ...], *, loopback_only: bool) -> None:
+        self._allowed = frozenset(allowed)
+        self._loopback_only = loopback_only
+
+    def is_listed(self, origin: str) -> bool:
+        """Whether this origin is one of ORCHESTRATOR_ALLOWED_ORIGINS, exactly."""
+        return origin in self._allowed
+
+    def check(self, origin: str | None, host: str, scheme: str) -> None:
+        """Raise `access_denied` for a browser that has no business here; no `Origin` is no browser.
+
+        A page whose name was rebound to 127.0.0.1 is same-origin to itself: so in header mode on loopback `Host` has to
+        be a name of this machine.
+        """
+        if self._loopback_only and not _is_loopback(host):
+            raise Problem("access_denied", "Host must be a name of this machine, like localhost or 127.0.0.1")
+        if origin is None or origin in self._allowed or _is_same(origin, host, scheme):
+            return
+        raise Problem("access_denied", "this Origin is not allowed (ORCHESTRATOR_ALLOWED_ORIGINS)")
+
+
+def _is_same(origin: str, host: str, scheme: str) -> bool:
+    try:
+        given, served = urlsplit(origin), urlsplit(f"{scheme}://{host}")
+        ports = [part.port or _DEFAULT_PORTS.get(part.scheme) for part in (given, served)]
+    except ValueError:
+        return False
+    return given.hostname is not None and given.hostname == served.hostname and ports[0] == ports[1]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or name.endswith(".localhost") or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

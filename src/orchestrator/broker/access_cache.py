@@ -1,0 +1,60 @@
+"""Cached answers of the access check, void at once when a tenant's records change (contract §6)."""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
+
+from orchestrator.broker.broker import Broker, Keeping
+from orchestrator.broker.keys import Keys
+from orchestrator.settings import Settings
+
+GENERATION_TTL_SECONDS: Final = 3_600
+"""Longer than any question to the database can be under way."""
+
+
+class AccessCache:
+    """What the database answered, for `ttl_seconds`, by tenant and generation."""
+
+    def __init__(self, broker: Broker, ttl_seconds: int) -> None:
+        self._broker = broker
+        self._ttl = ttl_seconds
+
+    async def remember(
+        self, tenant: str, generation: str, tier: str, limits: Mapping[str, int], contexts: Mapping[str, bool]
+    ) -> None:
+        """Keep an answer that was asked for at `generation`; void if the tenant changed since. '' is no tier."""
+        arguments = self._broker.arguments(
+            generation=generation,
+            ttl=self._ttl * 1_000_000,
+            tier=tier,
+            limits=dict(limits),
+            contexts=list(contexts.items()),
+        )
+        await self._broker.run("remember_access", self._broker.keys.callbacks(tenant), arguments)
+
+    async def forget(self, tenant_ids: Iterable[str]) -> None:
+        """Void the cached answers of tenants, also for a reader that is half way."""
+        for tenant in tenant_ids:
+            await self._broker.run(
+                "forget_access", self._broker.keys.callbacks(tenant), GENERATION_TTL_SECONDS
+            )
+
+
+@asynccontextmanager
+async def open_access_cache(settings: Settings) -> AsyncIterator[AccessCache]:
+    """The cache alone, for commands that change records."""
+    async with open_broker(settings) as broker:
+        yield AccessCache(broker, settings.validation_cache_ttl)
+
+
+def open_broker(settings: Settings, on_state: Callable[[bool], None] | None = None) -> Broker:
+    """A broker of the deployment that `settings` describe."""
+    keeping = Keeping(
+        settings.event_log_ttl,
+        max(settings.task_ttl, settings.event_log_ttl),
+        settings.event_log_max_events,
+        settings.event_log_max_bytes,
+    )
+    return Broker(
+        settings.redis_url, Keys(settings.domain_name, settings.callback_queue_prefix), keeping, on_state
+    )

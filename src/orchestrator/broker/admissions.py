@@ -1,0 +1,93 @@
+"""The scripts of the way in: admit a task, push it, note that it is queued."""
+
+from typing import Final, Literal
+
+import msgspec
+
+from orchestrator.broker.broker import Broker
+from orchestrator.protocol.tiers import Tier
+
+Outcome = Literal[
+    "accepted", "replayed", "conflict", "session_denied", "ask", "access_denied", "tier_mismatch", "rate_limited",
+    "queue_full", "late",
+]  # fmt: skip
+
+MARKER_SLACK_MS: Final = 60_000
+"""How long a push marker outlives the deadline."""
+
+
+class LimitState(msgspec.Struct, frozen=True, array_like=True):
+    """Where one limit stands after this send."""
+
+    limit: int
+    left: int
+    reset_seconds: int
+
+
+class AdmitRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What `admit.lua` needs to know of a send; moments and durations in microseconds."""
+
+    task: str
+    session: str
+    user: str
+    context: str
+    contexts: list[str]
+    tier: Tier
+    queue: str
+    stream: bool
+    created: int
+    deadline: int
+    not_after: int
+    fingerprint: str
+    idempotency: str
+    idempotency_ttl: int
+    validate: bool
+    session_limit: int
+    per_minute: int
+    burst: int
+    max_outstanding: int
+    max_outstanding_bytes: int
+
+
+class AdmitReply(msgspec.Struct, frozen=True):
+    """What became of it; `task`, `position`, `created` and `queue` are the first answer's on a replay."""
+
+    outcome: Outcome
+    task: str = ""
+    position: str = ""
+    created: int = 0
+    queue: str = ""
+    detail: str = ""
+    s: LimitState | None = None
+    t: LimitState | None = None
+    retry_after: float = 0.0
+
+
+_reply: Final = msgspec.msgpack.Decoder(AdmitReply).decode
+
+
+class Admissions:
+    """Typed calls of `admit.lua`, `push.lua`, `withdraw.lua` and `mark_queued.lua`."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    async def admit(self, tenant: str, request: AdmitRequest, payload: bytes) -> AdmitReply:
+        """Record a task, all or nothing. Idempotent by `request.task`."""
+        arguments = self._broker.arguments(**msgspec.structs.asdict(request))
+        return _reply(
+            await self._broker.run("admit", self._broker.keys.callbacks(tenant), arguments, payload)
+        )
+
+    async def push(self, queue: str, task: str, attempt: int, payload: bytes, marker_ms: int) -> bool:
+        """Put an attempt on its queue unless that was done before. Idempotent."""
+        reply = await self._broker.run("push", queue, task, attempt, payload, marker_ms)
+        return reply == b"pushed"
+
+    async def withdraw(self, queue: str, task: str, attempt: int, payload: bytes, marker_ms: int) -> bool:
+        """Take an attempt off its queue; False where an agent has it already. Idempotent."""
+        return bool(await self._broker.run("withdraw", queue, task, attempt, payload, marker_ms))
+
+    async def mark_queued(self, tenant: str, *tasks: str) -> None:
+        """Note that the tasks' first attempts are on their queues. Idempotent."""
+        await self._broker.run("mark_queued", self._broker.keys.callbacks(tenant), *tasks)

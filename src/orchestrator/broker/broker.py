@@ -1,0 +1,139 @@
+"""The way to Redis for the rest of the service: run a script or a command at the server of a key."""
+
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from orchestrator.broker.connection import Argument, BrokerError, Refused, Reply, Unavailable
+from orchestrator.broker.endpoint import Endpoint
+from orchestrator.broker.keys import Keys
+from orchestrator.broker.script_source import Script
+from orchestrator.broker.topology import Topology
+
+_LEAST_VERSIONS: Final = {"redis": (7, 0), "valkey": (7, 2)}
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+# Errors that say how the server is, not what the call was: it may be made again later.
+_PASSING: Final = frozenset(
+    {"OOM", "LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF", "NOREPLICAS", "BUSY"}
+)
+
+
+class UnfitServer(BrokerError):
+    """This Redis cannot be used: too old, or set to evict."""
+
+
+class Keeping(msgspec.Struct, frozen=True):
+    """How long the scripts keep things, and how much of a log."""
+
+    log_ttl_seconds: int
+    task_ttl_seconds: int
+    log_max_events: int
+    log_max_bytes: int
+
+
+class Clock:
+    """The server's clock, as far as a client can know it; only the server's own decides anything."""
+
+    def __init__(self) -> None:
+        self._ahead = time.time() - time.monotonic()
+
+    def now(self) -> int:
+        """Microseconds since 1970 at the server, within about a round trip."""
+        return int((time.monotonic() + self._ahead) * 1_000_000)
+
+    def set(self, server_seconds: float, asked: float) -> None:
+        """Take the server's answer to a `TIME` that was asked at `asked` (monotonic)."""
+        self._ahead = server_seconds - (asked + time.monotonic()) / 2
+
+
+class Broker:
+    """Scripts and commands, each sent to the server that holds its key."""
+
+    def __init__(
+        self,
+        url: str,
+        keys: Keys,
+        keeping: Keeping,
+        on_state: Callable[[bool], None] | None = None,
+    ) -> None:
+        self.keys: Final = keys
+        self.clock: Final = Clock()
+        self.topology: Final = Topology(Endpoint(url), on_state)
+        self._loaded: dict[str, Script] = {}
+        self._keep = {
+            "log_ttl": keeping.log_ttl_seconds * 1_000_000,
+            "task_ttl": keeping.task_ttl_seconds * 1_000_000,
+            "max_events": keeping.log_max_events,
+            "max_bytes": keeping.log_max_bytes,
+        }
+
+    async def __aenter__(self) -> "Broker":
+        self.topology.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.topology.close()
+
+    def arguments(self, **members: Any) -> bytes:
+        """The first argument of a script: its own members, what to keep, and the seed of a new epoch."""
+        return _encode({**self._keep, "seed": secrets.token_hex(8), **members})
+
+    async def command(self, key: str, *args: Argument) -> Reply:
+        """Run one command at the server of `key`.
+
+        Raises: `Unavailable` (nothing happened), `ReplyLost` (it may have), `Refused`.
+        """
+        try:
+            return await self.topology.call(key, *args)
+        except Refused as refused:
+            raise _passing(refused) from None
+
+    async def run(self, script: str, keys: str | list[str], *args: Argument) -> Reply:
+        """Run a script with `keys` (all of one slot). Raises as `command` does."""
+        if isinstance(keys, str):
+            keys = [keys]
+        source = self._loaded.get(script)
+        if source is None:
+            source = self._loaded[script] = Script(script)
+        try:
+            return await self.command(keys[0], "EVALSHA", source.digest, len(keys), *keys, *args)
+        except Refused as refused:
+            if refused.kind != "NOSCRIPT":
+                raise
+        await self.command(keys[0], "SCRIPT", "LOAD", source.text)
+        return await self.command(keys[0], "EVALSHA", source.digest, len(keys), *keys, *args)
+
+    async def set_clock(self) -> None:
+        """Ask the server what time it is."""
+        asked = time.monotonic()
+        seconds, micros = await self.command(self.keys.replicas, "TIME")
+        self.clock.set(int(seconds) + int(micros) / 1_000_000, asked)
+
+    async def check_server(self) -> None:
+        """Raise `UnfitServer` where the server is too old or would evict what must not be lost."""
+        server = _info(await self.command(self.keys.replicas, "INFO", "server"))
+        kind = "valkey" if "valkey_version" in server else "redis"
+        version = server[f"{kind}_version"]
+        if tuple(int(part) for part in version.split(".")[:2]) < _LEAST_VERSIONS[kind]:
+            least = ".".join(map(str, _LEAST_VERSIONS[kind]))
+            raise UnfitServer(f"REDIS_URL: {kind} {version} is too old, {least} or newer is needed")
+        memory = _info(await self.command(self.keys.replicas, "INFO", "memory"))
+        if memory.get("maxmemory", "0") != "0" and memory.get("maxmemory_policy") != "noeviction":
+            raise UnfitServer(
+                f"REDIS_URL: maxmemory-policy is {memory.get('maxmemory_policy')!r} and would drop live tasks; "
+                "set it to noeviction"
+            )
+
+
+def _passing(refused: Refused) -> BrokerError:
+    """An answer like OOM or LOADING means that nothing was done and that it is not the caller's fault."""
+    return Unavailable(str(refused)) if refused.kind in _PASSING else refused
+
+
+def _info(reply: bytes | str) -> dict[str, str]:
+    text = reply.decode() if isinstance(reply, bytes) else reply
+    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)

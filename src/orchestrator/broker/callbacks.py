@@ -1,0 +1,78 @@
+"""The scripts of the way back: take callbacks, the large ones apart, bury what cannot be delivered."""
+
+from typing import Any, Final, Literal, cast
+
+import msgspec
+
+from orchestrator.broker.broker import Broker
+
+ITEMS_PER_CALL: Final = 128
+BYTES_PER_CALL: Final = 256 * 1024
+QUEUES_PER_CALL: Final = 64
+
+Stop = Literal["", "big", "error", "moved"]
+
+
+class Ended(msgspec.Struct, frozen=True, array_like=True):
+    """A task that ended in a call."""
+
+    task: str
+    status: str
+    answer_micros: int
+    session: str
+
+
+class Started(msgspec.Struct, frozen=True, array_like=True):
+    """A task that an agent reported for the first time."""
+
+    task: str
+    queue_micros: int
+
+
+class Delivered(msgspec.Struct, frozen=True):
+    """What one call did with one queue; `counts` are pairs like `("dropped|late", 2)`."""
+
+    taken: int
+    left: int
+    stop: Stop
+    error: str
+    counts: list[tuple[str, int]]
+    started: list[Started]
+    ended: list[Ended]
+
+
+_delivered: Final = msgspec.msgpack.Decoder(Delivered).decode
+
+
+class Callbacks:
+    """Typed calls of `deliver.lua`, `deliver_big.lua` and `bury.lua`."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._queue = broker.keys.callbacks
+
+    async def deliver(self, tenants: list[str]) -> list[Delivered]:
+        """Take callbacks of up to 64 tenants (one slot in a Cluster); an answer per tenant, in order.
+
+        Not idempotent, and needs not be: what it took, it took with its whole effect.
+        """
+        arguments = self._broker.arguments(items=ITEMS_PER_CALL, bytes=BYTES_PER_CALL)
+        replies = await self._broker.run("deliver", [self._queue(tenant) for tenant in tenants], arguments)
+        return [_delivered(reply) for reply in replies]
+
+    async def peek(self, tenant: str) -> bytes | None:
+        """The callback whose turn it is."""
+        queue = self._queue(tenant)
+        return cast("bytes | None", await self._broker.command(queue, "LINDEX", queue, -1))
+
+    async def deliver_big(
+        self, tenant: str, raw: bytes, envelope: dict[str, Any] | None, verdict: str
+    ) -> Delivered:
+        """Take one large callback that was read here; `verdict` is '', 'result_too_large' or a dead letter's reason."""
+        arguments = self._broker.arguments(envelope=envelope or {}, verdict=verdict)
+        return _delivered((await self._broker.run("deliver_big", self._queue(tenant), arguments, raw))[0])
+
+    async def bury(self, tenant: str, raw: bytes, reason: str) -> Delivered:
+        """Move a callback that no attempt could deliver to the dead letters."""
+        arguments = self._broker.arguments(reason=reason)
+        return _delivered((await self._broker.run("bury", self._queue(tenant), arguments, raw))[0])

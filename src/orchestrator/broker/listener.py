@@ -1,0 +1,263 @@
+"""What Redis tells without being asked: tenants' channels, and the doorbell.
+
+One RESP3 connection per server, apart from the one for commands. The doorbell is `CLIENT TRACKING` in broadcast mode:
+the server announces every write to a key with the callback prefix, whoever made it, collected per server cycle. Both
+are hints. After a reconnect something may have been missed, so `on_gap` is called; PING proves nothing, so each
+connection hears its own probe: a PUBLISH and, with the bell on, a write, every few seconds.
+"""
+
+import asyncio
+import contextlib
+import math
+import random
+from collections.abc import Callable
+from typing import Any, Final, Protocol, cast
+
+from redis.exceptions import RedisError
+
+from orchestrator.broker.broker import Broker
+from orchestrator.broker.connection import BrokerError
+from orchestrator.broker.endpoint import CONNECT_TIMEOUT_SECONDS, Endpoint
+
+PROBE_SECONDS: Final = 5.0
+ECHO_SECONDS: Final = 1.0
+
+
+class Hears(Protocol):
+    """Who is told what was heard."""
+
+    def on_message(self, channel: str, message: bytes) -> None:
+        """A batch came on a tenant's channel."""
+
+    def on_ring(self, queue: str) -> None:
+        """Something was written to a key with the callback prefix."""
+
+    def on_gap(self) -> None:
+        """Messages and rings may have been missed."""
+
+
+class Ear:
+    """The listening connection to one server."""
+
+    def __init__(self, broker: Broker, endpoint: Endpoint, replica: str, hears: Hears) -> None:
+        self.endpoint = endpoint
+        self._broker = broker
+        self._hears = hears
+        self._replica = replica
+        self._channels: dict[str, asyncio.Future[None]] = {}
+        self._connection: Any = None
+        self._bell = False
+        self._task: asyncio.Task[None] | None = None
+        self._echoes: dict[str, asyncio.Event] = {"message": asyncio.Event(), "ring": asyncio.Event()}
+        self._probe_channel = ""
+        self._probe_key = ""
+        self.healthy = False
+        """Whether the last probe came back: events can be delivered."""
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def subscribe(self, channel: str) -> None:
+        """Hear a channel; returns when the server confirmed it. Waits as long as the server is away."""
+        if channel not in self._channels:
+            self._channels[channel] = asyncio.get_running_loop().create_future()
+            await self._send("SSUBSCRIBE", channel)
+        await asyncio.shield(self._channels[channel])
+
+    async def unsubscribe(self, channel: str) -> None:
+        """Hear a channel no more."""
+        if self._channels.pop(channel, None):
+            await self._send("SUNSUBSCRIBE", channel)
+
+    async def ring(self, wanted: bool) -> None:
+        """Switch the doorbell on or off."""
+        if wanted != self._bell:
+            self._bell = wanted
+            if self._connection:
+                await self._send_tracking()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._listen()
+            except (RedisError, OSError, asyncio.TimeoutError, BrokerError):
+                pass
+            finally:
+                self.healthy = False
+                self._connection = None
+            await asyncio.sleep(random.uniform(0.1, 0.5))
+
+    async def _listen(self) -> None:
+        connection: Any = self.endpoint.connection(protocol=3)
+        parser_set = False
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+                await connection.connect()
+            parser = connection._parser  # noqa: SLF001  redis-py gives push handlers no public place on a connection
+            parser.set_pubsub_push_handler(_as_it_is)
+            parser.set_invalidation_push_handler(_as_it_is)
+            parser_set = True
+            self._connection = connection
+            await self._name_probes()
+            await self._send_all()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._read(connection))
+                group.create_task(self._probe())
+        except* (RedisError, OSError, asyncio.TimeoutError, BrokerError) as group_error:
+            raise RedisConnectionLost from group_error
+        finally:
+            if parser_set:
+                self._connection = None
+            with contextlib.suppress(RedisError, OSError, asyncio.TimeoutError):
+                await connection.disconnect(nowait=True)
+
+    async def _send_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        for channel, confirmed in self._channels.items():
+            if confirmed.done():
+                self._channels[channel] = loop.create_future()
+            await self._send("SSUBSCRIBE", channel)
+        await self._send("SSUBSCRIBE", self._probe_channel)
+        if self._bell:
+            await self._send_tracking()
+
+    async def _send_tracking(self) -> None:
+        if self._bell:
+            prefix = self._broker.keys.doorbell_prefix
+            await self._send("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", prefix)
+        else:
+            await self._send("CLIENT", "TRACKING", "OFF")
+
+    async def _send(self, *args: str) -> None:
+        if self._connection:
+            with contextlib.suppress(RedisError, OSError):  # the reading side notices and begins anew
+                await self._connection.send_command(*args, check_health=False)
+
+    async def _read(self, connection: Any) -> None:
+        while True:
+            heard = await connection.read_response(
+                timeout=math.inf, disconnect_on_error=False, push_request=True
+            )
+            if isinstance(heard, list):
+                self._hear(cast("list[Any]", heard))
+
+    def _hear(self, heard: list[Any]) -> None:
+        kind = heard[0]
+        if kind == b"smessage":
+            channel = heard[1].decode()
+            if channel == self._probe_channel:
+                self._echoes["message"].set()
+            else:
+                self._hears.on_message(channel, heard[2])
+        elif kind == b"invalidate":
+            self._hear_ring(cast("list[bytes] | None", heard[1]))
+        elif kind == b"ssubscribe":
+            confirmed = self._channels.get(heard[1].decode())
+            if confirmed and not confirmed.done():
+                confirmed.set_result(None)
+        elif kind == b"sunsubscribe" and heard[1] and heard[1].decode() in self._channels:
+            raise RedisConnectionLost  # the slot moved away under us
+
+    def _hear_ring(self, keys: list[bytes] | None) -> None:
+        if keys is None:
+            self._hears.on_gap()  # FLUSHALL
+            return
+        for key in keys:
+            name = key.decode("utf-8", "replace")
+            if name == self._probe_key:
+                self._echoes["ring"].set()
+            else:
+                self._hears.on_ring(name)
+
+    async def _name_probes(self) -> None:
+        """A channel and a key that this server serves: in a Cluster not every name is."""
+        wanted = str(self.endpoint)
+        keys = self._broker.keys
+        for number in range(20_000):
+            key = keys.bell_probe(f"{self._replica}-{number}")
+            if not self._broker.topology.is_cluster or await self._broker.topology.endpoint_of(key) == wanted:
+                self._probe_key, self._probe_channel = key, f"{{{key}}}:probe"
+                return
+        raise RedisConnectionLost
+
+    async def _probe(self) -> None:
+        first = True
+        while True:
+            for echo in self._echoes.values():
+                echo.clear()
+            await self._broker.command(self._probe_key, "SPUBLISH", self._probe_channel, "probe")
+            expected = [self._echoes["message"].wait()]
+            if self._bell:
+                await self._broker.command(self._probe_key, "SET", self._probe_key, "1", "PX", 10_000)
+                expected.append(self._echoes["ring"].wait())
+            async with asyncio.timeout(ECHO_SECONDS):
+                await asyncio.gather(*expected)
+            self.healthy = True
+            if first:
+                self._hears.on_gap()
+                first = False
+            await asyncio.sleep(PROBE_SECONDS)
+
+
+class RedisConnectionLost(BrokerError):
+    """The listening connection has to be made anew."""
+
+
+async def _as_it_is(response: Any) -> Any:
+    return response
+
+
+class Listener:
+    """The ears at every server of the deployment."""
+
+    def __init__(self, broker: Broker, replica: str, hears: Hears) -> None:
+        self._broker = broker
+        self._replica = replica
+        self._hears = hears
+        self._ears: dict[str, Ear] = {}
+
+    @property
+    def healthy(self) -> bool:
+        """Whether every ear heard its last probe."""
+        return bool(self._ears) and all(ear.healthy for ear in self._ears.values())
+
+    async def refresh(self) -> None:
+        """Have an ear at each server, and none at those that left."""
+        endpoints = {str(endpoint): endpoint for endpoint in await self._broker.topology.endpoints()}
+        for name, endpoint in endpoints.items():
+            if name not in self._ears:
+                self._ears[name] = Ear(self._broker, endpoint, self._replica, self._hears)
+                self._ears[name].start()
+        for name in set(self._ears) - set(endpoints):
+            await self._ears.pop(name).close()
+
+    async def close(self) -> None:
+        """Stop listening."""
+        await asyncio.gather(*(ear.close() for ear in self._ears.values()))
+
+    async def subscribe(self, channel: str) -> None:
+        """Hear a channel; returns when the server confirmed it."""
+        await (await self._ear(channel)).subscribe(channel)
+
+    async def unsubscribe(self, channel: str) -> None:
+        """Hear a channel no more."""
+        await (await self._ear(channel)).unsubscribe(channel)
+
+    async def ring(self, wanted: bool) -> None:
+        """Switch the doorbell on or off."""
+        for ear in self._ears.values():
+            await ear.ring(wanted)
+
+    async def _ear(self, channel: str) -> Ear:
+        if not self._ears:
+            await self.refresh()
+        if not self._broker.topology.is_cluster:
+            return next(iter(self._ears.values()))
+        return self._ears[await self._broker.topology.endpoint_of(channel)]

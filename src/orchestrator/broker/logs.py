@@ -1,0 +1,109 @@
+"""The scripts of a session's log: open, read on, keep alive, settle."""
+
+from typing import Any, Final, Literal
+
+import msgspec
+
+from orchestrator.broker.broker import Broker
+from orchestrator.protocol.position import Position
+from orchestrator.protocol.tiers import Tier
+
+_OpenOutcome = Literal["opened", "session_denied", "ask", "access_denied", "tier_mismatch"]
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A session as a reader finds it: where its log stands, and the first page after the reader's position."""
+
+    outcome: _OpenOutcome
+    detail: str = ""
+    epoch: str = ""
+    top: int = 0
+    mark: str = "0"
+    recovered: bool = True
+    reached: int = 0
+    reached_mark: str = "0"
+    offsets: list[int] = []
+    start: int = msgspec.field(name="from", default=0)
+    start_mark: str = msgspec.field(name="from_mark", default="0")
+
+    @property
+    def position(self) -> Position:
+        """Where the log stands."""
+        return Position(self.epoch, self.top, int(self.mark))
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Some of a log: `offsets` of the entries that came with it; `reached` may lie behind the last of them."""
+
+    outcome: Literal["read", "gone"]
+    top: int
+    reached: int
+    mark: str
+    """Of the entry at `reached`."""
+    offsets: list[int]
+
+
+class Top(msgspec.Struct, frozen=True, array_like=True):
+    """Where a session's log stands; no epoch: nothing is kept of it."""
+
+    epoch: str
+    offset: int
+
+
+class SessionView(msgspec.Struct, frozen=True):
+    """What is kept of a session: its position and the ids of its open and newest tasks."""
+
+    outcome: Literal["found", "not_found", "session_denied"]
+    position: str
+    tasks: list[str]
+
+
+_opened: Final = msgspec.msgpack.Decoder(Opened).decode
+_page: Final = msgspec.msgpack.Decoder(Page).decode
+_tops: Final = msgspec.msgpack.Decoder(list[Top]).decode
+_view: Final = msgspec.msgpack.Decoder(SessionView).decode
+
+NEWEST_ENDED: Final = 50
+"""How many ended tasks a session tells of."""
+
+
+class Logs:
+    """Typed calls of `open_session.lua`, `read_log.lua`, `touch.lua`, `settle.lua` and `session.lua`."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._queue = broker.keys.callbacks
+
+    async def open(
+        self, tenant: str, session: str, *, user: str, tier: Tier, validate: bool, resume: Position | str
+    ) -> tuple[Opened, list[bytes]]:
+        """Begin to read; `resume` is a position, 'earliest', or 'live'. Creates the session where there is none."""
+        wanted: dict[str, Any] = {"resume": resume, "epoch": "", "offset": 0, "mark": 0}
+        if isinstance(resume, Position):
+            wanted = {"resume": "at", "epoch": resume.epoch, "offset": resume.offset, "mark": resume.mark}
+        arguments = self._broker.arguments(session=session, user=user, tier=tier, validate=validate, **wanted)
+        first, *entries = await self._broker.run("open_session", self._queue(tenant), arguments)
+        return _opened(first), entries
+
+    async def read(self, tenant: str, session: str, epoch: str, seen: int) -> tuple[Page, list[bytes]]:
+        """The events after the offset `seen`, a page of them."""
+        arguments = self._broker.arguments(session=session, epoch=epoch, **{"from": seen})
+        first, *entries = await self._broker.run("read_log", self._queue(tenant), arguments)
+        return _page(first), entries
+
+    async def touch(self, tenant: str, sessions: list[str]) -> list[Top]:
+        """Keep the logs of sessions with open sockets alive; where each stands, in the order asked."""
+        arguments = self._broker.arguments(sessions=sessions)
+        return _tops(await self._broker.run("touch", self._queue(tenant), arguments))
+
+    async def settle(self, tenant: str, session: str, epoch: str, delivered: int, acknowledged: int) -> None:
+        """Note that endings up to an offset reached a socket, and up to which the client acknowledged them."""
+        arguments = self._broker.arguments(
+            session=session, epoch=epoch, delivered=delivered, acknowledged=acknowledged
+        )
+        await self._broker.run("settle", self._queue(tenant), arguments)
+
+    async def view(self, tenant: str, session: str, user: str) -> SessionView:
+        """Where a session stands and which tasks it has."""
+        arguments = self._broker.arguments(session=session, user=user, newest=NEWEST_ENDED)
+        return _view(await self._broker.run("session", self._queue(tenant), arguments))

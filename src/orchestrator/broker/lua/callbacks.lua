@@ -1,0 +1,89 @@
+-- What one callback does to its task and session; shared by deliver.lua and deliver_big.lua.
+-- `c` is the decoded envelope: action_type, task_id, status, attempt, seq, delta, has_response.
+
+local BIG = 64 * 1024
+local ENDINGS = { completed = 'completed', failed = 'failed', timeout = 'timeout', cancelled = 'cancelled' }
+local OTHERS = { running = true, streaming = true, progress = true }
+
+local function whole(x, least) return type(x) == 'number' and x >= least and x < 2 ^ 53 and x == math.floor(x) end
+
+local function given(x) if x == nil or x == cjson.null then return nil end return x end
+
+-- The reason why a callback is nobody's business, or nil.
+local function fault(c)
+  if c.action_type ~= nil and c.action_type ~= 'execution.callback' then return 'unknown_action' end
+  if type(c.task_id) ~= 'string' or #c.task_id > 128 or not c.task_id:match('^task%-[%w_-]+$') then return 'unknown_task' end
+  if type(c.status) ~= 'string' or not (ENDINGS[c.status] or OTHERS[c.status]) then return 'unknown_status' end
+  if c.attempt ~= nil and not whole(c.attempt, 1) then return 'invalid_attempt' end
+  if c.seq ~= nil and not whole(c.seq, 0) then return 'invalid_seq' end
+  if c.status == 'streaming' and type(c.delta) ~= 'string' then return 'missing_delta' end
+  return nil
+end
+
+-- kind c: seq, and where the piece lies in the task's text
+local function take_chunk(t, s, task, c)
+  local seq = c.seq or task.seq + 1
+  if seq <= task.seq then return count(t, 'dropped|duplicate') end
+  if seq > task.seq + 1 then count(t, 'seq_gap') end
+  change(task, 'seq', seq)
+  local from = task.text_bytes
+  if task.chunks >= CHUNKS_MAX or from + #c.delta > TEXT_MAX then return count(t, 'dropped|too_much_text') end
+  change(task, 'chunks', task.chunks + 1)
+  change(task, 'text_bytes', from + #c.delta)
+  task.append[#task.append + 1] = c.delta
+  if not task.first_chunk_at then change(task, 'first_chunk_at', int(now)) end
+  if task.stream == '1' then
+    append(t, s, { 0, 0, 'c', task.id, task.attempt, seq, from, task.text_bytes }, c.delta, false)
+  end
+end
+
+local function take_report(t, s, task, c, raw)
+  local began = task.status ~= 'running'
+  local shown = c.status == 'running' and c.has_result and raw or ''
+  if began then
+    start_task(t, s, task, shown)
+  elseif shown ~= '' then
+    append_update(t, s, task, 'running', raw)
+  end
+  if c.status == 'streaming' then
+    take_chunk(t, s, task, c)
+  elseif c.status == 'progress' then
+    append_update(t, s, task, 'progress', raw)
+  end
+end
+
+-- Decides about one callback and notes its whole effect in the tables; raises only before it noted anything.
+local function take(t, raw, c, code)
+  local reason = fault(c)
+  if reason then return bury(t, raw, reason) end
+  local task = load_task(t, c.task_id)
+  if not task then return bury(t, raw, 'unknown_task') end
+  if ENDED[task.status] then return count(t, 'dropped|late') end
+  if c.attempt and c.attempt < task.attempt then return count(t, 'dropped|fenced') end
+  if c.attempt and c.attempt > task.attempt then return bury(t, raw, 'unknown_attempt') end
+  local s = load_session(t, task.session)
+  if s.fresh then
+    if s.owner == '' then s.owner = task.owner or '' end
+    s.keep = math.max(s.keep, task.deadline)
+  end
+  count(t, 'taken|' .. c.status)
+  if not ENDINGS[c.status] then return take_report(t, s, task, c, raw) end
+  if code ~= '' then return end_task(t, s, task, 'failed', code, '', true) end
+  end_task(t, s, task, c.status, '', raw, c.has_response)
+end
+
+local function envelope(raw)
+  if not raw:match('^%s*{') then return nil end
+  local ok, c = pcall(cjson.decode, raw)
+  if not ok or type(c) ~= 'table' then return nil end
+  local result = type(c.result) == 'table' and c.result or {}
+  return { action_type = given(c.action_type), task_id = c.task_id, status = c.status, attempt = given(c.attempt), seq = given(c.seq),
+    delta = result.delta, has_response = given(result.response) ~= nil, has_result = next(result) ~= nil }
+end
+
+local function outcome(t, taken, stop, err)
+  local counts = {}
+  for what, n in pairs(t.counts) do counts[#counts + 1] = { what, n } end
+  return cmsgpack.pack({ taken = taken, left = redis.call('LLEN', t.queue), stop = stop or '', error = err or '',
+    counts = counts, started = t.started, ended = t.ended })
+end

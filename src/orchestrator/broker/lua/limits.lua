@@ -1,0 +1,82 @@
+-- The limits of a send (contract §7), measured together and spent together.
+
+local MINUTE, HOUR = 60000000, 3600000000
+
+-- A tenant's own limits, kept with its access answer, go before its tier's.
+local function override(limits, own)
+  if type(own) ~= 'table' then return limits end
+  local per_minute = own.requests_per_minute
+  if per_minute then
+    limits.per_minute, limits.burst = per_minute, math.max(5, math.floor(per_minute / 10))
+  end
+  limits.max_outstanding = own.max_outstanding or limits.max_outstanding
+  return limits
+end
+
+-- Sends of the session in the last hour, in buckets of up to a minute: field its first second, value count:last
+-- moment. A bucket counts until its last send is an hour old, so no hour ever holds more than the limit.
+local function measure_session(t, a)
+  local key, limit = t.T .. 'rate:' .. a.session, a.session_limit
+  local used, oldest, old, bucket = 0, nil, {}, nil
+  local h = redis.call('HGETALL', key)
+  for i = 1, #h, 2 do
+    local sends, last = h[i + 1]:match('(%d+):(%d+)')
+    last = tonumber(last)
+    if last <= now - HOUR then
+      old[#old + 1] = h[i]
+    else
+      used = used + tonumber(sends)
+      if not oldest or last < oldest then oldest = last end
+      if tonumber(h[i]) * 1000000 > now - MINUTE then bucket = { h[i], tonumber(sends) } end
+    end
+  end
+  return { key = key, bucket = bucket or { int(math.floor(now / 1000000)), 0 }, old = old, left = limit - used, limit = limit,
+    reset = math.ceil(((oldest or now) + HOUR - now) / 1000000) }
+end
+
+-- GCRA: one number, the arrival time at which the bucket is full again. After a failover to a slower clock it
+-- may lie far ahead, so it is held to now + a full burst.
+local function measure_tenant(t, limits)
+  local interval = MINUTE / limits.per_minute
+  local full = limits.burst * interval
+  local h = redis.call('HMGET', t.T .. 'tenant', 'arrival', 'bytes')
+  local ahead = math.max(0, math.min(tonumber(h[1] or 0) - now, full))
+  return { interval = interval, ahead = ahead, left = math.floor((full - ahead) / interval + 1e-6), limit = limits.per_minute,
+    bytes = tonumber(h[2] or 0), wait = math.max(0, ahead + interval - full) / 1000000 }
+end
+
+local function tell(state)
+  local m, r = state.minute, state.hour
+  state.told.t = { m.limit, math.max(0, m.left), math.ceil(m.ahead / 1000000) }
+  if r then state.told.s = { r.limit, math.max(0, r.left), r.reset } end
+end
+
+local function measure(t, a, limits)
+  local state = { told = {}, minute = measure_tenant(t, limits) }
+  if a.session_limit > 0 then state.hour = measure_session(t, a) end
+  tell(state)
+  if state.hour and state.hour.left < 1 then
+    state.refusal, state.told.detail, state.told.retry_after = 'rate_limited', 'session', state.hour.reset
+  elseif state.minute.left < 1 then
+    state.refusal, state.told.detail, state.told.retry_after = 'rate_limited', 'tenant', state.minute.wait
+  elseif redis.call('ZCARD', t.T .. 'outstanding') >= limits.max_outstanding then
+    state.refusal, state.told.detail, state.told.retry_after = 'queue_full', 'count', 1
+  elseif state.minute.bytes + #ARGV[2] > a.max_outstanding_bytes then
+    state.refusal, state.told.detail, state.told.retry_after = 'queue_full', 'bytes', 1
+  end
+  return state
+end
+
+local function spend(t, a, limits, state)
+  local m, r = state.minute, state.hour
+  m.ahead, m.left = m.ahead + m.interval, m.left - 1
+  redis.call('HSET', t.T .. 'tenant', 'arrival', int(now + m.ahead))
+  redis.call('EXPIRE', t.T .. 'tenant', 14 * 86400)
+  if r then
+    if #r.old > 0 then redis.call('HDEL', r.key, unpack(r.old)) end
+    redis.call('HSET', r.key, r.bucket[1], int(r.bucket[2] + 1) .. ':' .. int(now))
+    redis.call('EXPIRE', r.key, 3700)
+    r.left = r.left - 1
+  end
+  tell(state)
+end

@@ -1,0 +1,47 @@
+#!lua
+-- A socket comes to a session: may it, where does the log stand, can its position be honoured; with the first page.
+-- KEYS[1] callback queue
+-- ARGV[1] msgpack {keep…, session, user, tier, validate, resume: 'live' | 'earliest' | 'at', epoch, offset, mark}
+-- result  {msgpack {outcome: opened | session_denied | ask | access_denied | tier_mismatch, detail, epoch, top, mark,
+--         recovered, from, from_mark, reached, reached_mark, offsets}, entry, …}
+-- include access pages
+
+local a = cmsgpack.unpack(ARGV[1])
+local t = open_tenant(KEYS[1], a)
+if a.validate then
+  local verdict, detail = judge_access(t, a.tier, {})
+  if verdict then return { cmsgpack.pack({ outcome = verdict, detail = detail }) } end
+end
+local s = load_session(t, a.session)
+if a.user ~= '' then
+  if s.owner ~= '' and s.owner ~= a.user then return { cmsgpack.pack({ outcome = 'session_denied' }) } end
+  s.dirty, s.owner = s.owner ~= a.user, a.user
+end
+
+-- The entry at the position must bear its mark: a server that lost its last writes is recognised by that.
+local function honoured()
+  if a.resume == 'live' then return true, s.top end
+  if a.resume == 'earliest' then return true, s.top - s.len end
+  if a.epoch ~= s.epoch or a.offset > s.top or a.offset < s.top - s.len then return false, s.top end
+  if a.offset == s.top then return int(a.mark) == s.mark, s.top end
+  if a.offset == s.top - s.len then return true, a.offset end
+  local entry = redis.call('LINDEX', s.log, a.offset - (s.top - s.len + 1))
+  local n = struct.unpack('>I2', entry)
+  return int(cmsgpack.unpack(entry:sub(3, 2 + n))[2]) == int(a.mark), a.offset
+end
+
+commit(t)
+local recovered, from = honoured()
+local page, reached, mark, lost = {}, s.top, s.mark, nil
+if recovered and from < s.top then page, reached, mark, lost = read_page(t, s, from) end
+-- "All that is kept" begins behind what cannot be told any more; a position before it cannot be honoured.
+while lost and a.resume == 'earliest' do
+  from = lost
+  page, reached, mark, lost = read_page(t, s, from)
+end
+if lost or not recovered then recovered, page, from, reached, mark = false, {}, s.top, s.top, s.mark end
+local start_mark = from == s.top and s.mark or int(a.mark)
+local reply = { '' }
+reply[1] = cmsgpack.pack({ outcome = 'opened', epoch = s.epoch, top = s.top, mark = s.mark, recovered = recovered, from = from,
+  from_mark = start_mark, reached = reached, reached_mark = int(tonumber(mark)), offsets = add_page(reply, page) })
+return reply

@@ -1,0 +1,101 @@
+"""The live replicas of a deployment, what each tells of itself, and the sums that outlive them."""
+
+from typing import Any, Final, cast
+
+import msgspec
+
+from orchestrator.broker.broker import Broker, UnfitServer
+
+DEAD_AFTER_MICROS: Final = 3_000_000
+_REPORT_TTL_MS: Final = 5_000
+_OWNER_TTL_SECONDS: Final = 15
+_QUEUES_KEPT_MICROS: Final = 7 * 86_400 * 1_000_000
+_QUEUES_MAX: Final = 10_000
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(dict[str, Any]).decode
+
+
+class Roster:
+    """Who is alive, by heartbeats in the server's time."""
+
+    def __init__(self, broker: Broker, domain: str) -> None:
+        self._broker = broker
+        self._keys = broker.keys
+        self._domain = domain
+
+    async def claim_prefix(self) -> None:
+        """Keep the callback prefix for this deployment; raises `UnfitServer` where another one uses it.
+
+        Two deployments with one prefix would take each other's callbacks.
+        """
+        key = self._keys.prefix_owner
+        await self._broker.command(key, "SET", key, self._domain, "NX", "EX", _OWNER_TTL_SECONDS)
+        owner = cast("bytes | None", await self._broker.command(key, "GET", key))
+        if owner is not None and owner.decode() != self._domain:
+            raise UnfitServer(
+                f"ORCHESTRATOR_CALLBACK_QUEUE_PREFIX: deployment {owner.decode()!r} uses this prefix on the same Redis; "
+                "choose another prefix or the same ORCHESTRATOR_DOMAIN_NAME"
+            )
+        await self._broker.command(key, "EXPIRE", key, _OWNER_TTL_SECONDS)
+
+    async def beat(self, replica: str, report: dict[str, Any]) -> list[str]:
+        """Say that `replica` lives, with what it tells of itself; the names of all live ones."""
+        key, now = self._keys.replicas, self._broker.clock.now()
+        await self._broker.command(key, "ZADD", key, now + DEAD_AFTER_MICROS, replica)
+        await self._broker.command(key, "PEXPIRE", key, 60_000)
+        await self._broker.command(key, "ZREMRANGEBYSCORE", key, "-inf", f"({now}")
+        own = self._keys.replica(replica)
+        await self._broker.command(own, "SET", own, _encode(report), "PX", _REPORT_TTL_MS)
+        return await self.live()
+
+    async def live(self) -> list[str]:
+        """The names of the live replicas."""
+        key = self._keys.replicas
+        names = await self._broker.command(key, "ZRANGEBYSCORE", key, self._broker.clock.now(), "+inf")
+        return [name.decode() for name in names]
+
+    async def leave(self, replica: str) -> None:
+        """Take a replica off the roster, so that the others share its work at once."""
+        key, own = self._keys.replicas, self._keys.replica(replica)
+        await self._broker.command(key, "ZREM", key, replica)
+        await self._broker.command(own, "DEL", own)
+
+    async def reports(self) -> dict[str, dict[str, Any]]:
+        """What each live replica told of itself last."""
+        found: dict[str, dict[str, Any]] = {}
+        for name in await self.live():
+            key = self._keys.replica(name)
+            report = cast("bytes | None", await self._broker.command(key, "GET", key))
+            if report:
+                found[name] = _decode(report)
+        return found
+
+    async def add_totals(self, counts: dict[str, int]) -> None:
+        """Add to the deployment's sums."""
+        key = self._keys.totals
+        for field, count in counts.items():
+            await self._broker.command(key, "HINCRBY", key, field, count)
+
+    async def totals(self) -> dict[str, int]:
+        """The deployment's sums since it began."""
+        key = self._keys.totals
+        flat = cast("list[bytes]", await self._broker.command(key, "HGETALL", key))
+        return {flat[i].decode(): int(flat[i + 1]) for i in range(0, len(flat), 2)}
+
+    async def note_queues(self, queues: list[str]) -> None:
+        """Remember execution queues that were used, for a week after their last use."""
+        key = self._keys.queues
+        now = self._broker.clock.now()
+        for start in range(0, len(queues), 500):
+            pairs = [item for queue in queues[start : start + 500] for item in (now, queue)]
+            await self._broker.command(key, "ZADD", key, *pairs)
+        if queues:
+            await self._broker.command(key, "ZREMRANGEBYSCORE", key, "-inf", now - _QUEUES_KEPT_MICROS)
+            await self._broker.command(key, "ZREMRANGEBYRANK", key, 0, -_QUEUES_MAX - 1)
+            await self._broker.command(key, "PEXPIRE", key, _QUEUES_KEPT_MICROS // 1000)
+
+    async def queues(self) -> list[str]:
+        """Execution queues that were used within a week."""
+        key = self._keys.queues
+        return [name.decode() for name in await self._broker.command(key, "ZRANGE", key, 0, -1)]

@@ -1,0 +1,33 @@
+"""The Lua files, joined with the parts that they include, and their digests."""
+
+import hashlib
+import re
+from importlib.resources import files
+from typing import Final
+
+_INCLUDE: Final = re.compile(r"^-- include ([a-z_ ]+)$", re.MULTILINE)
+# These work on one execution queue or one part of the agenda, not on a tenant's keys.
+_ALONE: Final = frozenset({"push", "withdraw", "reschedule"})
+
+
+class Script:
+    """One script, ready for `EVALSHA`."""
+
+    def __init__(self, name: str) -> None:
+        self.name: Final = name
+        self.text: Final = _assemble(name)
+        self.digest: Final = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _read(name: str) -> str:
+    return files("orchestrator.broker").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+
+
+def _assemble(name: str) -> str:
+    """The `#!lua` line stays first: it makes a Cluster refuse keys of other slots."""
+    shebang, body = _read(name).split("\n", 1)
+    included = _INCLUDE.search(body)
+    parts = [] if name in _ALONE else ["prelude"]
+    if included:
+        parts += included[1].split()
+    return "\n".join([shebang, *map(_read, parts), body])

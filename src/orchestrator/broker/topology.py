@@ -1,0 +1,136 @@
+"""Which connection serves a key: the only one of a single server, or that of the slot in a Cluster."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+from redis.asyncio.cluster import RedisCluster
+from redis.crc import key_slot
+from redis.exceptions import RedisError
+
+from orchestrator.broker.connection import Argument, Moved, Reply, Unavailable, Wire
+from orchestrator.broker.endpoint import CONNECT_TIMEOUT_SECONDS, Endpoint
+
+_MOVES_MAX: Final = 4
+
+
+class Topology:
+    """The wires to every server that holds keys, by key."""
+
+    def __init__(self, endpoint: Endpoint, on_state: Callable[[bool], None] | None = None) -> None:
+        self._endpoint = endpoint
+        self._on_state = on_state
+        self._single = None if endpoint.is_cluster else Wire(endpoint, on_state)
+        self._wires: dict[str, Wire] = {}
+        self._slots: dict[int, str] = {}
+        self._refreshing: asyncio.Task[None] | None = None
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether keys of different slots need calls of their own."""
+        return self._single is None
+
+    @property
+    def connected(self) -> bool:
+        """Whether every known server is reached."""
+        if self._single:
+            return self._single.connected
+        return bool(self._wires) and all(wire.connected for wire in self._wires.values())
+
+    def start(self) -> None:
+        """Begin to connect."""
+        if self._single:
+            self._single.start()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._refreshing:
+            self._refreshing.cancel()
+        wires = [self._single] if self._single else list(self._wires.values())
+        await asyncio.gather(*(wire.close() for wire in wires))
+
+    async def call(self, key: str, *args: Argument) -> Reply:
+        """Send a command to the server that holds `key`.
+
+        A command that another node should have had was not executed, so it may be sent again.
+        """
+        if self._single:
+            return await self._single.call(*args)
+        return await self._call_in_cluster(key, args)
+
+    async def endpoints(self) -> list[Endpoint]:
+        """Every server that holds keys, for listeners."""
+        if self._single:
+            return [self._endpoint]
+        await self._refresh()
+        return [wire.endpoint for wire in self._wires.values()]
+
+    async def endpoint_of(self, key: str) -> str:
+        """The name of the server that holds `key`."""
+        return str((await self._wire(key)).endpoint)
+
+    async def _wire(self, key: str) -> Wire:
+        if self._single:
+            return self._single
+        slot = key_slot(key.encode())
+        if slot not in self._slots:
+            await self._refresh()
+        try:
+            return self._wires[self._slots[slot]]
+        except KeyError:
+            raise Unavailable("no node of the Cluster serves this slot") from None
+
+    async def _call_in_cluster(self, key: str, args: tuple[Argument, ...]) -> Reply:
+        for _ in range(_MOVES_MAX):
+            wire = await self._wire(key)
+            try:
+                return await wire.call(*args)
+            except Moved as moved:
+                kind, _, address = str(moved).split(" ")[:3]
+                if kind == "ASK":
+                    return await self._ask(address, args)
+                await self._refresh()
+        raise Unavailable("the slot moves from node to node")
+
+    async def _ask(self, address: str, args: tuple[Argument, ...]) -> Reply:
+        wire = self._open(address)
+        asking = wire.call("ASKING")
+        asked = wire.call(*args)
+        await asking
+        return await asked
+
+    def _open(self, address: str) -> Wire:
+        if address not in self._wires:
+            host, _, port = address.rpartition(":")
+            wire = Wire(self._endpoint.at(host, int(port)), self._on_state)
+            wire.start()
+            self._wires[address] = wire
+        return self._wires[address]
+
+    async def _refresh(self) -> None:
+        """Read the slots once, whoever asks at the same time."""
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.create_task(self._read_slots())
+        await asyncio.shield(self._refreshing)
+
+    async def _read_slots(self) -> None:
+        options: dict[str, Any] = {"socket_timeout": CONNECT_TIMEOUT_SECONDS}
+        cluster: Any = RedisCluster.from_url(  # pyright: ignore[reportUnknownMemberType]
+            self._endpoint.url.replace("redis+cluster", "redis", 1), **options
+        )
+        try:
+            await cluster.initialize()
+            self._slots = {
+                slot: f"{nodes[0].host}:{nodes[0].port}"
+                for slot, nodes in cluster.nodes_manager.slots_cache.items()
+            }
+        except (RedisError, OSError) as error:
+            if self._on_state:
+                self._on_state(False)
+            raise Unavailable(f"the Cluster cannot be reached: {type(error).__name__}") from error
+        finally:
+            await cluster.aclose()
+        for address in set(self._slots.values()):
+            self._open(address)
+        for address in set(self._wires) - set(self._slots.values()):
+            await self._wires.pop(address).close()

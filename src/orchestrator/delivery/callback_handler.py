@@ -1,0 +1,147 @@
+"""Handles a tenant's callbacks: lets the script take them, and does what the script leaves to Python."""
+
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+import msgspec
+
+from orchestrator.broker.callbacks import Callbacks, Delivered
+from orchestrator.metrics import Counter, Histogram, Metrics
+from orchestrator.protocol.callbacks import read_callback, result_of
+from orchestrator.protocol.tasks import ENDINGS
+from orchestrator.telemetry import Log, LogEvent
+
+CALLBACK_BYTES_MAX: Final = 1024 * 1024
+STRIKES_MAX: Final = 3
+"""A callback that the script cannot take that often is buried, so that it does not block its queue."""
+
+# What is wrong with the server or our rights rather than with the callback is never the callback's end.
+_SERVERS_OWN: Final = (
+    "NOPERM",
+    "OOM",
+    "READONLY",
+    "MISCONF",
+    "NOREPLICAS",
+    "MOVED",
+    "ASK",
+    "TRYAGAIN",
+    "CLUSTERDOWN",
+)
+
+
+class CallbackHandler:
+    """Takes callbacks of some tenants and notes what became of them."""
+
+    def __init__(self, callbacks: Callbacks, metrics: Metrics, log: Log) -> None:
+        self._callbacks = callbacks
+        self._metrics = metrics
+        self._log = log
+        self._strikes: dict[str, int] = {}
+        self.on_ended: Callable[[str, Delivered], None] = lambda _tenant, _delivered: None
+
+    async def handle(self, tenants: list[str]) -> list[str]:
+        """Take what waits for `tenants`, within bounds; those that have more waiting.
+
+        Raises `BrokerError` where Redis cannot be asked; nothing is lost by that.
+        """
+        more: list[str] = []
+        for tenant, delivered in zip(tenants, await self._callbacks.deliver(tenants), strict=True):
+            self._note(tenant, delivered)
+            if delivered.stop == "big":
+                delivered = await self._take_big(tenant)
+            elif delivered.stop == "error":
+                delivered = await self._strike(tenant, delivered)
+            else:
+                self._strikes.pop(tenant, None)
+            if delivered.left and delivered.stop != "error":
+                more.append(tenant)
+        return more
+
+    async def _take_big(self, tenant: str) -> Delivered:
+        """Read one callback of over 64 KiB here, where it holds up nobody else's."""
+        raw = await self._callbacks.peek(tenant)
+        if raw is None:
+            return Delivered(0, 0, "", "", [], [], [])
+        envelope, verdict = judge_big(raw)
+        delivered = await self._callbacks.deliver_big(tenant, raw, envelope, verdict)
+        self._note(tenant, delivered)
+        return await self._strike(tenant, delivered) if delivered.stop == "error" else delivered
+
+    async def _strike(self, tenant: str, delivered: Delivered) -> Delivered:
+        """The callback at the head could not be taken: try again, bury it at the third time."""
+        self._log.warning(LogEvent.CALLBACK_FAILED, tenant_id=tenant, error=delivered.error)
+        if delivered.error.startswith(_SERVERS_OWN):
+            return delivered
+        self._strikes[tenant] = self._strikes.get(tenant, 0) + 1
+        raw = await self._callbacks.peek(tenant)
+        if raw is None or self._strikes[tenant] < STRIKES_MAX:
+            return msgspec.structs.replace(delivered, stop="")
+        del self._strikes[tenant]
+        buried = await self._callbacks.bury(tenant, raw, "undeliverable")
+        self._note(tenant, buried)
+        return buried
+
+    def _note(self, tenant: str, delivered: Delivered) -> None:
+        for what, count in delivered.counts:
+            self._count(tenant, *what.partition("|")[::2], count)
+        for started in delivered.started:
+            self._metrics.observe(Histogram.QUEUE, started.queue_micros / 1e6)
+        if delivered.ended:
+            self.note_ended(tenant, delivered)
+
+    def note_ended(self, tenant: str, delivered: Any) -> None:
+        """Count and log endings, whoever brought them about."""
+        for ended in delivered.ended:
+            self._metrics.count(Counter.TASKS_ENDED, ended.status)
+            self._metrics.observe(Histogram.ANSWER, ended.answer_micros / 1e6)
+            self._log.info(
+                LogEvent.TASK_ENDED,
+                tenant_id=tenant,
+                session_id=ended.session,
+                task_id=ended.task,
+                status=ended.status,
+                seconds=round(ended.answer_micros / 1e6, 3),
+            )
+
+    def _count(self, tenant: str, what: str, label: str, count: int) -> None:
+        match what:
+            case "taken":
+                self._metrics.count(Counter.CALLBACKS, label, by=count)
+            case "dropped":
+                self._metrics.count(Counter.CALLBACKS_DROPPED, label, by=count)
+                self._log.debug(LogEvent.CALLBACK_DROPPED, tenant_id=tenant, reason=label, count=count)
+            case "dead":
+                self._metrics.count(Counter.DEAD_LETTERS, label, by=count)
+                self._log.warning(LogEvent.DEAD_LETTER, tenant_id=tenant, reason=label, count=count)
+            case "dead_overflow":
+                self._metrics.count(Counter.DEAD_LETTERS, "overflow", by=count)
+            case "publish_failed":
+                self._log.error(LogEvent.PUBLISH_FAILED, tenant_id=tenant)
+            case _:
+                self._metrics.count(Counter.SEQ_GAPS, by=count)
+
+
+def judge_big(raw: bytes) -> tuple[dict[str, Any] | None, str]:
+    """The envelope of a large callback as deliver_big.lua takes it, and the verdict on its size.
+
+    Over 1 MiB only an ending is of use: it ends its task as failed with `result_too_large`.
+    """
+    callback = read_callback(raw)
+    if not callback:
+        return None, "not_json"
+    result = result_of(callback)
+    envelope = {name: callback.get(name) for name in ("action_type", "task_id", "status", "attempt", "seq")}
+    envelope["delta"] = result.get("delta") if isinstance(result.get("delta"), str) else None
+    envelope["has_response"] = result.get("response") is not None
+    envelope["has_result"] = bool(result)
+    if len(raw) <= CALLBACK_BYTES_MAX:
+        return _packable(envelope), ""
+    return _packable(envelope), "result_too_large" if callback.get("status") in ENDINGS else "too_large"
+
+
+def _packable(envelope: dict[str, Any]) -> dict[str, Any]:
+    """Only what the script can judge: a number is a number there, everything else that is no text is a fault."""
+    plain = cast("dict[str, Any]", {name: value for name, value in envelope.items() if value is not None})
+    return {
+        name: value if isinstance(value, str | int | float | bool) else False for name, value in plain.items()
+    }

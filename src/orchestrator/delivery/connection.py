@@ -1,0 +1,158 @@
+"""One reader of a session: its writer, and what it has been given (DESIGN §3.8)."""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from orchestrator.broker.connection import BrokerError
+from orchestrator.delivery.session_log import SessionLog
+from orchestrator.protocol.events import Event, SessionName
+from orchestrator.protocol.position import Position
+from orchestrator.protocol.subscriber import Subscriber
+from orchestrator.protocol.tiers import Tier
+
+UNREAD_SECONDS_MAX: Final = 15.0
+"""A reader that takes nothing for so long, with something to take, is too slow: 4408."""
+_RETRY_SECONDS: Final = 0.5
+_LEFT: Final = 1006
+
+
+class Outlet(Protocol):
+    """Where frames leave: a WebSocket, or a stream of Server-Sent Events."""
+
+    async def send(self, frame: bytes) -> None:
+        """Write one frame; waits while the peer does not read. Raises `Gone` when it has left."""
+
+    async def close(self, code: int, reason: str) -> None:
+        """Say goodbye."""
+
+
+class Gone(Exception):  # noqa: N818 - an expected ending
+    """The peer has left."""
+
+
+class Connection:
+    """A socket that follows one session."""
+
+    def __init__(self, outlet: Outlet, name: SessionName, tier: Tier, user: str) -> None:
+        self.id: Final = f"conn-{secrets.token_hex(8)}"
+        self.tenant: Final = name.tenant
+        self.session: Final = name.session
+        self.tier: Final = tier
+        self.user: Final = user
+        self.subscriber: Final = Subscriber()
+        self.epoch = name.epoch
+        self.announced = 0
+        """The highest offset that the channel told of for this session."""
+        self.closing: tuple[int, str] | None = None
+        self.on_ending_sent: Callable[[Connection, int], None] = lambda _connection, _offset: None
+        self._outlet = outlet
+        self._wake = asyncio.Event()
+        self._writing: asyncio.Task[None] | None = None
+        self._sending_since: float | None = None
+
+    @property
+    def name(self) -> SessionName:
+        """Whose events it reads."""
+        return SessionName(self.tenant, self.session, self.epoch)
+
+    @property
+    def reached(self) -> Position:
+        """Up to where the client has everything that it wants."""
+        return self.subscriber.reached(self.epoch)
+
+    @property
+    def state(self) -> str:
+        """`replay`, `live` or `closed`."""
+        return self.subscriber.state
+
+    def say(self, frame: bytes) -> None:
+        """Queue a frame that is no event."""
+        self.subscriber.say(frame)
+        self._wake.set()
+
+    def offer(self, event: Event) -> None:
+        """Queue an event that the channel brought."""
+        self.announced = max(self.announced, event.offset)
+        self.subscriber.offer(event)
+        self._wake.set()
+
+    def missed(self, offset: int) -> None:
+        """Events up to `offset` exist, told without their content."""
+        self.announced = max(self.announced, offset)
+        self.subscriber.missed(offset)
+        self._wake.set()
+
+    def unread_for(self, now: float) -> float:
+        """Seconds for which the peer has taken nothing of what is being sent."""
+        return 0.0 if self._sending_since is None else now - self._sending_since
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Close soon: after the frame that is being written, or instead of it when it does not go out."""
+        if self.closing is None:
+            self.closing = (code, reason)
+            self._wake.set()
+            if self._sending_since is not None and self._writing:
+                self._writing.cancel()
+
+    def leave(self) -> None:
+        """The peer has gone: there is nobody to say goodbye to."""
+        self.closing = (_LEFT, "")
+        self._wake.set()
+        if self._writing:
+            self._writing.cancel()
+
+    async def write(self, log: SessionLog) -> None:
+        """Write what is queued, read on in the log where that is needed, until closed; then close the outlet."""
+        self._writing = asyncio.create_task(self._write(log))
+        try:
+            await asyncio.wait((self._writing,))
+            if not self._writing.cancelled():
+                self._writing.result()
+        except Gone:
+            return
+        finally:
+            self._writing.cancel()
+            self.subscriber.close()
+        code, reason = self.closing or (1011, "")
+        if code == _LEFT:
+            return
+        await self._outlet.close(code, reason)
+
+    async def _write(self, log: SessionLog) -> None:
+        subscriber = self.subscriber
+        while self.closing is None:
+            if subscriber.has_frames:
+                await self._send_next()
+            elif subscriber.state == "replay":
+                await self._read_on(log)
+            else:
+                self._wake.clear()
+                await self._wake.wait()
+
+    async def _send_next(self) -> None:
+        frame, ends = self.subscriber.next_frame()
+        self._sending_since = asyncio.get_running_loop().time()
+        try:
+            await self._outlet.send(frame)
+        finally:
+            self._sending_since = None
+        if ends:
+            self.on_ending_sent(self, ends)
+
+    async def _read_on(self, log: SessionLog) -> None:
+        """Take the next page. Live only when nothing was announced behind it: that would be a hole."""
+        announced = self.announced  # what was announced before the read is in the log when it runs
+        try:
+            page = await log.read(self.name, self.subscriber.offset)
+        except BrokerError:
+            await asyncio.sleep(_RETRY_SECONDS)
+            return
+        if page is None:
+            # Trimmed under the reader, or begun anew: only the client can decide what to do about it.
+            self.close(1011, "the log begins anew: reconnect")
+            return
+        self.subscriber.replay(page.events, page.reached, page.mark)
+        if page.reached >= page.top and self.announced <= max(announced, self.subscriber.offset):
+            self.subscriber.go_live()

@@ -1,0 +1,192 @@
+"""Who follows which session on this replica, and what a tenant's channel brings to whom.
+
+A replica hears a tenant's channel from its first socket of the tenant on. The order of a subscription: hear the channel and
+wait for the confirmation, read the log, then write; so nothing can fall between log and channel.
+"""
+
+import asyncio
+from collections import Counter as Tally
+from collections.abc import Iterator
+from typing import Final, Protocol
+
+from orchestrator.broker.keys import Keys
+from orchestrator.broker.logs import Opened, Top
+from orchestrator.delivery.connection import UNREAD_SECONDS_MAX, Connection
+from orchestrator.delivery.session_log import SessionLog
+from orchestrator.metrics import Counter, Metrics
+from orchestrator.protocol.batches import read_batch
+from orchestrator.protocol.events import Event, SessionName, read_event
+from orchestrator.protocol.position import Position
+
+UNUSED_CHANNEL_SECONDS: Final = 30.0
+"""How long a channel is heard after its last socket, since people reload pages."""
+
+
+class Channels(Protocol):
+    """Where tenants' channels are heard."""
+
+    async def subscribe(self, channel: str) -> None:
+        """Hear a channel, confirmed."""
+
+    async def unsubscribe(self, channel: str) -> None:
+        """Hear it no more."""
+
+
+class _Tenant:
+    """The sockets of one tenant by session."""
+
+    def __init__(self) -> None:
+        self.sessions: dict[str, set[Connection]] = {}
+        # Sessions with a task that has not ended, as far as the events told: they are checked more often.
+        self.busy: set[str] = set()
+        self.unused_since: float | None = None
+
+
+class WebSocketManager:
+    """The registry of open connections."""
+
+    def __init__(self, keys: Keys, log: SessionLog, channels: Channels, metrics: Metrics) -> None:
+        self._keys = keys
+        self._log = log
+        self._channels = channels
+        self._metrics = metrics
+        self._tenants: dict[str, _Tenant] = {}
+        self._tenant_of_channel: dict[str, str] = {}
+        self.count = 0
+
+    async def attach(
+        self, connection: Connection, resume: Position | str, *, validate: bool
+    ) -> tuple[Opened, list[Event]]:
+        """Register a connection and begin to read its session.
+
+        Raises `BrokerError`. When the outcome is not `opened` the connection is not registered.
+        """
+        self._add(connection)
+        try:
+            await self._channels.subscribe(self._keys.events(connection.tenant))
+            opened, events = await self._log.open(
+                connection.tenant,
+                connection.session,
+                user=connection.user,
+                tier=connection.tier,
+                validate=validate,
+                resume=resume,
+            )
+        except BaseException:
+            self.detach(connection)
+            raise
+        if opened.outcome != "opened":
+            self.detach(connection)
+            return opened, []
+        connection.epoch = opened.epoch
+        connection.subscriber.start(opened.start, int(opened.start_mark))
+        return opened, events
+
+    def start(self, connection: Connection, opened: Opened, events: list[Event]) -> None:
+        """Queue the first page; the connection's writer reads on from there."""
+        connection.subscriber.replay(events, opened.reached, int(opened.reached_mark))
+        if opened.reached >= opened.top and connection.announced <= connection.subscriber.offset:
+            connection.subscriber.go_live()
+
+    def detach(self, connection: Connection) -> None:
+        """Forget a connection; its channel is given up a while later."""
+        tenant = self._tenants.get(connection.tenant)
+        sockets = tenant.sessions.get(connection.session) if tenant else None
+        if tenant is None or sockets is None or connection not in sockets:
+            return
+        sockets.discard(connection)
+        self.count -= 1
+        if not sockets:
+            del tenant.sessions[connection.session]
+            tenant.busy.discard(connection.session)
+        if not tenant.sessions:
+            tenant.unused_since = asyncio.get_running_loop().time()
+
+    def on_message(self, channel: str, message: bytes) -> None:
+        """Bring the events of a batch to the sockets of their sessions."""
+        name = self._tenant_of_channel.get(channel)
+        tenant = self._tenants.get(name or "")
+        if name is None or tenant is None:
+            return
+        for announced in read_batch(message):
+            sockets = tenant.sessions.get(announced.session)
+            if not sockets:
+                continue
+            if not announced.entry:
+                for connection in sockets:
+                    connection.missed(announced.offset)
+                continue
+            event = read_event(
+                SessionName(name, announced.session, announced.epoch), announced.offset, announced.entry
+            )
+            (tenant.busy.discard if event.ends else tenant.busy.add)(announced.session)
+            self._bring(event, announced.epoch, sockets)
+
+    def _bring(self, event: Event, epoch: str, sockets: set[Connection]) -> None:
+        for connection in sockets:
+            if connection.epoch not in (epoch, ""):
+                connection.close(1011, "the log begins anew: reconnect")
+                continue
+            before = connection.subscriber.state
+            connection.offer(event)
+            self._metrics.count(Counter.EVENTS_DELIVERED, event.type)
+            if before == "live" and connection.subscriber.state == "replay":
+                self._metrics.count(Counter.GAP_READS)
+
+    def check(self, tenant: str, sessions: list[str], tops: list[Top]) -> None:
+        """Compare with where the logs stand; what was missed is read."""
+        known = self._tenants.get(tenant)
+        for session, top in zip(sessions, tops, strict=True):
+            for connection in tuple(known.sessions.get(session, ())) if known else ():
+                if connection.epoch and top.epoch != connection.epoch:
+                    connection.close(1011, "the log begins anew: reconnect")
+                else:
+                    connection.missed(top.offset)
+
+    def sessions_to_check(self, *, busy: bool) -> Iterator[tuple[str, list[str]]]:
+        """Sessions with sockets by tenant: those with a task under way, or all."""
+        for name, tenant in list(self._tenants.items()):
+            sessions = list(tenant.busy if busy else tenant.sessions)
+            if sessions:
+                yield name, sessions
+
+    def close_slow(self) -> None:
+        """4408 for who takes nothing of what is sent."""
+        now = asyncio.get_running_loop().time()
+        for connection in self.connections():
+            if connection.unread_for(now) > UNREAD_SECONDS_MAX:
+                connection.close(4408, "too slow: reconnect with position")
+
+    async def give_up_unused(self) -> None:
+        """Stop to hear the channels of tenants without sockets."""
+        now = asyncio.get_running_loop().time()
+        for name, tenant in list(self._tenants.items()):
+            unused = tenant.unused_since
+            if not tenant.sessions and unused is not None and now - unused > UNUSED_CHANNEL_SECONDS:
+                del self._tenants[name]
+                channel = self._keys.events(name)
+                del self._tenant_of_channel[channel]
+                await self._channels.unsubscribe(channel)
+
+    def connections(self) -> list[Connection]:
+        """Every registered connection."""
+        return [
+            connection
+            for tenant in self._tenants.values()
+            for sockets in tenant.sessions.values()
+            for connection in sockets
+        ]
+
+    def figures(self) -> list[tuple[str, str, str, int]]:
+        """Open connections counted by tenant, tier and state."""
+        rows = Tally(
+            (connection.tenant, connection.tier, connection.state) for connection in self.connections()
+        )
+        return [(*row, count) for row, count in rows.most_common()]
+
+    def _add(self, connection: Connection) -> None:
+        tenant = self._tenants.setdefault(connection.tenant, _Tenant())
+        tenant.unused_since = None
+        tenant.sessions.setdefault(connection.session, set()).add(connection)
+        self._tenant_of_channel[self._keys.events(connection.tenant)] = connection.tenant
+        self.count += 1

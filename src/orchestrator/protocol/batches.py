@@ -1,0 +1,34 @@
+"""A message on a tenant's channel: the events of one script call, by session (see `publish` in prelude.lua)."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+
+class _Run(msgspec.Struct, array_like=True):
+    session: str
+    epoch: str
+    first: int
+    lengths: list[int]
+
+
+class Announced(msgspec.Struct):
+    """An event of a session; an empty entry says that it has to be read from the log."""
+
+    session: str
+    epoch: str
+    offset: int
+    entry: bytes
+
+
+_index: Final = msgspec.msgpack.Decoder(list[_Run]).decode
+
+
+def read_batch(message: bytes) -> Iterator[Announced]:
+    """The events of a message, each session's in order."""
+    at = 4 + int.from_bytes(message[:4])
+    for run in _index(message[4:at]):
+        for index, length in enumerate(run.lengths):
+            yield Announced(run.session, run.epoch, run.first + index, message[at : at + length])
+            at += length

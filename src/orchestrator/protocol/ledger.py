@@ -1,0 +1,93 @@
+"""The ledger of a task: what is known of it, from its record (contract §5)."""
+
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+import msgspec
+
+from orchestrator.protocol.callbacks import read_callback, result_of
+from orchestrator.protocol.events import ending
+from orchestrator.protocol.tasks import ENDINGS, EndStatus
+from orchestrator.protocol.times import rfc3339
+
+_MOMENTS: Final = (
+    "accepted_at",
+    "queued_at",
+    "started_at",
+    "first_chunk_at",
+    "ended_at",
+    "delivered_at",
+    "acknowledged_at",
+)
+
+
+class Ledger(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client is told about one task."""
+
+    task_id: str
+    status: str
+    code: str | None
+    attempt: int
+    session_id: str
+    context_id: str
+    timeline: dict[str, str | None]
+    queue: str
+    queue_position: int | None
+    result: dict[str, Any] | None
+    error: dict[str, Any] | None
+    execution_time: Any
+    tokens_used: Any
+    position: str | None
+
+
+def is_waiting(record: Mapping[str, bytes]) -> bool:
+    """Whether the task is still on its queue, as far as anybody told."""
+    return record["status"] in {b"accepted", b"queued"}
+
+
+def read_ledger(task_id: str, record: Mapping[str, bytes], queue_position: int | None = None) -> Ledger:
+    """The ledger that a record tells; `queue_position` counts from 1."""
+    status = record["status"].decode()
+    data, callback = _ending(status, record)
+    answered = status == "completed"
+    return Ledger(
+        task_id=task_id,
+        status=status,
+        code=None if data is None or answered else str(data["code"]),
+        attempt=int(record["attempt"]),
+        session_id=record["session"].decode(),
+        context_id=record["context"].decode(),
+        timeline={name: _moment(record.get(name)) for name in _MOMENTS},
+        queue=record["queue"].decode(),
+        queue_position=queue_position,
+        result={name: value for name, value in data.items() if name not in _OUTSIDE}
+        if data and answered
+        else None,
+        error=None if data is None or answered else _error(data, callback),
+        execution_time=callback.get("execution_time"),
+        tokens_used=callback.get("tokens_used"),
+        position=record["position"].decode() if "position" in record else None,
+    )
+
+
+_OUTSIDE: Final = frozenset({"status", "execution_time", "tokens_used"})
+
+
+def _ending(status: str, record: Mapping[str, bytes]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    if status not in ENDINGS:
+        return None, {}
+    raw = record.get("result", b"")
+    code = record.get("code", b"").decode()
+    _, data = ending(cast("EndStatus", status), code, raw, record.get("text", b""))
+    return data, read_callback(raw) if raw else {}
+
+
+def _error(data: dict[str, Any], callback: dict[str, Any]) -> dict[str, Any]:
+    error = {"code": data["code"], "message": data["message"]}
+    given = result_of(callback).get("error")
+    kind = cast("dict[str, Any]", given).get("type") if isinstance(given, dict) else None
+    return {**error, "type": kind} if isinstance(kind, str) else error
+
+
+def _moment(value: bytes | None) -> str | None:
+    return rfc3339(int(value)) if value else None

@@ -1,0 +1,123 @@
+"""The state of one reader of a session's log, without any I/O.
+
+    replay ──caught up──► live ──missed one, or fell behind──► replay
+       └────────────────────┴──► closed
+
+In `replay` it takes pages of the log, in `live` what the tenant's channel brings. A reader that falls behind drops what
+it has not been given and goes back to `replay`: the log is the buffer, it merges chunks, and memory stays bounded.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Final, Literal
+
+from orchestrator.protocol.events import EVENT_TYPES, Event, EventType
+from orchestrator.protocol.position import Position
+
+State = Literal["replay", "live", "closed"]
+
+QUEUED_BYTES_MAX: Final = 256 * 1024
+
+
+class Subscriber:
+    """What one socket has been given, and what waits for it; offsets are of its session's epoch."""
+
+    def __init__(self) -> None:
+        self.state: State = "replay"
+        self.offset = 0
+        """The last event that was queued or passed over; the next one has this plus one."""
+        self._mark = 0
+        # Offset and mark of the last positioned frame that was written: what `covers` is counted from.
+        self._framed = (0, 0)
+        self._queue: deque[tuple[bytes, Event | None]] = deque()
+        self._bytes = 0
+        self._wanted: frozenset[EventType] = frozenset(EVENT_TYPES)
+
+    def start(self, offset: int, mark: int) -> None:
+        """Begin after `offset`; `mark` is that of the entry there, as far as it is known."""
+        self.offset, self._mark = self._framed = (offset, mark)
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether anything waits to be written."""
+        return bool(self._queue)
+
+    @property
+    def wanted(self) -> frozenset[EventType]:
+        """The event types that this reader gets; the others are covered by the next frame."""
+        return self._wanted
+
+    def want(self, types: Iterable[EventType]) -> None:
+        """Choose the event types."""
+        self._wanted = frozenset(types)
+
+    def reached(self, epoch: str) -> Position:
+        """Up to where everything was queued or passed over: where a client that filters may resume."""
+        return Position(epoch, self.offset, self._mark)
+
+    def say(self, frame: bytes) -> None:
+        """Queue a frame that is no event of the log."""
+        self._queue.append((frame, None))
+        self._bytes += len(frame)
+
+    def offer(self, event: Event) -> None:
+        """Take an event from the channel. A hole, or too much unread, sends the reader to the log."""
+        if self.state != "live" or event.offset <= self.offset:
+            return
+        if event.offset > self.offset + 1:
+            self.state = "replay"
+            return
+        self._take(event)
+        if self._bytes > QUEUED_BYTES_MAX:
+            self._fall_back()
+
+    def replay(self, events: Iterable[Event], reached: int, mark: int) -> None:
+        """Take a page of the log, which was read up to the offset `reached`, whose entry has this mark."""
+        for event in events:
+            self._take(event)
+        if reached > self.offset:
+            self.offset, self._mark = reached, mark
+
+    def missed(self, offset: int) -> None:
+        """Something up to `offset` exists; if it did not come, the log has to be read."""
+        if self.state == "live" and offset > self.offset:
+            self.state = "replay"
+
+    def go_live(self) -> None:
+        """The log was read to its end, and nothing has been announced since."""
+        self.state = "live"
+
+    def next_frame(self) -> tuple[bytes, int]:
+        """The next frame to write, and its offset if it ends a task, else 0."""
+        frame, event = self._queue.popleft()
+        self._bytes -= len(frame)
+        if event is None:
+            return frame, 0
+        self._framed = (event.offset, event.at)
+        return frame, event.offset if event.ends else 0
+
+    def close(self) -> None:
+        """Nothing more is wanted."""
+        self.state = "closed"
+        self._queue.clear()
+
+    def _take(self, event: Event) -> None:
+        last = self._last_framed()
+        self.offset, self._mark = event.offset, event.at
+        if event.type in self._wanted:
+            frame = event.frame(event.offset - last)
+            self._queue.append((frame, event))
+            self._bytes += len(frame)
+
+    def _last_framed(self) -> int:
+        for _, event in reversed(self._queue):
+            if event is not None:
+                return event.offset
+        return self._framed[0]
+
+    def _fall_back(self) -> None:
+        """Forget the events that were not written; what is no event is kept."""
+        self._queue = deque(item for item in self._queue if item[1] is None)
+        self._bytes = sum(len(frame) for frame, _ in self._queue)
+        self.offset, self._mark = self._framed
+        self.state = "replay"

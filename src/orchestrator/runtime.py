@@ -1,0 +1,209 @@
+"""What runs beside the web server: heartbeat, callback worker, sweeper, probes; start, drain, stop."""
+
+import asyncio
+import json
+import random
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from orchestrator.broker.agenda import Agenda
+from orchestrator.broker.broker import Broker
+from orchestrator.broker.connection import BrokerError
+from orchestrator.broker.listener import Listener
+from orchestrator.broker.logs import Logs
+from orchestrator.broker.roster import Roster
+from orchestrator.delivery.callback_worker import CallbackWorker
+from orchestrator.delivery.settlements import Settlements
+from orchestrator.delivery.sweeper import LOOK_SECONDS, Sweeper
+from orchestrator.delivery.websocket_manager import WebSocketManager
+from orchestrator.figures import Figures
+from orchestrator.protocol.identifiers import is_valid_id
+from orchestrator.protocol.shares import Shares
+from orchestrator.telemetry import Log, LogEvent
+
+BEAT_SECONDS: Final = 1.0
+BUSY_CHECK_SECONDS: Final = 2.0
+IDLE_CHECK_SECONDS: Final = 40.0
+DRAIN_BATCH: Final = 100
+DRAIN_SPREAD_MS: Final = 2_000
+
+
+class Runtime:
+    """The background of one replica."""
+
+    def __init__(
+        self,
+        *,
+        replica: str,
+        broker: Broker,
+        roster: Roster,
+        agenda: Agenda,
+        logs: Logs,
+        worker: CallbackWorker,
+        sweeper: Sweeper,
+        settlements: Settlements,
+        figures: Figures,
+        log: Log,
+    ) -> None:
+        self.replica = replica
+        self.draining = False
+        self.beating = False
+        """Whether the last heartbeat reached Redis."""
+        self._broker = broker
+        self._roster = roster
+        self._agenda = agenda
+        self._logs = logs
+        self._worker = worker
+        self._sweeper = sweeper
+        self._settlements = settlements
+        self._figures = figures
+        self._log = log
+        self._shares = Shares(replica, ())
+        self._recheck = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.manager: WebSocketManager
+        self.listener: Listener
+
+    def hear_with(self, listener: Listener, manager: WebSocketManager) -> None:
+        """Take the ends of the two wires that need this object to exist first."""
+        self.listener, self.manager = listener, manager
+
+    @property
+    def can_deliver(self) -> bool:
+        """Whether a publish came back lately and the heartbeat arrives."""
+        return self.beating and self.listener.healthy
+
+    async def start(self) -> None:
+        """Check the server, join the roster, begin. Raises `BrokerError`."""
+        await self._broker.check_server()
+        await self._roster.claim_prefix()
+        await self._beat()
+        await self.listener.refresh()
+        await self.listener.ring(self._shares.listens)
+        self._tasks = [
+            asyncio.create_task(self._worker.run()),
+            asyncio.create_task(self._settlements.run()),
+            asyncio.create_task(self._every(BEAT_SECONDS, self._beat)),
+            asyncio.create_task(self._every(LOOK_SECONDS, self._sweep)),
+            asyncio.create_task(self._every(BUSY_CHECK_SECONDS, self._check_busy)),
+            asyncio.create_task(self._check_all()),
+        ]
+
+    async def drain(self) -> None:
+        """Not ready first; then the sockets go elsewhere in batches, spread so that they do not come back at once."""
+        if self.draining:
+            return
+        self.draining = True
+        self._log.info(LogEvent.SERVICE_DRAINING, sockets=self.manager.count)
+        try:
+            await self._roster.leave(self.replica)
+        except BrokerError:
+            pass  # the others notice by the missing heartbeat
+        while sockets := self.manager.connections()[:DRAIN_BATCH]:
+            for connection in sockets:
+                connection.close(1012, json.dumps({"retry_after_ms": random.randint(0, DRAIN_SPREAD_MS)}))
+            await asyncio.sleep(0.05)
+
+    async def stop(self) -> None:
+        """Finish what is in hand and end."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._settlements.flush()
+        await self.listener.close()
+        try:
+            await self._roster.leave(self.replica)
+            await self._roster.add_totals(self._figures.take_totals())
+        except BrokerError:
+            pass
+
+    # What the listener hears
+
+    def on_message(self, channel: str, message: bytes) -> None:
+        """A batch on a tenant's channel."""
+        self.manager.on_message(channel, message)
+
+    def on_ring(self, queue: str) -> None:
+        """A push on somebody's callback queue."""
+        tenant = self._broker.keys.tenant_of(queue)
+        if tenant and is_valid_id(tenant) and self._shares.pumps(tenant):
+            self._worker.ring(tenant)
+
+    def on_gap(self) -> None:
+        """Something may have been missed: look everywhere, soon."""
+        self._recheck.set()
+
+    # What happens again and again
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await work()
+            except BrokerError:
+                continue  # the wire says when Redis goes and comes back
+            except Exception as error:  # one bad turn must not be the last
+                self._log.error(LogEvent.UNEXPECTED_ERROR, exc_info=error)
+
+    async def _beat(self) -> None:
+        try:
+            await self._broker.set_clock()
+            if not self.draining:
+                replicas = await self._roster.beat(self.replica, self._figures.report(self.manager.figures()))
+                self._share(tuple(sorted(replicas)))
+            await self._roster.claim_prefix()
+            await self._roster.add_totals(self._figures.take_totals())
+            await self._roster.note_queues(self._figures.take_queues())
+        except BrokerError:
+            self.beating = False
+            raise
+        self.beating = True
+        if self._tasks:
+            await self.listener.refresh()
+            await self.listener.ring(self._shares.listens and not self.draining)
+
+    def _share(self, replicas: tuple[str, ...]) -> None:
+        if replicas != self._shares.replicas:
+            self._shares = Shares(self.replica, replicas)
+            self._recheck.set()  # tenants that became ours may have rung at somebody who is gone
+
+    async def _sweep(self) -> None:
+        if not self.listener.healthy:
+            await self._ring_everyone()  # the bell is not heard: poll meanwhile
+        await self._sweeper.sweep(self._shares)
+        await self.manager.give_up_unused()
+        self.manager.close_slow()
+
+    async def _ring_everyone(self) -> None:
+        self._worker.ring_all(t for t in await self._agenda.tenants() if self._shares.pumps(t))
+
+    async def _check_busy(self) -> None:
+        await self._check(busy=True)
+
+    async def _check_all(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(IDLE_CHECK_SECONDS * random.uniform(0.8, 1.2)):
+                    await self._recheck.wait()
+            except TimeoutError:
+                pass
+            self._recheck.clear()
+            try:
+                await self._ring_everyone()
+                await self._check(busy=False)
+            except BrokerError:
+                continue
+
+    async def _check(self, *, busy: bool) -> None:
+        """Compare what sockets have with where their logs stand, a tenant a call; keeps the logs alive, too."""
+        for tenant, sessions in self.manager.sessions_to_check(busy=busy):
+            for start in range(0, len(sessions), 500):
+                some = sessions[start : start + 500]
+                self.manager.check(tenant, some, await self._logs.touch(tenant, some))
+
+
+def new_replica_name() -> str:
+    """A name that no earlier process had, so that nobody takes a restarted replica for its former self."""
+    return f"{int(time.time()):x}-{secrets.token_hex(6)}"
