@@ -1,9 +1,10 @@
 """Nothing is lost and nothing doubled, whatever happens between the page and the service."""
 
+import asyncio
 import json
 
 import pytest
-from playwright.async_api import Route, WebSocketRoute, expect
+from playwright.async_api import APIResponse, Route, WebSocketRoute, expect
 from tests.browser.chat import Chat
 from tests.servers import OrchestratorServer, wait_until
 
@@ -65,21 +66,39 @@ async def test_the_answer_to_a_send_is_lost(chat: Chat) -> None:
 
 
 async def test_sent_before_connected(chat: Chat) -> None:
-    """A first message that goes out before any socket is open misses nothing of its answer."""
+    """A first message that goes out before any socket is open misses nothing, however late the socket is."""
     addresses: list[str] = []
+    answered = asyncio.Event()
 
-    def keep_waiting(socket: WebSocketRoute) -> None:
+    async def answer_first(route: Route) -> None:
+        response = await route.fetch()
+        await wait_until(lambda: _is_completed(route, response))
+        await route.fulfill(response=response)
+        answered.set()
+
+    async def come_late(socket: WebSocketRoute) -> None:
         addresses.append(socket.url)
-        if "position=" in socket.url:
-            socket.connect_to_server()
+        await answered.wait()
+        socket.connect_to_server()
 
-    await chat.page.route_web_socket("**/ws/**", keep_waiting)
+    await chat.page.route("**/api/chat/send", answer_first)
+    await chat.page.route_web_socket("**/ws/**", come_late)
     await chat.load()
-    await chat.say(_sentence(20))
+    await chat.say("quick")
     await chat.until_ended()
 
-    assert len(addresses) == 2
-    await expect(chat.answer).to_have_text(f"You said: {_sentence(20)}")
+    assert ["position=" in address for address in addresses] == [False, True]
+    await expect(chat.answer).to_have_text("You said: quick")
+
+
+async def _is_completed(route: Route, accepted: APIResponse) -> bool:
+    """Whether the task of the 202 `accepted` has ended, asked as the page would ask."""
+    names = ("x-tenant-id", "x-agent-id", "x-tenant-tier", "x-session-id")
+    headers = {name: route.request.headers[name] for name in names}
+    ledger = await route.request.frame.page.request.get(
+        f"{accepted.url.removesuffix('/send')}/tasks/{(await accepted.json())['task_id']}", headers=headers
+    )
+    return (await ledger.json())["status"] == "completed"
 
 
 async def test_a_killed_server(chat: Chat, server: OrchestratorServer) -> None:
