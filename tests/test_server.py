@@ -1,5 +1,6 @@
 """How the service runs: it drains before it stops, ends with 0, and says in one line why it cannot start."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Generator
@@ -8,9 +9,11 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+import psutil
 import pytest
-from tests.servers import base_environment, free_port
+from tests.servers import base_environment, free_port, orchestrator_server, wait_blocking
 
+from orchestrator.embedded import ValkeyServer
 from orchestrator.listener import PortTakenError, listen
 
 TINY_SERVICE = str(Path(__file__).with_name("tiny_service.py"))
@@ -127,3 +130,34 @@ def test_a_taken_port_says_whose_it_is() -> None:
             f"port {service.port} on 127.0.0.1 is in use by process {service.process.pid}; "
             f"stop it (kill {service.process.pid}) or use --port {service.port + 1}"
         )
+
+
+def test_workers_share_the_port(tmp_path: Path, valkey: ValkeyServer) -> None:
+    """`--workers 2`: one that is killed is replaced, and a stop ends them all with exit code 0."""
+    environment = {
+        "REDIS_URL": valkey.url,
+        "DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path / 'orchestrator.db'}",
+        "ORCHESTRATOR_DRAIN_TIMEOUT": "2",
+    }
+    with orchestrator_server(environment, tmp_path / "log", ("--workers", "2")) as server:
+        parent = psutil.Process(server.process.pid)
+
+        def replicas() -> int:
+            with urlopen(f"{server.url}/metrics/overview", timeout=5) as answer:  # noqa: S310
+                return int(json.load(answer)["replicas"])
+
+        wait_blocking(lambda: replicas() == 2, within=20, why="two replicas")
+        first, second = parent.children()
+        groups = {process.environ()["ORCHESTRATOR_WORKER_GROUP"] for process in (first, second)}
+        assert len(groups) == 1
+
+        first.kill()
+        wait_blocking(lambda: "was ended by SIGKILL; starting it again" in server.log, why="it says so")
+        wait_blocking(lambda: len(parent.children()) == 2, why="it is replaced")
+        assert second in parent.children()
+        wait_blocking(lambda: replicas() == 2, within=20, why="two replicas again")
+
+        below = parent.children()
+        assert server.stop() == 0
+        assert not any(process.is_running() for process in below)
+        assert "is not a setting" not in server.log

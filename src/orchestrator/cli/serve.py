@@ -7,7 +7,7 @@ import click
 
 from orchestrator.app import create_app
 from orchestrator.listener import listen
-from orchestrator.server import run, run_workers
+from orchestrator.server import WORKER_GROUP, run, run_workers
 from orchestrator.settings import Settings
 
 
@@ -23,6 +23,7 @@ def serve(workers: int, host: str | None, port: int | None, fd: int | None) -> N
     ends with exit code 0. A second Ctrl-C ends it at once.
     """
     environment = dict(os.environ)
+    environment.pop(WORKER_GROUP, None)  # from our parent process; no setting of a user's
     if host is not None:
         environment["ORCHESTRATOR_HOST"] = host
     if port is not None:
