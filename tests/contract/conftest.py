@@ -4,23 +4,32 @@ The servers live for the whole run and are shared, so a test makes a tenant of i
 and never flushes. One that needs other settings asks for `start_service`.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import asyncio
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import httpx
 import pytest
 import redis
 import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from tests.contract.client import Agent, Caller, Tenant, unique
 from tests.permanent_keys import keys_without_end
-from tests.servers import OrchestratorServer, orchestrator_server, valkey_server
+from tests.servers import OrchestratorServer, base_environment, orchestrator_server, valkey_server
+from tests.store.conftest import postgres, postgres_url
 
 from orchestrator.embedded import ValkeyServer
 from orchestrator.protocol.context import ContextType
 from orchestrator.store.store import Store
+
+__all__ = ["postgres", "postgres_url"]  # fixtures of the store's tests, wanted here too
 
 
 class StartService(Protocol):
@@ -29,8 +38,23 @@ class StartService(Protocol):
     def __call__(self, *arguments: str, **settings: str) -> OrchestratorServer: ...
 
 
+class Output(NamedTuple):
+    """What a command printed."""
+
+    stdout: str
+    stderr: str
+
+
 Connect = Callable[[OrchestratorServer], httpx.AsyncClient]
 """Opens a client of a server; it is closed when the test ends."""
+
+
+class Command(Protocol):
+    """Runs `orchestrator …` on the settings of `service`, or on others; it has to end with `code`."""
+
+    def __call__(
+        self, *arguments: str, code: int = ..., settings: Mapping[str, str] = ...
+    ) -> Awaitable[Output]: ...
 
 
 class NewTenant(Protocol):
@@ -138,7 +162,9 @@ async def tenant(new_tenant: NewTenant) -> Tenant:
 @pytest.fixture
 async def redis_client(redis_server: ValkeyServer) -> AsyncIterator[Any]:
     """Raw Redis commands; a single cluster node speaks the plain protocol too."""
-    client = redis.asyncio.Redis(port=redis_server.port, decode_responses=True)
+    # A resent BRPOP would take a second task for the one whose answer was lost.
+    once = Retry(NoBackoff(), 0)
+    client = redis.asyncio.Redis(port=redis_server.port, decode_responses=True, socket_timeout=30, retry=once)
     async with client:
         yield client
 
@@ -146,7 +172,7 @@ async def redis_client(redis_server: ValkeyServer) -> AsyncIterator[Any]:
 @pytest.fixture
 async def http(service: OrchestratorServer) -> AsyncIterator[httpx.AsyncClient]:
     """Requests to the shared server; an answer has to come within 5 s."""
-    async with httpx.AsyncClient(base_url=service.url, timeout=5) as client:
+    async with _client(service, 5) as client:
         yield client
 
 
@@ -156,7 +182,7 @@ async def connect() -> AsyncIterator[Connect]:
     clients: list[httpx.AsyncClient] = []
 
     def connected(server: OrchestratorServer) -> httpx.AsyncClient:
-        clients.append(httpx.AsyncClient(base_url=server.url, timeout=10))
+        clients.append(_client(server, 10))
         return clients[-1]
 
     yield connected
@@ -174,3 +200,30 @@ def caller(http: httpx.AsyncClient, tenant: Tenant) -> Caller:
 def agent(redis_client: Any, tenant: Tenant) -> Agent:
     """The test's agent: the one of its tenant."""
     return Agent(redis_client, tenant)
+
+
+@pytest.fixture
+def orchestrator(service: OrchestratorServer, environment: dict[str, str]) -> Command:
+    """The commands, as an operator of `service` has them."""
+
+    async def run(*arguments: str, code: int = 0, settings: Mapping[str, str] = environment) -> Output:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "orchestrator",
+            *arguments,
+            env={**base_environment(), **settings},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        stdout, stderr = await asyncio.wait_for(process.communicate(), 30)
+        assert process.returncode == code, f"{arguments} ended with {process.returncode}: {stderr.decode()}"
+        return Output(stdout.decode(), stderr.decode())
+
+    return run
+
+
+def _client(server: OrchestratorServer, timeout: float) -> httpx.AsyncClient:
+    # The default would read every certificate of the system for each test, and there is no TLS here.
+    plain = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return httpx.AsyncClient(base_url=server.url, timeout=timeout, verify=plain, trust_env=False)
