@@ -11,14 +11,13 @@ from typing import Any, Self
 
 import pytest
 import uvicorn
+from tests.in_process import serving_app
 from tests.servers import wait_blocking, wait_until
 from uvicorn.protocols.utils import ClientDisconnected
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from orchestrator.api.websocket_protocol import QUEUED_MESSAGES, WebSocketProtocol
-from orchestrator.server import configuration
-from orchestrator.settings import Settings
 
 Session = Callable[[Any, Any], Awaitable[None]]
 """What the application does with one accepted socket: `session(receive, send)`."""
@@ -52,7 +51,7 @@ async def reader(seen: Seen, receive: Any) -> None:
 
 @contextmanager
 def serving(session: Session, **settings: str) -> Generator[tuple[int, uvicorn.Server]]:
-    """A server as in production, uvloop and all, in a thread of its own; yields its port."""
+    """A server whose sockets all do `session`; yields its port and itself."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -65,18 +64,8 @@ def serving(session: Session, **settings: str) -> Generator[tuple[int, uvicorn.S
         await send({"type": "websocket.accept"})
         await session(receive, send)
 
-    environ = {f"ORCHESTRATOR_{name.upper()}": value for name, value in settings.items()}
-    server = uvicorn.Server(configuration(app, Settings.from_environment(environ)))
-    listener = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()
-    try:
-        wait_blocking(lambda: server.started, why="server started")
-        yield listener.getsockname()[1], server
-    finally:
-        server.should_exit = True
-        thread.join(20)
-        assert not thread.is_alive()
+    with serving_app(app, **settings) as served:
+        yield served
 
 
 def frame(opcode: int, data: bytes = b"", *, fin: bool = True) -> bytes:

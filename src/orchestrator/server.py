@@ -12,6 +12,7 @@ from typing import Any, Final
 import uvicorn
 from starlette.applications import Starlette
 
+from orchestrator.api.http_protocol import HttpProtocol
 from orchestrator.api.websocket_protocol import WebSocketProtocol
 from orchestrator.errors import OrchestratorError
 from orchestrator.listener import BACKLOG
@@ -35,7 +36,7 @@ def configuration(app: _ASGI, settings: Settings) -> uvicorn.Config:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=HttpProtocol,
         ws=WebSocketProtocol,
         ws_max_size=65_536,
         ws_per_message_deflate=False,  # 64 KiB a connection, against 14

@@ -1,0 +1,31 @@
+"""A server as in production, uvloop and all, in a thread of the test's process."""
+
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+
+import uvicorn
+from tests.servers import wait_blocking
+
+from orchestrator.server import configuration
+from orchestrator.settings import Settings
+
+
+@contextmanager
+def serving_app(
+    app: Callable[..., Awaitable[None]], **settings: str
+) -> Generator[tuple[int, uvicorn.Server]]:
+    """Runs `app`; yields the port and the server. `settings` are named without ORCHESTRATOR_."""
+    environ = {f"ORCHESTRATOR_{name.upper()}": value for name, value in settings.items()}
+    server = uvicorn.Server(configuration(app, Settings.from_environment(environ)))
+    listener = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    try:
+        wait_blocking(lambda: server.started, why="server started")
+        yield listener.getsockname()[1], server
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        assert not thread.is_alive()
