@@ -1,7 +1,7 @@
 """The composition root: settings → adapters → the ASGI application. The only place that knows everything."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from starlette.applications import Starlette
@@ -117,7 +117,7 @@ class Service:
         self.runtime.hear_with(listener, self.manager)
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncGenerator[None, None]:
         """Open everything, in order; close it in reverse."""
         for warning in self.settings.warnings:
             self.log.warning(LogEvent.SETTINGS_WARNING, detail=warning)
@@ -147,7 +147,7 @@ def create_app(settings: Settings) -> Starlette:
     )
 
     @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_app: Starlette) -> AsyncGenerator[None, None]:
         async with service.running():
             yield
 

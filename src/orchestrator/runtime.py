@@ -6,6 +6,7 @@ import random
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 from orchestrator.broker.agenda import Agenda
@@ -92,15 +93,13 @@ class Runtime:
         ]
 
     async def drain(self) -> None:
-        """Not ready first; then the sockets go elsewhere in batches, spread so that they do not come back at once."""
+        """Not ready first; then the sockets go elsewhere, in batches and told to come back spread out."""
         if self.draining:
             return
         self.draining = True
         self._log.info(LogEvent.SERVICE_DRAINING, sockets=self.manager.count)
-        try:
+        with suppress(BrokerError):  # else the others notice by the missing heartbeat
             await self._roster.leave(self.replica)
-        except BrokerError:
-            pass  # the others notice by the missing heartbeat
         while sockets := self.manager.connections()[:DRAIN_BATCH]:
             for connection in sockets:
                 connection.close(1012, json.dumps({"retry_after_ms": random.randint(0, DRAIN_SPREAD_MS)}))
@@ -113,11 +112,9 @@ class Runtime:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._settlements.flush()
         await self.listener.close()
-        try:
+        with suppress(BrokerError):
             await self._roster.leave(self.replica)
             await self._roster.add_totals(self._figures.take_totals())
-        except BrokerError:
-            pass
 
     # What the listener hears
 
@@ -144,7 +141,7 @@ class Runtime:
                 await work()
             except BrokerError:
                 continue  # the wire says when Redis goes and comes back
-            except Exception as error:  # one bad turn must not be the last
+            except Exception as error:  # noqa: BLE001 - one bad turn must not be the last
                 self._log.error(LogEvent.UNEXPECTED_ERROR, exc_info=error)
 
     async def _beat(self) -> None:
@@ -197,7 +194,7 @@ class Runtime:
                 continue
 
     async def _check(self, *, busy: bool) -> None:
-        """Compare what sockets have with where their logs stand, a tenant a call; keeps the logs alive, too."""
+        """Compare what sockets have with where their logs stand, a tenant a call; that keeps the logs, too."""
         for tenant, sessions in self.manager.sessions_to_check(busy=busy):
             for start in range(0, len(sessions), 500):
                 some = sessions[start : start + 500]

@@ -11,8 +11,8 @@ from orchestrator.errors import Problem
 from orchestrator.protocol.context import CONTEXT_TYPES, ContextType, ExecutionContext, canonical_id
 from orchestrator.protocol.identifiers import is_valid_idempotency_key
 from orchestrator.protocol.send_body import SendBody, fault_of
-from orchestrator.protocol.times import rfc3339
 from orchestrator.protocol.tiers import Tier
+from orchestrator.protocol.times import rfc3339
 
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z").match
 _LABEL_MAX: Final = 255
@@ -59,7 +59,7 @@ class ContextHandler:
                 "missing_headers", "a collection needs X-Collection-ID", missing=["X-Collection-ID"]
             )
         agent = canonical_id("workflow" if kind == "workflow" else "agent", addressed.agent)
-        collections = () if collection is None else (canonical_id("collection", collection),)
+        collections = [canonical_id("collection", name) for name in (collection,) if name is not None]
         for name in (agent, *collections):
             require_id("the id with its type in front", name)
         return ExecutionContext(
@@ -69,7 +69,7 @@ class ContextHandler:
             tenant_tier=tier,
             primary_agent_id=agent,
             agents=() if kind == "workflow" else (agent,),
-            collections=collections,
+            collections=tuple(collections),
             metadata=_labels(addressed),
             created_at=rfc3339(now),
         )

@@ -13,8 +13,8 @@ from orchestrator.admission.limits import OUTSTANDING_BYTES_MAX, Limits, limit_h
 from orchestrator.admission.request import SendRequest
 from orchestrator.broker.admissions import Admissions, AdmitReply, AdmitRequest
 from orchestrator.broker.agenda import Agenda
-from orchestrator.broker.connection import BrokerError, ReplyLost
 from orchestrator.broker.broker import Clock
+from orchestrator.broker.connection import BrokerError, ReplyLost
 from orchestrator.broker.keys import Keys, execution_queue
 from orchestrator.errors import Code, Problem
 from orchestrator.metrics import Counter, Metrics

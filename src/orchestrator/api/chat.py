@@ -53,12 +53,10 @@ class Chat:
                 session=found["X-Session-ID"],
             )
         )
-        assert identity.tier and identity.session  # noqa: S101 - required headers
+        tier, session = identity.of_session()
         asked = addressed(found)
         body = await send_body(request)
-        send = self._context_handler.read(
-            identity, identity.session, identity.tier, asked, body, self._clock.now()
-        )
+        send = self._context_handler.read(identity, session, tier, asked, body, self._clock.now())
         sent = await self._sender.send(send)
         return JsonResponse(sent.answer, 202, sent.headers)
 

@@ -45,7 +45,7 @@ class Edge:
             await self._pass(scope, headers, receive, answer)
         except Problem as problem:
             await self._refuse(problem, scope, receive, answer)
-        except Exception as error:  # answered without internals, and told in the log
+        except Exception as error:  # noqa: BLE001 - answered without internals, and told in the log
             self._log.error(LogEvent.UNEXPECTED_ERROR, path=scope["path"], exc_info=error)
             await self._refuse(Problem("internal", "something went wrong here"), scope, receive, answer)
         route = scope.get("route")

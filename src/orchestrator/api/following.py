@@ -28,12 +28,12 @@ _REFUSALS: Final[dict[str, tuple[Code, str]]] = {
 }
 
 
-class Full(Exception):  # noqa: N818 - an expected ending
-    """This process has as many connections as it may."""
+class Full(Exception):
+    """The process has as many connections as it may."""
 
 
-class Draining(Exception):  # noqa: N818 - an expected ending
-    """This replica takes no new connections."""
+class Draining(Exception):
+    """The replica takes no new connections."""
 
 
 class Following:
@@ -72,10 +72,10 @@ class Following:
 
         Raises `Problem` for who may not follow the session, and `unavailable` when Redis or the database is away.
         """
-        assert identity.tier and identity.session  # noqa: S101 - the reader's parameters are required
+        tier, session = identity.of_session()
         self.check_room()
-        name = SessionName(identity.tenant, identity.session, "")
-        connection = Connection(outlet, name, identity.tier, identity.user)
+        name = SessionName(identity.tenant, session, "")
+        connection = Connection(outlet, name, tier, identity.user)
         try:
             async with asyncio.timeout(OPEN_SECONDS):
                 opened, events = await self._open(connection, _resume(position))

@@ -1,2 +1,83 @@
-def openapi_document():
-    return {}
+"""/openapi.json: the HTTP interface as OpenAPI 3.1."""
+
+from typing import Final
+
+from orchestrator import current_version
+from orchestrator.admission.send import Accepted
+from orchestrator.api.description.answers import (
+    Health,
+    Liveness,
+    Overview,
+    QueueStats,
+    Readiness,
+    SessionView,
+    SocketStats,
+    TenantStats,
+)
+from orchestrator.api.description.chat import chat_paths
+from orchestrator.api.description.deployment import deployment_paths, page_paths
+from orchestrator.api.description.parameters import RESPONSE_HEADERS
+from orchestrator.api.description.problems import Problem
+from orchestrator.api.description.schemas import components
+from orchestrator.api.description.values import Schema
+from orchestrator.protocol.ledger import Ledger
+from orchestrator.protocol.send_body import SendBody
+
+_TYPES: Final = (
+    SendBody,
+    Accepted,
+    Ledger,
+    SessionView,
+    TenantStats,
+    Health,
+    Liveness,
+    Readiness,
+    SocketStats,
+    Overview,
+    QueueStats,
+    Problem,
+)
+_TAGS: Final = {
+    "Chat": "Send messages, follow sessions, look at tasks.",
+    "Health": "For probes; open to everybody.",
+    "Deployment": "For operators: figures of all replicas together.",
+    "Pages": "For people, and the descriptions themselves.",
+}
+_DESCRIPTION: Final = (
+    "The front door of a multi-tenant agent platform. A message is accepted once, waits for its agent in a queue and ends"
+    " exactly once; everything that happens meanwhile is an event in its session's log, followed by WebSocket"
+    " (/asyncapi.json) or Server-Sent Events. Times are RFC 3339 in UTC, durations seconds. Identity comes from the"
+    " headers: the service stands behind a gateway that sets them. Errors are problem documents (RFC 9457) with a `code`;"
+    " a method that a route does not have is 405 `method_not_allowed`, an unknown path 404 `not_found`."
+)
+
+
+def openapi_document() -> Schema:
+    """The whole document, as plain data."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Orchestrator",
+            "version": current_version(),
+            "summary": "Messages to agents, answers back, exactly once each.",
+            "description": _DESCRIPTION,
+            "license": {"name": "Apache License 2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/", "description": "Where this document comes from."}],
+        # The secret is optional in the document because it is in the service: one setting turns it on.
+        "security": [{}, {"gatewaySecret": []}],
+        "tags": [{"name": name, "description": description} for name, description in _TAGS.items()],
+        "paths": {**chat_paths(), **deployment_paths(), **page_paths()},
+        "components": {
+            "schemas": components(_TYPES),
+            "headers": dict(RESPONSE_HEADERS),
+            "securitySchemes": {
+                "gatewaySecret": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "X-Gateway-Secret",
+                    "description": "Needed on every route but the health routes where ORCHESTRATOR_GATEWAY_SECRET is set.",
+                }
+            },
+        },
+    }

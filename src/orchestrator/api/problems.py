@@ -46,9 +46,10 @@ def problem_response(problem: Problem) -> Response:
 
 async def refused(_request: Request, refusal: Exception) -> Response:
     """What the router or the file server refuses by a number, as a problem."""
-    assert isinstance(refusal, HTTPException)  # noqa: S101 - registered for this class
-    response = problem_response(problem_of_status(refusal.status_code))
-    response.headers.update(refusal.headers or {})
+    status = refusal.status_code if isinstance(refusal, HTTPException) else 500
+    response = problem_response(problem_of_status(status))
+    if isinstance(refusal, HTTPException):
+        response.headers.update(refusal.headers or {})
     return response
 
 
@@ -61,4 +62,5 @@ _OF_STATUS: Final[Mapping[int, Code]] = {
 
 def problem_of_status(status: int) -> Problem:
     """What the router says by a number, as a problem of ours."""
-    return Problem(_OF_STATUS.get(status, "internal" if status >= 500 else "not_found"))
+    code: Code = "internal" if status >= 500 else "not_found"
+    return Problem(_OF_STATUS[status] if status in _OF_STATUS else code)

@@ -28,6 +28,12 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """'' where the caller names nobody."""
     session: str | None
 
+    def of_session(self) -> tuple[Tier, str]:
+        """Tier and session, where a route requires both; raises `unauthorized` for an identity without them."""
+        if self.tier is None or self.session is None:
+            raise Problem("unauthorized", "the identity names no tier or no session")
+        return self.tier, self.session
+
 
 class Identifier:
     """Header mode: what a trusted gateway, or a caller on this machine, states is so."""

@@ -1,6 +1,6 @@
 """Cached answers of the access check, void at once when a tenant's records change (contract §6)."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -41,7 +41,7 @@ class AccessCache:
 
 
 @asynccontextmanager
-async def open_access_cache(settings: Settings) -> AsyncIterator[AccessCache]:
+async def open_access_cache(settings: Settings) -> AsyncGenerator[AccessCache, None]:
     """The cache alone, for commands that change records."""
     async with open_broker(settings) as broker:
         yield AccessCache(broker, settings.validation_cache_ttl)

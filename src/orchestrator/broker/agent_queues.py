@@ -98,7 +98,7 @@ class AgentQueues:
         It is tried once: a task twice in its queue would run twice as the same attempt, which is
         worse than one that waits for its deadline.
         """
-        pushing = cast("Awaitable[int]", self._commands.rpush(taken.queue, taken.payload))
+        pushing = self._commands.rpush(taken.queue, taken.payload)
         with suppress(_AwayError):
             await self._tried("give_back", pushing)
 
@@ -109,7 +109,7 @@ class AgentQueues:
         `seq` and an ending that it has seen. Order is kept by awaiting one before the next.
         """
         while True:
-            pushing = cast("Awaitable[int]", self._commands.lpush(callback_queue, payload))
+            pushing = self._commands.lpush(callback_queue, payload)
             try:
                 async with self._turn:
                     await self._tried("report", pushing)

@@ -3,7 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -23,7 +23,7 @@ _PASSING: Final = frozenset(
 
 
 class UnfitServer(BrokerError):
-    """This Redis cannot be used: too old, or set to evict."""
+    """The Redis server cannot be used: too old, or set to evict."""
 
 
 class Keeping(msgspec.Struct, frozen=True):
@@ -71,7 +71,7 @@ class Broker:
             "max_bytes": keeping.log_max_bytes,
         }
 
-    async def __aenter__(self) -> "Broker":
+    async def __aenter__(self) -> Self:
         self.topology.start()
         return self
 

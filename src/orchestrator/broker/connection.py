@@ -63,7 +63,7 @@ class Wire:
 
     def __init__(self, endpoint: Endpoint, on_state: Callable[[bool], None] | None = None) -> None:
         self.endpoint = endpoint
-        self._on_state = on_state or (lambda _: None)
+        self._on_state = on_state or _nobody_asks
         self._unsent: deque[_Call] = deque()
         self._sent: deque[_Call] = deque()
         self._wake = asyncio.Event()
@@ -104,7 +104,7 @@ class Wire:
             try:
                 await self._converse()
                 delay = low
-            except (RedisError, OSError, asyncio.TimeoutError) as error:
+            except (RedisError, OSError, TimeoutError) as error:
                 if self.connected:
                     delay = low
                 self._lost(error)
@@ -130,7 +130,7 @@ class Wire:
                     task.cancel()
                 await asyncio.gather(reading, writing, return_exceptions=True)
         finally:
-            with contextlib.suppress(RedisError, OSError, asyncio.TimeoutError):
+            with contextlib.suppress(RedisError, OSError, TimeoutError):
                 await connection.disconnect(nowait=True)
             self._fail(self._sent, ReplyLost("the connection broke"))
 
@@ -195,6 +195,11 @@ class Wire:
             if not call.reply.done():
                 call.reply.set_exception(error)
                 call.reply.exception()  # one nobody waits for any more is no warning
+
+
+def _nobody_asks(up: bool) -> None:
+    """For a wire whose state nobody wants to know."""
+    del up
 
 
 class Moved(Refused):

@@ -1,7 +1,7 @@
 """Every key and channel, spelled in one place (docs/redis-keys.md).
 
-A tenant's keys carry its whole callback queue name as hash tag, `{orchestrator:acme:callbacks}:…`, so they lie in
-the slot of that plain list and one script may touch them all. The scripts in `lua/` build them the same way. Keys of the
+A tenant's keys carry its whole callback queue name as hash tag, `{orchestrator:acme:callbacks}:…`, so they lie in the
+slot of that plain list and one script may touch them all. The scripts in `lua/` build them the same way. Keys of the
 deployment begin with `{<domain>`. None of ours begins with the callback prefix, so none rings the doorbell.
 """
 

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import math
 import random
-from collections.abc import Callable
 from typing import Any, Final, Protocol, cast
 
 from redis.exceptions import RedisError
@@ -87,7 +86,7 @@ class Ear:
         while True:
             try:
                 await self._listen()
-            except (RedisError, OSError, asyncio.TimeoutError, BrokerError):
+            except (RedisError, OSError, TimeoutError, BrokerError):
                 pass
             finally:
                 self.healthy = False
@@ -110,12 +109,12 @@ class Ear:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._read(connection))
                 group.create_task(self._probe())
-        except* (RedisError, OSError, asyncio.TimeoutError, BrokerError) as group_error:
+        except* (RedisError, OSError, TimeoutError, BrokerError) as group_error:
             raise RedisConnectionLost from group_error
         finally:
             if parser_set:
                 self._connection = None
-            with contextlib.suppress(RedisError, OSError, asyncio.TimeoutError):
+            with contextlib.suppress(RedisError, OSError, TimeoutError):
                 await connection.disconnect(nowait=True)
 
     async def _send_all(self) -> None:

@@ -34,8 +34,8 @@ class Roster:
         owner = cast("bytes | None", await self._broker.command(key, "GET", key))
         if owner is not None and owner.decode() != self._domain:
             raise UnfitServer(
-                f"ORCHESTRATOR_CALLBACK_QUEUE_PREFIX: deployment {owner.decode()!r} uses this prefix on the same Redis; "
-                "choose another prefix or the same ORCHESTRATOR_DOMAIN_NAME"
+                f"ORCHESTRATOR_CALLBACK_QUEUE_PREFIX: deployment {owner.decode()!r} uses this prefix on the same "
+                "Redis; choose another prefix or the same ORCHESTRATOR_DOMAIN_NAME"
             )
         await self._broker.command(key, "EXPIRE", key, _OWNER_TTL_SECONDS)
 

@@ -1,7 +1,7 @@
 """Handles a tenant's callbacks: lets the script take them, and does what the script leaves to Python."""
 
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 
@@ -47,15 +47,19 @@ class CallbackHandler:
         more: list[str] = []
         for tenant, delivered in zip(tenants, await self._callbacks.deliver(tenants), strict=True):
             self._note(tenant, delivered)
-            if delivered.stop == "big":
-                delivered = await self._take_big(tenant)
-            elif delivered.stop == "error":
-                delivered = await self._strike(tenant, delivered)
-            else:
-                self._strikes.pop(tenant, None)
-            if delivered.left and delivered.stop != "error":
+            last = await self._finish(tenant, delivered)
+            if last.left and last.stop != "error":
                 more.append(tenant)
         return more
+
+    async def _finish(self, tenant: str, delivered: Delivered) -> Delivered:
+        """Do what the script left undone; how the queue stands after it."""
+        if delivered.stop == "big":
+            return await self._take_big(tenant)
+        if delivered.stop == "error":
+            return await self._strike(tenant, delivered)
+        self._strikes.pop(tenant, None)
+        return delivered
 
     async def _take_big(self, tenant: str) -> Delivered:
         """Read one callback of over 64 KiB here, where it holds up nobody else's."""
@@ -83,7 +87,8 @@ class CallbackHandler:
 
     def _note(self, tenant: str, delivered: Delivered) -> None:
         for what, count in delivered.counts:
-            self._count(tenant, *what.partition("|")[::2], count)
+            kind, _, label = what.partition("|")
+            self._count(tenant, kind, label, count)
         for started in delivered.started:
             self._metrics.observe(Histogram.QUEUE, started.queue_micros / 1e6)
         if delivered.ended:
@@ -141,7 +146,7 @@ def judge_big(raw: bytes) -> tuple[dict[str, Any] | None, str]:
 
 def _packable(envelope: dict[str, Any]) -> dict[str, Any]:
     """Only what the script can judge: a number is a number there, everything else that is no text is a fault."""
-    plain = cast("dict[str, Any]", {name: value for name, value in envelope.items() if value is not None})
+    plain = {name: value for name, value in envelope.items() if value is not None}
     return {
         name: value if isinstance(value, str | int | float | bool) else False for name, value in plain.items()
     }

@@ -85,7 +85,7 @@ class CallbackWorker:
             self._log.debug(LogEvent.CALLBACK_FAILED, error=str(error))
             await asyncio.sleep(_RETRY_SECONDS)
             more = batch
-        except Exception as error:  # a fault of ours must not end the pump
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not end the pump
             self._log.error(LogEvent.UNEXPECTED_ERROR, exc_info=error)
             await asyncio.sleep(_RETRY_SECONDS)
             more = batch

@@ -28,7 +28,7 @@ class Outlet(Protocol):
         """Say goodbye."""
 
 
-class Gone(Exception):  # noqa: N818 - an expected ending
+class Gone(Exception):
     """The peer has left."""
 
 

@@ -1,7 +1,7 @@
 """Who follows which session on this replica, and what a tenant's channel brings to whom.
 
-A replica hears a tenant's channel from its first socket of the tenant on. The order of a subscription: hear the channel and
-wait for the confirmation, read the log, then write; so nothing can fall between log and channel.
+A replica hears a tenant's channel from its first socket of the tenant on. The order of a subscription: hear the
+channel and wait for the confirmation, read the log, then write; so nothing can fall between log and channel.
 """
 
 import asyncio

@@ -10,7 +10,7 @@ def matching(patterns: Sequence[str]) -> frozenset[EventType] | None:
     """The event types that the patterns name; None where one of them names none."""
     found: set[EventType] = set()
     for pattern in patterns:
-        types = [kind for kind in EVENT_TYPES if fnmatchcase(kind, pattern)]
+        types: list[EventType] = [kind for kind in EVENT_TYPES if fnmatchcase(kind, pattern)]
         if not types:
             return None
         found.update(types)

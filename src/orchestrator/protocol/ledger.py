@@ -7,7 +7,7 @@ import msgspec
 
 from orchestrator.protocol.callbacks import read_callback, result_of
 from orchestrator.protocol.events import ending
-from orchestrator.protocol.tasks import ENDINGS, EndStatus
+from orchestrator.protocol.tasks import ENDINGS
 from orchestrator.protocol.times import rfc3339
 
 _MOMENTS: Final = (
@@ -78,7 +78,7 @@ def _ending(status: str, record: Mapping[str, bytes]) -> tuple[dict[str, Any] | 
         return None, {}
     raw = record.get("result", b"")
     code = record.get("code", b"").decode()
-    _, data = ending(cast("EndStatus", status), code, raw, record.get("text", b""))
+    _, data = ending(status, code, raw, record.get("text", b""))
     return data, read_callback(raw) if raw else {}
 
 

@@ -27,6 +27,13 @@ class TierLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return max(5, self.requests_per_minute // 10)
 
 
+_TABLE: Final[tuple[tuple[Tier, int, int, int, int], ...]] = (
+    ("free", 60, 20, 5, 1),
+    ("advance", 300, 100, 10, 2),
+    ("professional", 1_200, 500, 20, 4),
+    ("enterprise", 6_000, 5_000, 50, 8),
+)
+
 DEFAULT_LIMITS: Final[Mapping[Tier, TierLimits]] = {
     tier: TierLimits(
         requests_per_minute=rpm,
@@ -35,10 +42,5 @@ DEFAULT_LIMITS: Final[Mapping[Tier, TierLimits]] = {
         messages_per_second=frames,
         weight=weight,
     )
-    for tier, rpm, outstanding, frames, weight in (
-        ("free", 60, 20, 5, 1),
-        ("advance", 300, 100, 10, 2),
-        ("professional", 1_200, 500, 20, 4),
-        ("enterprise", 6_000, 5_000, 50, 8),
-    )
+    for tier, rpm, outstanding, frames, weight in _TABLE
 }

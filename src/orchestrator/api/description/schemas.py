@@ -1,0 +1,149 @@
+"""The schemas of both documents, generated from the types that the service encodes and decodes with."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, get_args
+
+import msgspec
+
+from orchestrator.api.description.values import Moment, Position, Schema
+from orchestrator.protocol.send_body import SendBody, TurnPolicy, fault_of
+from orchestrator.protocol.tasks import ENDINGS, OPEN
+
+_AVAILABLE: Final = [
+    policy
+    for policy in get_args(TurnPolicy)
+    if fault_of(SendBody(message="?", turn_policy=policy), 1) is None
+]
+_MOMENT: Final = msgspec.json.schema(Moment)
+_POSITION: Final = msgspec.json.schema(Position)
+_NO_MOMENT: Final = {"anyOf": [_MOMENT, {"type": "null"}]}
+_STAGES: Final = (
+    "accepted_at",
+    "queued_at",
+    "started_at",
+    "first_chunk_at",
+    "ended_at",
+    "delivered_at",
+    "acknowledged_at",
+)
+_ERROR: Final[Schema] = {
+    "type": "object",
+    "properties": {"code": {"type": "string"}, "message": {"type": "string"}, "type": {"type": "string"}},
+    "required": ["code", "message"],
+}
+_ANSWER: Final[Schema] = {
+    "type": "object",
+    "properties": {
+        "response": {"description": "The answer; null where there was none."},
+        "sources": {"description": "As the agent gave them; [] where it gave none."},
+        "agent_info": {"description": "As the agent gave it; {} where it gave none."},
+    },
+    "required": ["response", "sources", "agent_info"],
+    "additionalProperties": True,
+}
+
+
+def _nullable(schema: Schema, description: str) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}], "description": description}
+
+
+def told(description: str) -> Schema:
+    """A sentence about a property."""
+    return {"description": description}
+
+
+# What a type is too wide to say, property by property. A property that its type no longer has is a KeyError.
+_REFINED: Final[Mapping[str, Mapping[str, Schema]]] = {
+    "SendBody": {
+        "message": told("What the user says."),
+        "user_info": told("About the user; agents get it as it is."),
+        "metadata": told("About the message; agents get it as it is."),
+        "stream": told("Whether pieces of the answer are sent as they come."),
+        "max_iterations": told("For agents that work in rounds."),
+        "timeout": told("Seconds until the task ends as `timeout`; ORCHESTRATOR_TASK_TIMEOUT_MAX bounds it."),
+        "turn_policy": _nullable(
+            {"enum": _AVAILABLE}, "What happens while another task of the session is under way."
+        ),
+    },
+    "Accepted": {
+        "status": {"const": "queued"},
+        "position": _POSITION
+        | told("Where the log stood before this task: connecting later with it misses nothing."),
+        "created_at": _MOMENT,
+    },
+    "Ledger": {
+        "status": {"enum": [*OPEN, *ENDINGS]},
+        "code": told("The ending code of a task that did not complete."),
+        "timeline": {
+            "properties": dict.fromkeys(_STAGES, _NO_MOMENT),
+            "required": list(_STAGES),
+            "additionalProperties": False,
+        },
+        "queue_position": told("1 is next; null once an agent took it."),
+        "result": _nullable(_ANSWER, "The answer of a completed task."),
+        "error": _nullable(_ERROR, "Why the task did not complete."),
+        "execution_time": told("As the agent told it."),
+        "tokens_used": told("As the agent told it."),
+        "position": _nullable(_POSITION, "The position of the ending."),
+    },
+    "QueueRow": {
+        "depth": {"minimum": 0},
+        "oldest_age_seconds": _nullable(
+            {"type": "number", "minimum": 0}, "Null for an empty queue, and for callbacks."
+        ),
+    },
+    "TaskMessage": {
+        "action_type": {"const": "execution.agent_run"},
+        "attempt": {"minimum": 1}
+        | told("A task can arrive twice; every push carries a new attempt. Echo it in callbacks."),
+        "max_iterations": _nullable({"type": "integer", "minimum": 1}, "As it was sent."),
+        "callback_queue": told("The list on which to report."),
+        "cancel_key": told("A list that exists once the task is cancelled: `EXISTS` or `BLPOP`."),
+        "created_at": _MOMENT,
+        "deadline": _MOMENT | told("Skip a task that is past it."),
+        "traceparent": told("W3C Trace Context of the request."),
+    },
+    "ExecutionContext": {
+        "context_id": told("`<type>-<id>`; names the queue."),
+        "collections": told("Holds `X-Collection-ID` whenever it was given."),
+        "created_at": _MOMENT,
+    },
+    "ChunkData": {
+        "delta": told("A piece of the answer."),
+        "seq": {"minimum": 0} | told("Number of the last piece contained."),
+        "seq_from": {"minimum": 0} | told("Number of the first piece contained."),
+        "attempt": {"minimum": 1} | told("On a higher attempt than the last, discard the text so far."),
+    },
+}
+
+# Always written, though their types have defaults.
+_COMPLETE: Final = frozenset({"TaskMessage", "ExecutionContext"})
+
+
+def components(types: Iterable[Any]) -> dict[str, Schema]:
+    """The schemas of these types and of all that they contain, by name."""
+    _, found = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    schemas: dict[str, Schema] = {name: _refined(name, schema) for name, schema in found.items()}
+    return dict(sorted(schemas.items()))
+
+
+def _refined(name: str, schema: Schema) -> Schema:
+    properties: dict[str, Schema] = dict(schema.get("properties", {}))
+    for member, more in _REFINED.get(name, {}).items():
+        # Another choice of types, or an enumeration, takes the place of what was generated.
+        generated = {} if {"anyOf", "enum", "const"} & more.keys() else properties[member]
+        properties[member] = _default_of(properties[member]) | generated | more
+    refined = schema | {"properties": properties} if properties else schema
+    if name in _COMPLETE:
+        properties |= {member: _without_default(schema) for member, schema in properties.items()}
+        refined |= {"required": list(properties)}
+    return refined
+
+
+def _default_of(schema: Schema) -> Schema:
+    return {"default": schema["default"]} if "default" in schema else {}
+
+
+def _without_default(schema: Schema) -> Schema:
+    return {name: value for name, value in schema.items() if name != "default"}
+

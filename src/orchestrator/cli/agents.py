@@ -1,0 +1,5 @@
+"""`orchestrator agents`."""
+
+from orchestrator.cli.contexts import context_commands
+
+agents = context_commands("agent")
