@@ -166,6 +166,20 @@ async def test_a_position_that_is_too_old(chat: Chat) -> None:
     await expect(chat.answer).to_have_text("You said: told by the ledger")
 
 
+async def test_a_task_that_nobody_knows(chat: Chat) -> None:
+    """A task that the service has forgotten does not stay open on the page for ever."""
+    await chat.open()
+    await chat.say("long ago")
+    await chat.until_ended()
+    kept = await chat.kept()
+    kept["position"] = "gone:7-1"
+    kept["turns"][0] |= {"status": "running", "task": "task-forgotten"}
+    await chat.keep(kept)
+    await expect(chat.turns.first).to_have_attribute("data-status", "forgotten")
+
+    await expect(chat.turns.first.locator(".meta")).to_contain_text("no longer knows what became of it")
+
+
 async def test_what_was_shown_is_acknowledged(chat: Chat) -> None:
     """The page acknowledges the position of what it has painted, the ending's at last."""
     acknowledged: list[str] = []
