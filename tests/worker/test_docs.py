@@ -1,0 +1,65 @@
+"""The examples of docs/agents.md run as they stand there."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.servers import SOURCE, base_environment
+from tests.worker.service import Service
+
+from orchestrator.embedded import ValkeyServer
+
+PAGE = SOURCE.parent / "docs" / "agents.md"
+
+
+async def test_the_sdk_example(tmp_path: Path, valkey: ValkeyServer, service: Service) -> None:
+    """Both of its agents answer, and the one that can fail does so in the words of the page."""
+    (tmp_path / "agents.py").write_text(example("sdk"))
+    with process(tmp_path, valkey, "-m", "orchestrator", "worker", "agents:worker"):
+        await service.send("two words")
+        assert (await service.callback(20))["status"] == "running"
+        assert (await service.ending())["result"]["response"] == "TWO WORDS "
+        await service.send("1 + 2.5", context="agent-sum")
+        assert (await service.ending())["result"]["response"] == "3.5"
+        await service.send("one", context="agent-sum")
+        assert (await service.ending())["result"]["error"]["code"] == "no_sum"
+
+
+async def test_the_plain_example(tmp_path: Path, valkey: ValkeyServer, service: Service) -> None:
+    """An agent with nothing but BRPOP and LPUSH answers, skips what is late and stops when cancelled."""
+    (tmp_path / "plain.py").write_text(example("plain"))
+    late = await service.send("late", context="agent-plain", seconds=-1)
+    cancelled = await service.send("cancelled", context="agent-plain")
+    await service.cancel(cancelled)
+    task_id = await service.send("two words", context="agent-plain", attempt=2)
+    with process(tmp_path, valkey, "plain.py"):
+        callbacks = [await service.callback(20), *await service.until_end()]
+
+    assert late not in {callback["task_id"] for callback in callbacks}
+    assert [c["status"] for c in callbacks if c["task_id"] == cancelled] == ["running"]
+    mine = [c for c in callbacks if c["task_id"] == task_id]
+    assert [c["status"] for c in mine] == ["running", "streaming", "streaming", "completed"]
+    assert [c["seq"] for c in mine[1:3]] == [0, 1]
+    assert {c["attempt"] for c in mine} == {2}
+
+
+def example(name: str) -> str:
+    """The code block of the page that has this name."""
+    found = re.search(rf"<!-- runs: {name} -->\n```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert found, f"docs/agents.md has no example {name!r}"
+    return found[1]
+
+
+@contextmanager
+def process(directory: Path, valkey: ValkeyServer, *arguments: str) -> Generator[None]:
+    """Runs Python with `arguments` in `directory` for the length of the block."""
+    environment = base_environment() | {"REDIS_URL": valkey.url}
+    running = subprocess.Popen([sys.executable, *arguments], cwd=directory, env=environment)
+    try:
+        yield
+    finally:
+        running.kill()
+        running.wait()
