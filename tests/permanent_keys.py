@@ -4,11 +4,7 @@ import fnmatch
 from collections.abc import Iterator
 from typing import Any, Final
 
-# Patterns as in `fnmatch`; a literal `[` is written `[[]`.
-PERMANENT_KEYS: Final[tuple[str, ...]] = (
-    "execution:*",  # a queue: what waits in it has its own deadline
-    "*:callbacks",  # the same
-)
+from orchestrator.broker.keys import PERMANENT
 
 _NO_EXPIRY: Final = -1
 
@@ -16,5 +12,5 @@ _NO_EXPIRY: Final = -1
 def keys_without_end(client: Any) -> Iterator[str]:
     """Every key that would stay for ever and is not on the list of those that may."""
     for key in client.scan_iter(count=1000):
-        if client.ttl(key) == _NO_EXPIRY and not any(fnmatch.fnmatchcase(key, p) for p in PERMANENT_KEYS):
+        if client.ttl(key) == _NO_EXPIRY and not any(fnmatch.fnmatchcase(key, p) for p in PERMANENT):
             yield key

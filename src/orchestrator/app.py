@@ -113,7 +113,7 @@ class Service:
             log=self.log,
         )
         listener = Listener(self.broker, replica, self.runtime)
-        self.manager = WebSocketManager(self.broker.keys, self.session_log, listener, self.metrics)
+        self.manager = WebSocketManager(replica, self.broker.keys, self.session_log, listener, self.metrics)
         self.runtime.hear_with(listener, self.manager)
 
     @asynccontextmanager
@@ -159,6 +159,7 @@ def create_app(settings: Settings) -> Starlette:
         exception_handlers={HTTPException: refused},
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False  # another URL is another resource: 404
     app.state.runtime = service.runtime
     return app
 
@@ -176,6 +177,7 @@ def _routes(service: Service, identifier: Identifier, origins: Origins) -> list[
         settlements=service.settlements,
         frames=frames,
         connections_max=service.settings.max_websocket_connections,
+        limits=service.settings.tier_limits,
         ping_interval=service.settings.websocket_ping_interval,
     )
     ledgers = Ledgers(service.tasks, service.logs)

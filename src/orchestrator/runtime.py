@@ -157,6 +157,7 @@ class Runtime:
             self.beating = False
             raise
         self.beating = True
+        await self._tell_sockets(changed=True)
         if self._tasks:
             await self.listener.refresh()
             await self.listener.ring(self._shares.listens and not self.draining)
@@ -190,8 +191,13 @@ class Runtime:
             try:
                 await self._ring_everyone()
                 await self._check(busy=False)
+                await self._tell_sockets(changed=False)
             except BrokerError:
                 continue
+
+    async def _tell_sockets(self, *, changed: bool) -> None:
+        for tenant, count in self.manager.counts(changed=changed):
+            await self._logs.tell_sockets(tenant, self.replica, count)
 
     async def _check(self, *, busy: bool) -> None:
         """Compare what sockets have with where their logs stand, a tenant a call; that keeps the logs, too."""

@@ -9,7 +9,7 @@ from orchestrator.admission.context_handler import ContextHandler
 from orchestrator.admission.request import Addressed
 from orchestrator.admission.send import Sender
 from orchestrator.api.headers import parse_body
-from orchestrator.auth.identity import Identity
+from orchestrator.auth.identity import Identity, require_user_id
 from orchestrator.broker.broker import Clock
 from orchestrator.broker.connection import BrokerError
 from orchestrator.delivery.cancellation import Cancellation
@@ -98,11 +98,7 @@ class ClientFrames:
         except Complaint as complaint:
             self.complain(connection, members, {"code": complaint.code, "message": complaint.message})
         except Problem as problem:
-            told: Members = {
-                "code": problem.code,
-                "message": problem.detail or problem.title,
-                **problem.members,
-            }
+            told: Members = {"code": problem.code, "message": problem.detail or problem.title}
             if problem.retry_after is not None:
                 told["retry_after"] = problem.retry_after
             self.complain(connection, members, told)
@@ -155,8 +151,7 @@ class ClientFrames:
         address = {name: _text(members, name) for name in _ADDRESS}
         if not address["agent_id"]:
             raise Complaint("invalid_body", "`agent_id` is missing")
-        if address["user_id"] not in {None, identity.user}:
-            raise Problem("access_denied", "`user_id` contradicts the identity of the socket")
+        identity = _named(identity, address["user_id"])
         addressed = Addressed(
             agent=address["agent_id"],
             context_type=address["context_type"] or "agent",
@@ -204,6 +199,16 @@ def _members(text: str) -> Members:
     if not isinstance(value, dict):
         raise Complaint("invalid_frame", "the frame is no JSON object")
     return cast("Members", value)
+
+
+def _named(identity: Identity, user: str | None) -> Identity:
+    """The identity with the user that the frame names, where the socket's own names none."""
+    if user is None or user == identity.user:
+        return identity
+    if identity.user:
+        raise Problem("access_denied", "`user_id` contradicts the identity of the socket")
+    require_user_id("user_id", user)
+    return msgspec.structs.replace(identity, user=user)
 
 
 def _text(members: Members, name: str) -> str | None:

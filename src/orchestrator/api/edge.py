@@ -6,7 +6,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestrator.api.headers import OPTIONAL, REQUIRED
+from orchestrator.api.headers import OPTIONAL, REQUIRED, check_size
 from orchestrator.api.problems import problem_response
 from orchestrator.auth.identity import Identifier
 from orchestrator.auth.origins import Origins
@@ -52,6 +52,7 @@ class Edge:
         self._metrics.count(Counter.HTTP_REQUESTS, getattr(route, "path", "other"), str(answer.status or 499))
 
     async def _pass(self, scope: Scope, headers: Headers, receive: Receive, answer: "_Answer") -> None:
+        check_size(headers)
         if scope["path"] in HEALTH:
             await self._app(scope, receive, answer)
             return

@@ -1,6 +1,7 @@
 """What a WebSocket and a stream of Server-Sent Events share: coming to a session, and leaving it."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final
 
 from orchestrator.admission.access import Access
@@ -15,9 +16,11 @@ from orchestrator.delivery.websocket_manager import WebSocketManager
 from orchestrator.errors import Code, Problem
 from orchestrator.protocol.events import Event, SessionName
 from orchestrator.protocol.position import EARLIEST, Position, parse_position
+from orchestrator.protocol.tiers import Tier, TierLimits
 from orchestrator.runtime import Runtime
 
 OPEN_SECONDS: Final = 4.0
+FULL_RETRY_SECONDS: Final = 5.0
 _ACCESS_TRIES: Final = 3
 _UNREADABLE: Final = Position("", 0)
 
@@ -25,6 +28,7 @@ _REFUSALS: Final[dict[str, tuple[Code, str]]] = {
     "session_denied": ("session_denied", "the session belongs to another user"),
     "access_denied": ("access_denied", "the tenant is unknown or suspended"),
     "tier_mismatch": ("tier_mismatch", "the tenant is not of this tier"),
+    "too_many_connections": ("rate_limited", "the tenant has as many connections as its tier allows"),
 }
 
 
@@ -49,6 +53,7 @@ class Following:
         settlements: Settlements,
         frames: ClientFrames,
         connections_max: int,
+        limits: Mapping[Tier, TierLimits],
         ping_interval: float,
     ) -> None:
         self._manager = manager
@@ -58,6 +63,7 @@ class Following:
         self._settlements = settlements
         self._frames = frames
         self._connections_max = connections_max
+        self._limits = limits
         self.ping_interval: Final = ping_interval
 
     def check_room(self) -> None:
@@ -95,11 +101,16 @@ class Following:
 
     async def _open(self, connection: Connection, resume: Position | str) -> tuple[Opened, list[Event]]:
         for _ in range(_ACCESS_TRIES):
-            opened, events = await self._manager.attach(connection, resume, validate=self._access.enabled)
+            opened, events = await self._manager.attach(
+                connection,
+                resume,
+                validate=self._access.enabled,
+                sockets_max=self._limits[connection.tier].max_connections,
+            )
             if opened.outcome == "opened":
                 return opened, events
             if opened.outcome != "ask":
-                raise Problem(*_REFUSALS[opened.outcome])
+                raise _refusal(opened.outcome)
             await self._access.learn(connection.tenant, (), opened.detail)
         raise Problem("unavailable", "access could not be checked", retry_after=1)
 
@@ -111,6 +122,11 @@ class Following:
             "recovered": opened.recovered,
             "ping_interval": self.ping_interval,
         }
+
+
+def _refusal(outcome: str) -> Problem:
+    code, detail = _REFUSALS[outcome]
+    return Problem(code, detail, retry_after=FULL_RETRY_SECONDS if code == "rate_limited" else None)
 
 
 def _resume(position: str | None) -> Position | str:

@@ -9,12 +9,14 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.requests import ClientDisconnect, Request
 
 from orchestrator.admission.request import Addressed
-from orchestrator.auth.identity import Identifier, Identity, Stated
+from orchestrator.auth.identity import IN_HEADERS, IN_QUERY, Identifier, Identity, Stated
 from orchestrator.errors import Problem
 from orchestrator.protocol.send_body import SendBody
 
 BODY_MAX: Final = 256 * 1024
-BODY_SECONDS: Final = 20.0
+BODY_SECONDS: Final = 4.0
+"""A send is answered within 5 s, also one whose body never comes."""
+HEADERS_MAX: Final = 32 * 1024
 
 REQUIRED: Final = ("X-Tenant-ID", "X-Agent-ID", "X-Tenant-Tier", "X-Session-ID")
 OPTIONAL: Final = (
@@ -37,6 +39,12 @@ def header(headers: Headers, name: str) -> str | None:
     if len(values) > 1:
         raise Problem("invalid_id", f"{name} is given {len(values)} times", parameter=name)
     return values[0].strip() or None if values else None
+
+
+def check_size(headers: Headers) -> None:
+    """Raise `headers_too_large` for more than any honest caller sends."""
+    if sum(len(name) + len(value) for name, value in headers.raw) > HEADERS_MAX:
+        raise Problem("headers_too_large", f"headers may have at most {HEADERS_MAX} bytes together")
 
 
 def send_headers(headers: Headers) -> dict[str, str | None]:
@@ -96,8 +104,10 @@ def reader(identifier: Identifier, headers: Headers, query: QueryParams, session
     missing = [name for name in ("tenant_id", "tier") if stated[name] is None]
     if missing:
         raise Problem("missing_headers", f"missing parameter: {', '.join(missing)}", missing=missing)
+    named = IN_HEADERS if identifier.needs_secret else IN_QUERY
+    tenant, tier, user = (stated[name] for name in ("tenant_id", "tier", "user_id"))
     return identifier.identify(
-        Stated(tenant=stated["tenant_id"] or "", tier=stated["tier"], user=stated["user_id"], session=session)
+        Stated(tenant=tenant or "", tier=tier, user=user, session=session, named=named)
     )
 
 

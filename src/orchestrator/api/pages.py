@@ -8,7 +8,15 @@ from starlette.responses import HTMLResponse, Response
 
 from orchestrator.api.problems import JsonResponse
 
-_POLICY: Final = "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_POLICY: Final = "; ".join(
+    (
+        "default-src 'self'",
+        "connect-src 'self' ws: wss:",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
 
 
 def static_directory() -> Path:

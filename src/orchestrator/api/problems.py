@@ -53,6 +53,7 @@ async def refused(_request: Request, refusal: Exception) -> Response:
     return response
 
 
+_OTHERWISE: Final[Code] = "not_found"
 _OF_STATUS: Final[Mapping[int, Code]] = {
     404: "not_found",
     405: "method_not_allowed",
@@ -62,5 +63,6 @@ _OF_STATUS: Final[Mapping[int, Code]] = {
 
 def problem_of_status(status: int) -> Problem:
     """What the router says by a number, as a problem of ours."""
-    code: Code = "internal" if status >= 500 else "not_found"
-    return Problem(_OF_STATUS[status] if status in _OF_STATUS else code)
+    if status >= 500:
+        return Problem("internal")
+    return Problem(_OF_STATUS.get(status, _OTHERWISE))

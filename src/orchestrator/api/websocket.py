@@ -37,6 +37,7 @@ _CLOSE_CODES: Final[Mapping[str, int]] = {
     "access_denied": 4403,
     "tier_mismatch": 4403,
     "session_denied": 4403,
+    "rate_limited": 4429,
     "unavailable": 1013,
 }
 
@@ -95,9 +96,8 @@ class Sockets:
             connection = await self._following.begin(outlet, identity, socket.query_params.get("position"))
         except Problem as problem:
             code = _CLOSE_CODES.get(problem.code, 1011)
-            await outlet.close(
-                code, retry_after() if code == 1013 else _short(problem.detail or problem.title)
-            )
+            reason = _short(problem.detail or problem.title)
+            await outlet.close(code, retry_after() if code in {1013, 4429} else reason)
         except Full:
             await outlet.close(1013, retry_after())
         except Draining:

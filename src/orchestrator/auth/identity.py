@@ -2,12 +2,25 @@
 
 import hmac
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
 from orchestrator.errors import Problem
 from orchestrator.protocol.identifiers import is_valid_id, is_valid_user_id
 from orchestrator.protocol.tiers import TIERS, Tier
+
+
+class Named(msgspec.Struct, frozen=True, kw_only=True):
+    """What the parts of an identity are called where they were read, for the sentence that refuses one."""
+
+    tenant: str
+    user: str
+    session: str
+
+
+IN_HEADERS: Final = Named(tenant="X-Tenant-ID", user="X-User-ID", session="X-Session-ID")
+IN_QUERY: Final = Named(tenant="tenant_id", user="user_id", session="session_id")
 
 
 class Stated(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,6 +30,7 @@ class Stated(msgspec.Struct, frozen=True, kw_only=True):
     tier: str | None = None
     user: str | None = None
     session: str | None = None
+    named: Named = IN_HEADERS
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,11 +70,11 @@ class Identifier:
 
     def identify(self, stated: Stated) -> Identity:
         """The identity of a well-formed statement; raises `invalid_id` and `invalid_tier`."""
-        require_id("X-Tenant-ID", stated.tenant)
+        require_id(stated.named.tenant, stated.tenant)
         if stated.session is not None:
-            require_id("X-Session-ID", stated.session)
-        if stated.user is not None and not is_valid_user_id(stated.user):
-            raise Problem("invalid_id", "X-User-ID must be 1 to 255 printable characters")
+            require_id(stated.named.session, stated.session)
+        if stated.user is not None:
+            require_user_id(stated.named.user, stated.user)
         return Identity(
             tenant=stated.tenant, tier=_tier(stated.tier), user=stated.user or "", session=stated.session
         )
@@ -76,10 +90,16 @@ def require_id(name: str, value: str) -> None:
         )
 
 
+def require_user_id(name: str, value: str) -> None:
+    """Raise `invalid_id` unless `value` can be a user id."""
+    if not is_valid_user_id(value):
+        raise Problem("invalid_id", f"{name} must be 1 to 255 printable characters", parameter=name)
+
+
 def _tier(stated: str | None) -> Tier | None:
     if stated is None:
         return None
     for tier in TIERS:
         if tier == stated:
             return tier
-    raise Problem("invalid_tier", f"{stated[:40]!r} is not one of the tiers", allowed=list(TIERS))
+    raise Problem("invalid_tier", f"tier {stated[:40]!r} is not one of the four", allowed=list(TIERS))

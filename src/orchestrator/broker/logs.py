@@ -8,7 +8,26 @@ from orchestrator.broker.broker import Broker
 from orchestrator.protocol.position import Position
 from orchestrator.protocol.tiers import Tier
 
-_OpenOutcome = Literal["opened", "session_denied", "ask", "access_denied", "tier_mismatch"]
+_OpenOutcome = Literal[
+    "opened", "session_denied", "ask", "access_denied", "tier_mismatch", "too_many_connections"
+]
+
+SOCKETS_TOLD_SECONDS: Final = 90
+"""How long a replica's count of a tenant's sockets is believed; it is told anew at least every 48 s."""
+
+
+class OpenRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Who comes to which session; `resume` is a position, 'earliest', or 'live'."""
+
+    session: str
+    user: str
+    tier: Tier
+    validate: bool
+    resume: Position | str
+    replica: str
+    sockets: int
+    """The tenant's sockets on this replica, this one included."""
+    sockets_max: int
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -74,14 +93,14 @@ class Logs:
         self._broker = broker
         self._queue = broker.keys.callbacks
 
-    async def open(
-        self, tenant: str, session: str, *, user: str, tier: Tier, validate: bool, resume: Position | str
-    ) -> tuple[Opened, list[bytes]]:
-        """Begin to read; `resume` is a position, 'earliest', or 'live'. Creates the session where there is none."""
+    async def open(self, tenant: str, request: OpenRequest) -> tuple[Opened, list[bytes]]:
+        """Begin to read. Creates the session where there is none."""
+        resume = request.resume
         wanted: dict[str, Any] = {"resume": resume, "epoch": "", "offset": 0, "mark": 0}
         if isinstance(resume, Position):
             wanted = {"resume": "at", "epoch": resume.epoch, "offset": resume.offset, "mark": resume.mark}
-        arguments = self._broker.arguments(session=session, user=user, tier=tier, validate=validate, **wanted)
+        told = msgspec.structs.asdict(request) | wanted | {"sockets_ttl": SOCKETS_TOLD_SECONDS}
+        arguments = self._broker.arguments(**told)
         first, *entries = await self._broker.run("open_session", self._queue(tenant), arguments)
         return _opened(first), entries
 
@@ -95,6 +114,16 @@ class Logs:
         """Keep the logs of sessions with open sockets alive; where each stands, in the order asked."""
         arguments = self._broker.arguments(sessions=sessions)
         return _tops(await self._broker.run("touch", self._queue(tenant), arguments))
+
+    async def tell_sockets(self, tenant: str, replica: str, count: int) -> None:
+        """Say how many sockets of the tenant this replica has now."""
+        key = self._broker.keys.of_tenant(tenant, "sockets")
+        if count:
+            until = self._broker.clock.now() + SOCKETS_TOLD_SECONDS * 1_000_000
+            await self._broker.command(key, "HSET", key, replica, f"{count}:{until}")
+            await self._broker.command(key, "EXPIRE", key, SOCKETS_TOLD_SECONDS)
+        else:
+            await self._broker.command(key, "HDEL", key, replica)
 
     async def settle(self, tenant: str, session: str, epoch: str, delivered: int, acknowledged: int) -> None:
         """Note that endings up to an offset reached a socket, and up to which the client acknowledged them."""

@@ -2,10 +2,8 @@
 
 import msgspec
 
-from orchestrator.broker.logs import Logs, Opened
+from orchestrator.broker.logs import Logs, Opened, OpenRequest
 from orchestrator.protocol.events import Event, SessionName, read_event
-from orchestrator.protocol.position import Position
-from orchestrator.protocol.tiers import Tier
 
 
 class Read(msgspec.Struct, frozen=True):
@@ -23,14 +21,10 @@ class SessionLog:
     def __init__(self, logs: Logs) -> None:
         self._logs = logs
 
-    async def open(
-        self, tenant: str, session: str, *, user: str, tier: Tier, validate: bool, resume: Position | str
-    ) -> tuple[Opened, list[Event]]:
+    async def open(self, tenant: str, request: OpenRequest) -> tuple[Opened, list[Event]]:
         """Begin to read; the events of the first page after the reader's position."""
-        opened, entries = await self._logs.open(
-            tenant, session, user=user, tier=tier, validate=validate, resume=resume
-        )
-        name = SessionName(tenant, session, opened.epoch)
+        opened, entries = await self._logs.open(tenant, request)
+        name = SessionName(tenant, request.session, opened.epoch)
         return opened, _events(name, opened.offsets, entries)
 
     async def read(self, name: SessionName, seen: int) -> Read | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final, Protocol
 
 from orchestrator.broker.keys import Keys
-from orchestrator.broker.logs import Opened, Top
+from orchestrator.broker.logs import Opened, OpenRequest, Top
 from orchestrator.delivery.connection import UNREAD_SECONDS_MAX, Connection
 from orchestrator.delivery.session_log import SessionLog
 from orchestrator.metrics import Counter, Metrics
@@ -40,12 +40,18 @@ class _Tenant:
         # Sessions with a task that has not ended, as far as the events told: they are checked more often.
         self.busy: set[str] = set()
         self.unused_since: float | None = None
+        self.count = 0
+        # Whether sockets left since the others were told how many there are.
+        self.changed = False
 
 
 class WebSocketManager:
     """The registry of open connections."""
 
-    def __init__(self, keys: Keys, log: SessionLog, channels: Channels, metrics: Metrics) -> None:
+    def __init__(
+        self, replica: str, keys: Keys, log: SessionLog, channels: Channels, metrics: Metrics
+    ) -> None:
+        self._replica = replica
         self._keys = keys
         self._log = log
         self._channels = channels
@@ -55,7 +61,7 @@ class WebSocketManager:
         self.count = 0
 
     async def attach(
-        self, connection: Connection, resume: Position | str, *, validate: bool
+        self, connection: Connection, resume: Position | str, *, validate: bool, sockets_max: int
     ) -> tuple[Opened, list[Event]]:
         """Register a connection and begin to read its session.
 
@@ -64,14 +70,17 @@ class WebSocketManager:
         self._add(connection)
         try:
             await self._channels.subscribe(self._keys.events(connection.tenant))
-            opened, events = await self._log.open(
-                connection.tenant,
-                connection.session,
+            request = OpenRequest(
+                session=connection.session,
                 user=connection.user,
                 tier=connection.tier,
                 validate=validate,
                 resume=resume,
+                replica=self._replica,
+                sockets=self._tenants[connection.tenant].count,
+                sockets_max=sockets_max,
             )
+            opened, events = await self._log.open(connection.tenant, request)
         except BaseException:
             self.detach(connection)
             raise
@@ -96,6 +105,8 @@ class WebSocketManager:
             return
         sockets.discard(connection)
         self.count -= 1
+        tenant.count -= 1
+        tenant.changed = True
         if not sockets:
             del tenant.sessions[connection.session]
             tenant.busy.discard(connection.session)
@@ -168,6 +179,13 @@ class WebSocketManager:
                 del self._tenant_of_channel[channel]
                 await self._channels.unsubscribe(channel)
 
+    def counts(self, *, changed: bool) -> list[tuple[str, int]]:
+        """Sockets by tenant, of those only where some left since this was asked last, or of all."""
+        found = [(name, t) for name, t in self._tenants.items() if t.changed or not changed]
+        for _, tenant in found:
+            tenant.changed = False
+        return [(name, tenant.count) for name, tenant in found]
+
     def connections(self) -> list[Connection]:
         """Every registered connection."""
         return [
@@ -190,3 +208,4 @@ class WebSocketManager:
         tenant.sessions.setdefault(connection.session, set()).add(connection)
         self._tenant_of_channel[self._keys.events(connection.tenant)] = connection.tenant
         self.count += 1
+        tenant.count += 1

@@ -1,17 +1,29 @@
 #!lua
 -- A socket comes to a session: may it, where does the log stand, can its position be honoured; with the first page.
 -- KEYS[1] callback queue
--- ARGV[1] msgpack {keep…, session, user, tier, validate, resume: 'live' | 'earliest' | 'at', epoch, offset, mark}
--- result  {msgpack {outcome: opened | session_denied | ask | access_denied | tier_mismatch, detail, epoch, top, mark,
+-- ARGV[1] msgpack {keep…, session, user, tier, validate, resume: 'live' | 'earliest' | 'at', epoch, offset, mark,
+--         replica, sockets: the tenant's on this replica with this one, sockets_max, sockets_ttl s}
+-- result  {msgpack {outcome: opened | session_denied | ask | access_denied | tier_mismatch | too_many_connections, detail, epoch, top, mark,
 --         recovered, from, from_mark, reached, reached_mark, offsets}, entry, …}
 -- include access pages
 
 local a = cmsgpack.unpack(ARGV[1])
 local t = open_tenant(KEYS[1], a)
+local most = a.sockets_max
 if a.validate then
-  local verdict, detail = judge_access(t, a.tier, {})
+  local verdict, detail, own = judge_access(t, a.tier, {})
   if verdict then return { cmsgpack.pack({ outcome = verdict, detail = detail }) } end
+  most = type(own) == 'table' and own.max_connections or most
 end
+
+-- The tenant's sockets by replica: count:until when it is believed, since a replica that died tells nothing.
+local sockets_key, others = t.T .. 'sockets', 0
+local told = redis.call('HGETALL', sockets_key)
+for i = 1, #told, 2 do
+  local count, believed = told[i + 1]:match('(%d+):(%d+)')
+  if told[i] ~= a.replica and tonumber(believed) > now then others = others + tonumber(count) end
+end
+if others + a.sockets > most then return { cmsgpack.pack({ outcome = 'too_many_connections' }) } end
 local s = load_session(t, a.session)
 if a.user ~= '' then
   if s.owner ~= '' and s.owner ~= a.user then return { cmsgpack.pack({ outcome = 'session_denied' }) } end
@@ -31,6 +43,8 @@ local function honoured()
 end
 
 commit(t)
+redis.call('HSET', sockets_key, a.replica, int(a.sockets) .. ':' .. int(now + a.sockets_ttl * 1000000))
+redis.call('EXPIRE', sockets_key, a.sockets_ttl)
 local recovered, from = honoured()
 local page, reached, mark, lost = {}, s.top, s.mark, nil
 if recovered and from < s.top then page, reached, mark, lost = read_page(t, s, from) end
