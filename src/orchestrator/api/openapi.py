@@ -44,11 +44,12 @@ _TAGS: Final = {
     "Pages": "For people, and the descriptions themselves.",
 }
 _DESCRIPTION: Final = (
-    "The front door of a multi-tenant agent platform. A message is accepted once, waits for its agent in a queue and ends"
-    " exactly once; everything that happens meanwhile is an event in its session's log, followed by WebSocket"
-    " (/asyncapi.json) or Server-Sent Events. Times are RFC 3339 in UTC, durations seconds. Identity comes from the"
-    " headers: the service stands behind a gateway that sets them. Errors are problem documents (RFC 9457) with a `code`;"
-    " a method that a route does not have is 405 `method_not_allowed`, an unknown path 404 `not_found`."
+    "The front door of a multi-tenant agent platform. A message is accepted once, waits for its agent in a"
+    " queue and ends exactly once; everything that happens meanwhile is an event in its session's log, followed"
+    " by WebSocket (/asyncapi.json) or Server-Sent Events. Times are RFC 3339 in UTC, durations seconds."
+    " Identity comes from the headers: the service stands behind a gateway that sets them. Errors are problem"
+    " documents (RFC 9457) with a `code`; a method that a route does not have is 405 `method_not_allowed`,"
+    " an unknown path 404 `not_found`."
 )
 
 
@@ -76,7 +77,8 @@ def openapi_document() -> Schema:
                     "type": "apiKey",
                     "in": "header",
                     "name": "X-Gateway-Secret",
-                    "description": "Needed on every route but the health routes where ORCHESTRATOR_GATEWAY_SECRET is set.",
+                    "description": "Needed on every route but the health routes where"
+                    " ORCHESTRATOR_GATEWAY_SECRET is set.",
                 }
             },
         },

@@ -55,8 +55,8 @@ def _send() -> Schema:
         {"202": accepted, **_told_of_limits(refusals(*_SEND_REFUSALS))},
         description="202: the task will end exactly once. 503 `unavailable` and any 4xx: certainly not accepted. 503"
         " `outcome_unknown`: perhaps; repeat with the same `Idempotency-Key`. The answer comes within 5 seconds."
-        f" A body has at most {BODY_MAX // 1024} KiB and 32 levels. The headers `RateLimit` and `RateLimit-Policy` come"
-        " with every answer that the limits were looked at for.",
+        f" A body has at most {BODY_MAX // 1024} KiB and 32 levels. The headers `RateLimit` and"
+        " `RateLimit-Policy` come with every answer that the limits were looked at for.",
         parameters=SEND_HEADERS,
         body={"required": True, "content": json_of("SendBody", examples.SEND)},
     )
@@ -91,7 +91,8 @@ def _cancel() -> Schema:
             "200": answer("The ledger as it is now.", json_of("Ledger", examples.LEDGER)),
             **refusals(*_HEADERS, "not_found", "unavailable"),
         },
-        description="The task is `cancelled` for every viewer before the answer is sent; an ended task stays as it ended.",
+        description="The task is `cancelled` for every viewer before the answer is sent; an ended task"
+        " stays as it ended.",
         parameters=[TASK_PATH, *CALLER],
     )
 
@@ -120,8 +121,9 @@ def _events() -> Schema:
             "200": answer("A stream that does not end by itself.", stream),
             **refusals(*_HEADERS, "tier_mismatch", "session_denied", "unavailable"),
         },
-        description="`data` is a frame of the WebSocket on one line (see /asyncapi.json), `id` its position; there is no"
-        " `event`. First comes a `connection_ack` without id. A comment shows every ping interval that the stream lives.",
+        description="`data` is a frame of the WebSocket on one line (see /asyncapi.json), `id` its position;"
+        " there is no `event`. First comes a `connection_ack` without id. A comment shows every ping"
+        " interval that the stream lives.",
         parameters=[SESSION_PATH, *READER],
     )
 
@@ -142,5 +144,6 @@ def _ticket() -> Schema:
         "Chat",
         "Ask for a ticket that opens a WebSocket.",
         dict(refusals()),
-        description="A ticket is given for a bearer token. While identity comes from headers there is none: always 401.",
+        description="A ticket is given for a bearer token. While identity comes from headers there is none:"
+        " always 401.",
     )

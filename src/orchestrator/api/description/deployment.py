@@ -31,7 +31,9 @@ def page_paths() -> dict[str, Schema]:
     """Path items of the chat page and of the descriptions."""
     return {
         "/openapi.json": {"get": _document("showOpenapi", "Show this document.")},
-        "/asyncapi.json": {"get": _document("showAsyncapi", "Show the WebSocket and the queues, as AsyncAPI 3.")},
+        "/asyncapi.json": {
+            "get": _document("showAsyncapi", "Show the WebSocket and the queues, as AsyncAPI 3.")
+        },
         "/docs": {"get": _page("showDocs", "Show both descriptions to people.")},
         "/": {"get": _page("showChat", "Show the chat page.")},
     }

@@ -129,7 +129,12 @@ SERVER_FRAMES: Final[dict[str, Schema]] = {
 
 CLIENT_FRAMES: Final[dict[str, Schema]] = {
     "Ping": {"type": "ping"},
-    "Send": {"type": "send", "agent_id": "agent-123", "message": "And my e-mail address?", "request_id": "r-7"},
+    "Send": {
+        "type": "send",
+        "agent_id": "agent-123",
+        "message": "And my e-mail address?",
+        "request_id": "r-7",
+    },
     "Cancel": {"type": "cancel", "task_id": TASK, "request_id": "r-8"},
     "Subscribe": {"type": "subscribe", "events": ["agent_*"]},
     "Unsubscribe": {"type": "unsubscribe", "events": ["agent_chunk"]},
@@ -149,7 +154,9 @@ CALLBACKS: Final[dict[str, Schema]] = {
     "CompletedCallback": _callback(
         "completed", result=_ANSWER, execution_time=3.2, tokens_used={"total": 209}
     ),
-    "FailedCallback": _callback("failed", result={"error": {"type": "LookupError", "message": "No such account"}}),
+    "FailedCallback": _callback(
+        "failed", result={"error": {"type": "LookupError", "message": "No such account"}}
+    ),
 }
 
 STREAM: Final = (

@@ -39,8 +39,10 @@ _WHAT: Final[Mapping[str, tuple[Schema, str, str]]] = {
     "Idempotency-Key": (
         {"type": "string", "minLength": 1, "maxLength": 130},
         "4e1c2f0a-retry-safe",
-        "1 to 128 printable characters, in quotes or not. The same key and request within 24 hours give the first"
-        " answer again and cost nothing.",
+        (
+            "1 to 128 printable characters, in quotes or not. The same key and request within 24 hours give the first"
+            " answer again and cost nothing."
+        ),
     ),
     "traceparent": (
         {"type": "string"},

@@ -1,7 +1,6 @@
 """Refusals as the descriptions have them: the document, its codes, and what a caller does about each."""
 
 from collections.abc import Iterable, Mapping
-from itertools import groupby
 from typing import Annotated, Any, Final
 
 from msgspec import UNSET, Meta, Struct
@@ -21,7 +20,9 @@ class Problem(Struct):
     status: int
     detail: Annotated[str, Meta(description="One sentence for the caller.")]
     code: Code
-    missing: Annotated[list[str], Meta(description="Every header or parameter that is missing.")] | Left = UNSET
+    missing: Annotated[list[str], Meta(description="Every header or parameter that is missing.")] | Left = (
+        UNSET
+    )
     allowed: Annotated[list[str], Meta(description="What would have been valid.")] | Left = UNSET
     parameter: Annotated[str, Meta(description="Which header or parameter is wrong.")] | Left = UNSET
     context_id: Annotated[str, Meta(description="What the tenant may not use.")] | Left = UNSET
@@ -177,15 +178,20 @@ def problem_example(code: Code) -> Schema:
 
 def refusals(*codes: Code) -> dict[str, Schema]:
     """The responses of an operation that may refuse with these codes, by status."""
-    listed = sorted({*codes, *ANYWHERE}, key=ALL_CODES.index)
-    by_status = groupby(sorted(listed, key=lambda code: CODES[code][0]), lambda code: CODES[code][0])
-    return {str(status): _response(status, list(group)) for status, group in by_status}
+    wanted = {*codes, *ANYWHERE}
+    by_status: dict[int, list[Code]] = {}
+    for code in ALL_CODES:
+        if code in wanted:
+            by_status.setdefault(CODES[code][0], []).append(code)
+    return {str(status): _response(status, found) for status, found in by_status.items()}
 
 
 def _response(status: int, codes: list[Code]) -> Schema:
     response: Schema = {
         "description": "; ".join(f"`{code}`: {REFUSALS[code].when}" for code in codes) + ".",
-        "content": {"application/problem+json": {"schema": _narrowed(status, codes), "examples": _examples(codes)}},
+        "content": {
+            "application/problem+json": {"schema": _narrowed(status, codes), "examples": _examples(codes)}
+        },
     }
     names = HEADERS_OF.get(str(status), ())
     return response | ({"headers": {name: header_ref(name) for name in names}} if names else {})

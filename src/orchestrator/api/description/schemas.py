@@ -116,6 +116,12 @@ _REFINED: Final[Mapping[str, Mapping[str, Schema]]] = {
     },
 }
 
+# Types that begin with the members of another.
+_BEGINS_WITH: Final[Mapping[str, str]] = {"AcceptedData": "Accepted", "Send": "SendBody"}
+
+# Objects whose further members are an agent's.
+_OPEN: Final = frozenset({"AnswerData"})
+
 # Always written, though their types have defaults.
 _COMPLETE: Final = frozenset({"TaskMessage", "ExecutionContext"})
 
@@ -129,11 +135,13 @@ def components(types: Iterable[Any]) -> dict[str, Schema]:
 
 def _refined(name: str, schema: Schema) -> Schema:
     properties: dict[str, Schema] = dict(schema.get("properties", {}))
-    for member, more in _REFINED.get(name, {}).items():
+    for member, more in _REFINED.get(_BEGINS_WITH.get(name, name), {}).items():
         # Another choice of types, or an enumeration, takes the place of what was generated.
         generated = {} if {"anyOf", "enum", "const"} & more.keys() else properties[member]
         properties[member] = _default_of(properties[member]) | generated | more
     refined = schema | {"properties": properties} if properties else schema
+    if name in _OPEN:
+        refined |= {"additionalProperties": True}
     if name in _COMPLETE:
         properties |= {member: _without_default(schema) for member, schema in properties.items()}
         refined |= {"required": list(properties)}
@@ -146,4 +154,3 @@ def _default_of(schema: Schema) -> Schema:
 
 def _without_default(schema: Schema) -> Schema:
     return {name: value for name, value in schema.items() if name != "default"}
-

@@ -1,0 +1,91 @@
+"""What an agent reports about a task, by status (contract §5)."""
+
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import UNSET, Meta, Struct
+
+from orchestrator.api.description.values import Left, Seconds, TaskId
+
+
+class Report(Struct, kw_only=True):
+    """What every callback has. A client may show what is in `result`."""
+
+    action_type: Literal["execution.callback"] | Left | None = UNSET
+    task_id: TaskId
+    attempt: (
+        Annotated[
+            int, Meta(ge=1, description="As the task has it; absent: it counts for the current attempt.")
+        ]
+        | Left
+        | None
+    ) = UNSET
+    seq: (
+        Annotated[
+            int, Meta(ge=0, description="Numbers the pieces of an attempt; one that was seen is dropped.")
+        ]
+        | Left
+        | None
+    ) = UNSET
+
+
+class RunningCallback(Report, tag_field="status", tag="running", kw_only=True):
+    """An agent has the task."""
+
+    result: dict[str, Any] | Left = UNSET
+
+
+class Delta(Struct):
+    """A piece of the answer."""
+
+    delta: str
+
+
+class StreamingCallback(Report, tag_field="status", tag="streaming", kw_only=True):
+    """A piece of the answer; becomes an `agent_chunk` unless the message asked for none."""
+
+    result: Delta
+
+
+class ProgressCallback(Report, tag_field="status", tag="progress", kw_only=True):
+    """Anything else worth showing."""
+
+    result: Annotated[dict[str, Any], Meta(description="The `detail` of a `task_update`.")] | Left = UNSET
+
+
+class CompletedCallback(Report, tag_field="status", tag="completed", kw_only=True):
+    """The answer; ends the task. Without `result.response` the joined pieces are the answer."""
+
+    result: (
+        Annotated[
+            dict[str, Any], Meta(description="`response`, `sources`, `agent_info`; further members are kept.")
+        ]
+        | Left
+    ) = UNSET
+    execution_time: Annotated[Seconds, Meta(description="Seconds.")] | Left | None = UNSET
+    tokens_used: Annotated[Any, Meta(description='An object like `{"total": 209}`.')] | Left = UNSET
+
+
+class AgentError(Struct):
+    """Why it failed, in words that viewers may read."""
+
+    message: str
+    type: str | Left = UNSET
+    code: Annotated[str, Meta(min_length=1, max_length=64)] | Left = UNSET
+
+
+class Failure(Struct):
+    """What went wrong."""
+
+    error: AgentError | str
+
+
+class FailedCallback(Report, kw_only=True):
+    """The task ends without an answer."""
+
+    status: Literal["failed", "timeout", "cancelled"]
+    result: Failure | Left = UNSET
+    execution_time: Annotated[Seconds, Meta(description="Seconds.")] | Left | None = UNSET
+    tokens_used: Any | Left = UNSET
+
+
+CALLBACKS: Final = (RunningCallback, StreamingCallback, ProgressCallback, CompletedCallback, FailedCallback)
