@@ -34,12 +34,12 @@ async def test_reload_with_the_send_on_its_way(chat: Chat) -> None:
     keys: list[str] = []
 
     async def lose(route: Route) -> None:
-        keys.append(route.request.headers["idempotency-key"])
         await route.fetch()
+        keys.append(route.request.headers["idempotency-key"])
 
     await chat.page.route("**/api/chat/send", lose, times=1)
     await chat.say("only once")
-    await chat.page.wait_for_function("document.querySelectorAll('.turn').length === 1")
+    await wait_until(lambda: keys)
     async with chat.page.expect_request("**/api/chat/send") as repeated:
         await chat.page.reload()
     await chat.until_ended()
