@@ -1,6 +1,7 @@
 """How long queues are and how old their oldest element is; dead letters."""
 
 import asyncio
+import hashlib
 from typing import Any, Final, Literal, cast
 
 import msgspec
@@ -31,6 +32,8 @@ class _Created(msgspec.Struct):
 class DeadLetter(msgspec.Struct, frozen=True):
     """A callback that could not be used: why, when, and what it was (cut at 64 KiB)."""
 
+    id: str
+    """Tells it from the tenant's others; from its time and content."""
     reason: str
     buried_at: str
     size: int
@@ -59,7 +62,7 @@ class Queues:
         rows += [self._row(name, "callbacks") for name in callbacks]
         return list(await asyncio.gather(*rows))
 
-    async def dead_letters(self, tenant: str, start: int = 0, count: int = 100) -> list[DeadLetter]:
+    async def dead_letters(self, tenant: str, start: int = 0, count: int = 1_000) -> list[DeadLetter]:
         """A tenant's dead letters, the newest first."""
         key = self._broker.keys.of_tenant(tenant, "dead")
         entries = cast(
@@ -85,4 +88,5 @@ class Queues:
 def _dead_letter(entry: bytes) -> DeadLetter:
     split = 2 + int.from_bytes(entry[:2])
     reason, at, size, digest = _head(entry[2:split])
-    return DeadLetter(reason, rfc3339(at), size, digest, entry[split:].decode("utf-8", "replace"))
+    name = hashlib.sha256(entry).hexdigest()[:12]
+    return DeadLetter(name, reason, rfc3339(at), size, digest, entry[split:].decode("utf-8", "replace"))
