@@ -1,14 +1,15 @@
 """Servers of the contract tests. Each test runs twice: on a single Valkey and on one in cluster mode.
 
 The servers live for the whole run and are shared, so a test makes a tenant of its own (`new_tenant`)
-and never flushes. One that needs other settings asks for `start_service`.
+and never flushes. One that needs other settings asks for `service_with`, one that stops its server
+for `start_service`.
 """
 
 import asyncio
 import ssl
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
@@ -33,7 +34,7 @@ __all__ = ["postgres", "postgres_url"]  # fixtures of the store's tests, wanted 
 
 
 class StartService(Protocol):
-    """Starts a server of the test's own; settings are given by their names without ORCHESTRATOR_."""
+    """Starts a server; settings are given by their names without ORCHESTRATOR_, in lower case."""
 
     def __call__(self, *arguments: str, **settings: str) -> OrchestratorServer: ...
 
@@ -54,7 +55,7 @@ class Command(Protocol):
 
     def __call__(
         self, *arguments: str, code: int = ..., settings: Mapping[str, str] = ...
-    ) -> Awaitable[Output]: ...
+    ) -> Coroutine[Any, Any, Output]: ...
 
 
 class NewTenant(Protocol):
@@ -104,22 +105,55 @@ def service(
         yield server
 
 
+@pytest.fixture(scope="session")
+def service_with(
+    environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[StartService]:
+    """Servers with other settings: one for each set of settings, shared by every test that wants the same."""
+    running: dict[object, OrchestratorServer] = {}
+    with ExitStack() as stack:
+
+        def start(*arguments: str, **settings: str) -> OrchestratorServer:
+            key = (arguments, frozenset(settings.items()))
+            if key not in running:
+                log = tmp_path_factory.mktemp("service") / "server.log"
+                running[key] = _started(stack, environment | _own_names(), log, arguments, settings)
+            return running[key]
+
+        yield start
+
+
 @pytest.fixture
 def start_service(environment: dict[str, str], tmp_path: Path) -> Iterator[StartService]:
-    """Servers of one test, on the shared Valkey and database but with a domain and prefix of their own.
-
-    The servers of one test share domain and prefix, so two calls make two replicas.
-    """
-    own = {"ORCHESTRATOR_DOMAIN_NAME": unique("domain"), "ORCHESTRATOR_CALLBACK_QUEUE_PREFIX": unique("own")}
+    """Servers of one test, which may stop or kill them; two calls make two replicas of one deployment."""
+    names = _own_names()
     numbers = count(1)
     with ExitStack() as stack:
 
         def start(*arguments: str, **settings: str) -> OrchestratorServer:
-            given = {setting_name(name): value for name, value in settings.items()}
             log = tmp_path / f"server-{next(numbers)}.log"
-            return stack.enter_context(orchestrator_server(environment | own | given, log, arguments))
+            return _started(stack, environment | names, log, arguments, settings)
 
         yield start
+
+
+def _own_names() -> dict[str, str]:
+    """A deployment of its own on the shared Valkey and database."""
+    return {
+        "ORCHESTRATOR_DOMAIN_NAME": unique("domain"),
+        "ORCHESTRATOR_CALLBACK_QUEUE_PREFIX": unique("own"),
+    }
+
+
+def _started(
+    stack: ExitStack,
+    environment: Mapping[str, str],
+    log: Path,
+    arguments: tuple[str, ...],
+    settings: Mapping[str, str],
+) -> OrchestratorServer:
+    given = {setting_name(name): value for name, value in settings.items()}
+    return stack.enter_context(orchestrator_server({**environment, **given}, log, arguments))
 
 
 def setting_name(name: str) -> str:

@@ -107,10 +107,10 @@ async def test_good_and_bad_answers_are_cached(
 
 
 async def test_answers_are_remembered_for_the_ttl(
-    tenant: Tenant, environment: dict[str, str], start_service: StartService, connect: Connect
+    tenant: Tenant, environment: dict[str, str], service_with: StartService, connect: Connect
 ) -> None:
     """`ORCHESTRATOR_VALIDATION_CACHE_TTL` later the database is asked again."""
-    caller = Caller(connect(start_service(validation_cache_ttl="1")), tenant)
+    caller = Caller(connect(service_with(validation_cache_ttl="1")), tenant)
     await caller.accepted()
     async with Store(environment["DATABASE_URL"]) as store:
         await store.suspend_tenant(tenant.id)
@@ -127,9 +127,9 @@ async def test_many_at_once_are_all_let_in(caller: Caller) -> None:
     assert {answer.status_code for answer in answers} == {202}
 
 
-async def test_without_validation_anybody_is_let_in(start_service: StartService, connect: Connect) -> None:
+async def test_without_validation_anybody_is_let_in(service_with: StartService, connect: Connect) -> None:
     """With `ORCHESTRATOR_ENABLE_ACCESS_VALIDATION=false` the database may be absent."""
-    server = start_service(
+    server = service_with(
         enable_access_validation="false", database_url="sqlite+aiosqlite:////nowhere/at/all.db"
     )
     stranger = Caller(connect(server), Tenant(unique("tenant"), "enterprise", f"agent-{unique('a')}"))

@@ -12,8 +12,8 @@ from tests.servers import free_port, wait_until
 
 def rows(text: str) -> list[dict[str, Any]]:
     """What `--json` prints: an array of objects, and nothing beside it."""
-    found = json.loads(text)
-    assert isinstance(found, list)
+    found: list[dict[str, Any]] = json.loads(text)
+    assert type(found) is list
     return found
 
 

@@ -38,9 +38,9 @@ EXPOSED = (
 
 
 @pytest.fixture
-def server(start_service: StartService) -> OrchestratorServer:
+def server(service_with: StartService) -> OrchestratorServer:
     """A server that lists two origins."""
-    return start_service(allowed_origins=f"{LISTED},http://localhost:5173")
+    return service_with(allowed_origins=f"{LISTED},http://localhost:5173")
 
 
 @pytest.fixture

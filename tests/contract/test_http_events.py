@@ -140,10 +140,10 @@ async def test_tenant_and_tier_are_checked(caller: Caller, change: dict[str, str
 
 
 async def test_a_silent_stream_is_kept_alive(
-    caller: Caller, start_service: StartService, connect: Connect
+    caller: Caller, service_with: StartService, connect: Connect
 ) -> None:
     """A comment every ping interval, so that no proxy takes the stream for dead."""
-    server = start_service(websocket_ping_interval="0.3")
+    server = service_with(websocket_ping_interval="0.3")
     mine = Caller(connect(server), caller.tenant)
     async with followed(mine) as stream:
         for _ in range(3):

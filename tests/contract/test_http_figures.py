@@ -105,10 +105,10 @@ async def test_prometheus_can_read_the_metrics(caller: Caller, http: httpx.Async
 
 
 async def test_several_workers_answer_for_all_of_them(
-    tenant: Tenant, start_service: StartService, connect: Connect
+    tenant: Tenant, service_with: StartService, connect: Connect
 ) -> None:
     """Whichever process answers, `/metrics` has the tasks that all of them accepted."""
-    server = start_service("--workers", "2")
+    server = service_with("--workers", "2")
     for _ in range(12):  # a client each: a connection stays with one process
         await Caller(connect(server), tenant).accepted()
 

@@ -18,9 +18,9 @@ CARRIED = {"X-Gateway-Secret": SECRET}
 
 
 @pytest.fixture
-def server(start_service: StartService) -> OrchestratorServer:
+def server(service_with: StartService) -> OrchestratorServer:
     """A server behind a gateway."""
-    return start_service(gateway_secret=SECRET)
+    return service_with(gateway_secret=SECRET)
 
 
 @pytest.fixture
@@ -58,9 +58,9 @@ async def test_with_the_secret_the_headers_are_believed(gateway: Caller) -> None
     assert (await gateway.send(headers=CARRIED)).status_code == 202
 
 
-async def test_preflight_needs_no_secret(start_service: StartService, connect: Connect) -> None:
+async def test_preflight_needs_no_secret(service_with: StartService, connect: Connect) -> None:
     """A browser cannot send one along."""
-    server = start_service(gateway_secret=SECRET, allowed_origins="https://app.example.com")
+    server = service_with(gateway_secret=SECRET, allowed_origins="https://app.example.com")
     answer = await connect(server).options(
         "/api/chat/send",
         headers={"Origin": "https://app.example.com", "Access-Control-Request-Method": "POST"},

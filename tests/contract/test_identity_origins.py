@@ -61,9 +61,9 @@ async def test_a_socket_of_the_same_origin_is_opened(caller: Caller, service: Or
         assert "connection_ack" in str(await socket.recv())
 
 
-async def test_a_socket_of_a_listed_origin_is_opened(caller: Caller, start_service: StartService) -> None:
+async def test_a_socket_of_a_listed_origin_is_opened(caller: Caller, service_with: StartService) -> None:
     """`ORCHESTRATOR_ALLOWED_ORIGINS` holds for sockets too."""
-    server = start_service(allowed_origins="https://app.example.com")
+    server = service_with(allowed_origins="https://app.example.com")
     url = socket_url(server, caller.session_id, tenant_id=caller.tenant.id, tier="professional")
     async with dial(url, additional_headers={"Origin": "https://app.example.com"}) as socket:
         assert "connection_ack" in str(await socket.recv())
@@ -71,20 +71,20 @@ async def test_a_socket_of_a_listed_origin_is_opened(caller: Caller, start_servi
 
 
 async def test_a_trusted_proxy_says_which_host_was_asked(
-    tenant: Tenant, start_service: StartService, connect: Connect
+    tenant: Tenant, service_with: StartService, connect: Connect
 ) -> None:
     """By default loopback is believed: same-origin is judged by the forwarded host and scheme."""
-    server = start_service(host="0.0.0.0", trust_headers="true")  # noqa: S104
+    server = service_with(host="0.0.0.0", trust_headers="true")  # noqa: S104
     caller = Caller(connect(server), tenant)
     assert (await caller.send(headers={**PAGE, **FORWARDED})).status_code == 202
     assert (await caller.send(headers={**FORWARDED, "Origin": "https://evil.example.com"})).status_code == 403
 
 
 async def test_anybody_elses_forwarded_headers_mean_nothing(
-    tenant: Tenant, start_service: StartService, connect: Connect
+    tenant: Tenant, service_with: StartService, connect: Connect
 ) -> None:
     """With the proxies elsewhere, a caller cannot make an origin its own."""
-    server = start_service(
+    server = service_with(
         host="0.0.0.0",  # noqa: S104
         trust_headers="true",
         trusted_proxies="10.0.0.0/8",

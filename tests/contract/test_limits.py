@@ -61,18 +61,18 @@ async def test_a_session_has_its_sends_in_any_hour(caller: Caller) -> None:
     assert (await Caller(caller.http, caller.tenant).send()).status_code == 202
 
 
-async def test_no_limit_of_a_session(tenant: Tenant, start_service: StartService, connect: Connect) -> None:
+async def test_no_limit_of_a_session(tenant: Tenant, service_with: StartService, connect: Connect) -> None:
     """`ORCHESTRATOR_MAX_REQUESTS_PER_SESSION=0` switches it off."""
-    caller = Caller(connect(start_service(max_requests_per_session="0")), tenant)
+    caller = Caller(connect(service_with(max_requests_per_session="0")), tenant)
     answers = await asyncio.gather(*(caller.send() for _ in range(110)))
     assert {answer.status_code for answer in answers} == {202}
 
 
 async def test_another_limit_of_a_session(
-    tenant: Tenant, start_service: StartService, connect: Connect
+    tenant: Tenant, service_with: StartService, connect: Connect
 ) -> None:
     """The setting is the `q` of the policy, and the limit."""
-    caller = Caller(connect(start_service(max_requests_per_session="2")), tenant)
+    caller = Caller(connect(service_with(max_requests_per_session="2")), tenant)
     first = await caller.send()
     assert '"session";q=2;w=3600' in first.headers["ratelimit-policy"]
     assert (await caller.send()).status_code == 202
@@ -140,10 +140,10 @@ async def test_every_answer_tells_the_state(http: httpx.AsyncClient, new_tenant:
 
 
 async def test_a_deployment_may_have_other_limits(
-    new_tenant: NewTenant, start_service: StartService, connect: Connect
+    new_tenant: NewTenant, service_with: StartService, connect: Connect
 ) -> None:
     """`ORCHESTRATOR_TIER_LIMITS` overrides what it names, for the tier that it names."""
-    server = start_service(tier_limits='{"free": {"max_outstanding": 1, "requests_per_minute": 120}}')
+    server = service_with(tier_limits='{"free": {"max_outstanding": 1, "requests_per_minute": 120}}')
     free = Caller(connect(server), await new_tenant("free"))
     answer = await free.send()
     assert '"tenant";q=120;w=60' in answer.headers["ratelimit-policy"]
