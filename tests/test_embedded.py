@@ -1,5 +1,6 @@
 """The embedded Valkey: it keeps its data, says who uses a folder, and leaves nothing behind."""
 
+import fcntl
 import os
 import signal
 import stat
@@ -109,12 +110,17 @@ if sys.platform == "linux":  # elsewhere nothing ties a child to its parent
         )
         with holder:
             assert holder.stdout is not None
-            pid = int(holder.stdout.readline())
-            assert psutil.pid_exists(pid)
+            server = psutil.Process(int(holder.stdout.readline()))
+            server.suspend()
             holder.send_signal(signal.SIGKILL)
             holder.wait(5)
+
+            # As long as the old Valkey can still write, nobody else may.
+            with (tmp_path / "lock").open() as lock, pytest.raises(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            server.resume()
             with EmbeddedValkey(tmp_path):
-                wait_blocking(lambda: not psutil.pid_exists(pid), why="the old Valkey is gone")
+                wait_blocking(lambda: not server.is_running(), why="the old Valkey is gone")
 
 
 async def test_demo_data_is_loaded_once(tmp_path: Path, valkey: ValkeyServer) -> None:

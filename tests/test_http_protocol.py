@@ -114,3 +114,13 @@ def test_an_answer_before_the_body_ends_the_connection() -> None:
         client.sendall(request(0, "POST", "/no", length=4_000_000) + b"GET / HTTP/1.1\r\n\r\n" * 100_000)
         assert answer(client) == (413, "not interested")
         assert client.recv(1) == b""
+
+
+def test_a_request_behind_another_keeps_its_connection() -> None:
+    """A pipelined request whose body is still on its way is answered when it has come."""
+    with connection() as client:
+        client.sendall(request() + request(0, "POST", length=5))
+        assert answer(client)[0] == 200
+        client.sendall(b"hello")
+        status, text = answer(client)
+        assert (status, text.split()[1]) == (200, "hello")

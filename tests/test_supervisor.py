@@ -14,13 +14,15 @@ from tests.servers import base_environment, wait_until
 
 from orchestrator.supervisor import MAX_QUICK_DEATHS, Child, ChildFailedError, Supervisor
 
-# Says that it runs; on SIGTERM it says its name. With a second argument it does not end by that.
+# Says that it runs; on SIGTERM it takes its time, logs its name and ends, or stays.
 OBEDIENT = """
 import signal, sys, time
 def told(*_):
     print("told", flush=True)
+    if sys.argv[3] == "stays": return
+    time.sleep(float(sys.argv[3]))
     with open(sys.argv[1], "a") as log: log.write(sys.argv[2] + "\\n")
-    if len(sys.argv) < 4: sys.exit(0)
+    sys.exit(0)
 signal.signal(signal.SIGTERM, told)
 print("runs", flush=True)
 while True: time.sleep(60)
@@ -56,16 +58,16 @@ async def supervising(said: Said | None = None) -> AsyncGenerator[Supervisor]:
 
 
 def children() -> list[psutil.Process]:
-    """The processes below this one that have not ended."""
-    below = psutil.Process().children()
-    return [process for process in below if process.status() != psutil.STATUS_ZOMBIE]
+    """The programs of these tests that have not ended."""
+    below = [process for process in psutil.Process().children() if process.status() != psutil.STATUS_ZOMBIE]
+    return [process for process in below if OBEDIENT in process.cmdline()]
 
 
 async def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
     """A killed child is replaced by another process, and the user reads what happened."""
     said = Said()
     async with supervising(said) as supervisor:
-        keeper = supervisor.start(child(OBEDIENT, str(tmp_path / "log"), "child"))
+        keeper = supervisor.start(child(OBEDIENT, str(tmp_path / "log"), "child", "0"))
         await wait_until(lambda: keeper.last_lines == "runs")
         keeper.kill()
         await wait_until(lambda: keeper.last_lines == "runs\nruns")
@@ -96,8 +98,8 @@ async def test_children_stop_in_order(tmp_path: Path) -> None:
     """The next one is told only when the one before has ended."""
     log = tmp_path / "log"
     async with supervising() as supervisor:
-        for name in ("server", "worker", "last"):
-            keeper = supervisor.start(child(OBEDIENT, str(log), name))
+        for name, takes in (("server", "0.4"), ("worker", "0.2"), ("last", "0")):
+            keeper = supervisor.start(child(OBEDIENT, str(log), name, takes))
             await wait_until(lambda keeper=keeper: keeper.last_lines == "runs")
         await supervisor.stop()
         assert children() == []
