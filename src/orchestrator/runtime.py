@@ -150,9 +150,11 @@ class Runtime:
             if not self.draining:
                 replicas = await self._roster.beat(self.replica, self._figures.report(self.manager.figures()))
                 self._share(tuple(sorted(replicas)))
-            await self._roster.claim_prefix()
-            await self._roster.add_totals(self._figures.take_totals())
-            await self._roster.note_queues(self._figures.take_queues())
+            await asyncio.gather(
+                self._roster.claim_prefix(),
+                self._roster.add_totals(self._figures.take_totals()),
+                self._roster.note_queues(self._figures.take_queues()),
+            )
         except BrokerError:
             self.beating = False
             raise

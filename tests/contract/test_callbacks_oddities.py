@@ -31,7 +31,7 @@ ODD_VALUES: dict[str, bytes] = {
     "line separators": '"a\u2028b\u2029c"'.encode(),
     "bad escape": b'"\\x41"',
     "short escape": b'"\\u00"',
-    "single quotes": b"'a'",
+    "quotes of another kind": b"'a'",
     "NaN": b"NaN",
     "-NaN": b"-NaN",
     "nan": b"nan",

@@ -137,11 +137,12 @@ def test_a_second_deployment_with_the_same_prefix_is_refused(
     start_service: StartService, environment: dict[str, str]
 ) -> None:
     """Two deployments on one Redis need two callback prefixes, or they would take each other's callbacks."""
-    prefix = unique("prefix")
-    first = start_service(callback_queue_prefix=prefix, domain_name=unique("first"))
+    prefix, domain = unique("prefix"), unique("first")
+    first = start_service(callback_queue_prefix=prefix, domain_name=domain)
     names = {"ORCHESTRATOR_CALLBACK_QUEUE_PREFIX": prefix, "ORCHESTRATOR_DOMAIN_NAME": unique("second")}
     lines = refused(environment | names, 1)
-    assert prefix in lines[-1]
+    assert "ORCHESTRATOR_CALLBACK_QUEUE_PREFIX" in lines[-1]
+    assert domain in lines[-1]
     assert first.ready()
 
 

@@ -157,7 +157,7 @@ async def test_a_slow_reader_costs_little(service: OrchestratorServer, caller: C
         try:
             await slow.ending(task["task_id"])
         except Closed:
-            assert slow.connection.close_code in (4408, 1006)
+            assert slow.connection.close_code != 1000  # "done" would tell it not to come back
 
 
 async def test_a_lagging_reader_gets_merged_chunks(

@@ -104,11 +104,11 @@ async def test_send_is_a_post(service: OrchestratorServer, caller: Caller, agent
                 "request_id": "r-1",
             }
         )
+        assert answer["type"] == "accepted", answer
         task = await agent.take()
         await agent.complete(task)
         await socket.ending(task["task_id"])
 
-    assert answer["type"] == "accepted"
     assert answer["data"] == {
         "request_id": "r-1",
         "task_id": task["task_id"],

@@ -157,10 +157,10 @@ class Sender:
         asked = self._question(request, admission)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                # On the agenda first: a task that is recorded is looked after, whatever happens to us.
-                if not await self._note(admission):
-                    raise Problem("unavailable", "Redis cannot be reached", retry_after=1)
                 for _ in range(_ACCESS_TRIES):
+                    # On the agenda first: a task that is recorded is looked after, whatever happens to us.
+                    if not await self._note(admission):
+                        raise Problem("unavailable", "Redis cannot be reached", retry_after=1)
                     reply = await self._ask(admission, asked)
                     if reply.outcome != "ask":
                         return reply

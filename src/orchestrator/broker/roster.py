@@ -1,5 +1,6 @@
 """The live replicas of a deployment, what each tells of itself, and the sums that outlive them."""
 
+import asyncio
 from typing import Any, Final, cast
 
 import msgspec
@@ -30,8 +31,10 @@ class Roster:
         Two deployments with one prefix would take each other's callbacks.
         """
         key = self._keys.prefix_owner
-        await self._broker.command(key, "SET", key, self._domain, "NX", "EX", _OWNER_TTL_SECONDS)
-        owner = cast("bytes | None", await self._broker.command(key, "GET", key))
+        _, owner = await asyncio.gather(
+            self._broker.command(key, "SET", key, self._domain, "NX", "EX", _OWNER_TTL_SECONDS),
+            self._broker.command(key, "GET", key),
+        )
         if owner is not None and owner.decode() != self._domain:
             raise UnfitServer(
                 f"ORCHESTRATOR_CALLBACK_QUEUE_PREFIX: deployment {owner.decode()!r} uses this prefix on the same "
@@ -42,12 +45,15 @@ class Roster:
     async def beat(self, replica: str, report: dict[str, Any]) -> list[str]:
         """Say that `replica` lives, with what it tells of itself; the names of all live ones."""
         key, now = self._keys.replicas, self._broker.clock.now()
-        await self._broker.command(key, "ZADD", key, now + DEAD_AFTER_MICROS, replica)
-        await self._broker.command(key, "PEXPIRE", key, 60_000)
-        await self._broker.command(key, "ZREMRANGEBYSCORE", key, "-inf", f"({now}")
         own = self._keys.replica(replica)
-        await self._broker.command(own, "SET", own, _encode(report), "PX", _REPORT_TTL_MS)
-        return await self.live()
+        *_, live = await asyncio.gather(
+            self._broker.command(key, "ZADD", key, now + DEAD_AFTER_MICROS, replica),
+            self._broker.command(key, "PEXPIRE", key, 60_000),
+            self._broker.command(key, "ZREMRANGEBYSCORE", key, "-inf", f"({now}"),
+            self._broker.command(own, "SET", own, _encode(report), "PX", _REPORT_TTL_MS),
+            self.live(),
+        )
+        return live
 
     async def live(self) -> list[str]:
         """The names of the live replicas."""
@@ -74,8 +80,8 @@ class Roster:
     async def add_totals(self, counts: dict[str, int]) -> None:
         """Add to the deployment's sums."""
         key = self._keys.totals
-        for field, count in counts.items():
-            await self._broker.command(key, "HINCRBY", key, field, count)
+        rises = counts.items()
+        await asyncio.gather(*(self._broker.command(key, "HINCRBY", key, field, n) for field, n in rises))
 
     async def totals(self) -> dict[str, int]:
         """The deployment's sums since it began."""

@@ -1,6 +1,7 @@
 """Which connection serves a key: the only one of a single server, or that of the slot in a Cluster."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from orchestrator.broker.connection import Argument, Moved, Reply, Unavailable, 
 from orchestrator.broker.endpoint import CONNECT_TIMEOUT_SECONDS, Endpoint
 
 _MOVES_MAX: Final = 4
+REFRESH_SECONDS: Final = 30.0
 
 
 class Topology:
@@ -23,6 +25,7 @@ class Topology:
         self._single = None if endpoint.is_cluster else Wire(endpoint, on_state)
         self._wires: dict[str, Wire] = {}
         self._slots: dict[int, str] = {}
+        self._read_at = -math.inf
         self._refreshing: asyncio.Task[None] | None = None
 
     @property
@@ -59,10 +62,12 @@ class Topology:
         return await self._call_in_cluster(key, args)
 
     async def endpoints(self) -> list[Endpoint]:
-        """Every server that holds keys, for listeners."""
+        """Every server that holds keys, for listeners; a Cluster is asked anew now and then."""
         if self._single:
             return [self._endpoint]
-        await self._refresh()
+        now = asyncio.get_running_loop().time()
+        if now - self._read_at > REFRESH_SECONDS:
+            await self._refresh()
         return [wire.endpoint for wire in self._wires.values()]
 
     async def endpoint_of(self, key: str) -> str:
@@ -130,6 +135,7 @@ class Topology:
             raise Unavailable(f"the Cluster cannot be reached: {type(error).__name__}") from error
         finally:
             await cluster.aclose()
+        self._read_at = asyncio.get_running_loop().time()
         for address in set(self._slots.values()):
             self._open(address)
         for address in set(self._wires) - set(self._slots.values()):

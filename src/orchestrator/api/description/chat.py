@@ -18,7 +18,6 @@ _SEND_REFUSALS: Final[tuple[Code, ...]] = (
     "invalid_body",
     "tier_mismatch",
     "session_denied",
-    "request_timeout",
     "payload_too_large",
     "unsupported_media_type",
     "idempotency_conflict",
@@ -119,7 +118,7 @@ def _events() -> Schema:
         "Follow a session by Server-Sent Events.",
         {
             "200": answer("A stream that does not end by itself.", stream),
-            **refusals(*_HEADERS, "tier_mismatch", "session_denied", "unavailable"),
+            **refusals(*_HEADERS, "tier_mismatch", "session_denied", "rate_limited", "unavailable"),
         },
         description="`data` is a frame of the WebSocket on one line (see /asyncapi.json), `id` its position;"
         " there is no `event`. First comes a `connection_ack` without id. A comment shows every ping"

@@ -25,7 +25,10 @@ class Send(SendBody, tag_field="type", tag="send", frozen=True, kw_only=True, fo
     agent_id: Annotated[Id, Meta(description="Who answers; for `workflow` it names the workflow.")]
     context_type: ContextType | None = "agent"
     collection_id: Id | None = None
-    user_id: Annotated[UserId, Meta(description="May repeat the socket's, not contradict it.")] | None = None
+    user_id: (
+        Annotated[UserId, Meta(description="Who asks, where the socket names nobody; may not contradict it.")]
+        | None
+    ) = None
     conversation_id: Id | None = None
     idempotency_key: Annotated[str, Meta(min_length=1, max_length=130)] | None = None
     request_id: RequestId | Left = UNSET

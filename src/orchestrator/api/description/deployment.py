@@ -42,12 +42,17 @@ def page_paths() -> dict[str, Schema]:
 def _health(name: str, summary: str) -> Schema:
     fine = answer("It does, or does so with cached answers.", json_of("Health", {"status": "healthy"}))
     failing = {"status": "unhealthy", "failing": ["redis"]}
-    responses = {"200": fine, "503": answer("It does not.", json_of("Health", failing))}
+    responses = {
+        "200": fine,
+        "503": answer("It does not.", json_of("Health", failing)),
+        **refusals(guarded=False),
+    }
     return operation(name, "Health", summary, responses, security=OPEN)
 
 
 def _live() -> Schema:
-    responses = {"200": answer("It is.", json_of("Liveness", {"status": "alive"}))}
+    alive = answer("It is.", json_of("Liveness", {"status": "alive"}))
+    responses = {"200": alive, **refusals(guarded=False)}
     return operation("showLiveness", "Health", "Show that the process is alive.", responses, security=OPEN)
 
 
@@ -55,6 +60,7 @@ def _ready() -> Schema:
     responses = {
         "200": answer("It can.", json_of("Readiness", {"status": "ready"})),
         "503": answer("It cannot, or takes nothing new.", json_of("Readiness", {"status": "draining"})),
+        **refusals(guarded=False),
     }
     return operation(
         "showReadiness", "Health", "Show whether this replica can deliver.", responses, security=OPEN

@@ -106,7 +106,7 @@ REFUSALS: Final[Mapping[Code, Refusal]] = {
         "the route exists, not with this method; `Allow` lists its methods", _MEND, "Method not allowed"
     ),
     "request_timeout": Refusal(
-        "the body did not come in time", "repeat", "the body did not come within 20 seconds"
+        "the headers or the body did not come in time", "repeat", "the body did not come within 4 seconds"
     ),
     "session_busy": Refusal(
         "a task of the session is under way and the turn policy is `reject`",
@@ -127,7 +127,7 @@ REFUSALS: Final[Mapping[Code, Refusal]] = {
         "this Idempotency-Key was used with another request",
     ),
     "rate_limited": Refusal(
-        "the session or the tenant sent too much of late; `RateLimit` says which limit is at its end",
+        "the session or the tenant sent too much of late (`RateLimit` says which), or the tenant has too many connections",
         "repeat after `retry_after` seconds",
         "too many messages of this tenant within a minute",
         {"retry_after": 12},
@@ -158,8 +158,11 @@ REFUSALS: Final[Mapping[Code, Refusal]] = {
     ),
 }
 
-ANYWHERE: Final[tuple[Code, ...]] = ("unauthorized", "access_denied", "headers_too_large", "internal")
-"""What every route but the health routes may answer."""
+ANYWHERE: Final[tuple[Code, ...]] = ("request_timeout", "headers_too_large", "internal")
+"""What every route may answer."""
+
+GUARDED: Final[tuple[Code, ...]] = ("unauthorized", "access_denied")
+"""What every route but the health routes may answer besides."""
 
 HEADERS_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "401": ("WWW-Authenticate",),
@@ -176,9 +179,9 @@ def problem_example(code: Code) -> Schema:
     return {**head, "detail": told.detail, "code": code, **told.members}
 
 
-def refusals(*codes: Code) -> dict[str, Schema]:
+def refusals(*codes: Code, guarded: bool = True) -> dict[str, Schema]:
     """The responses of an operation that may refuse with these codes, by status."""
-    wanted = {*codes, *ANYWHERE}
+    wanted = {*codes, *ANYWHERE, *(GUARDED if guarded else ())}
     by_status: dict[int, list[Code]] = {}
     for code in ALL_CODES:
         if code in wanted:

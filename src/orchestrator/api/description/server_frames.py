@@ -108,17 +108,12 @@ class TaskError(EventEnvelope, tag_field="type", tag="error", kw_only=True):
 
 
 class ComplaintData(Struct):
-    """What is wrong; the members that a problem document has besides are here too."""
+    """What is wrong with what the client sent."""
 
     code: ComplaintCode
     message: str
     request_id: Annotated[str, Meta(max_length=128)] | Left = UNSET
     retry_after: Seconds | Left = UNSET
-    missing: list[str] | Left = UNSET
-    allowed: list[str] | Left = UNSET
-    parameter: str | Left = UNSET
-    context_id: str | Left = UNSET
-    task_id: TaskId | Left = UNSET
 
 
 class Complaint(Envelope, tag_field="type", tag="error", kw_only=True):

@@ -61,11 +61,7 @@ local function take(t, raw, c, code)
   if ENDED[task.status] then return count(t, 'dropped|late') end
   if c.attempt and c.attempt < task.attempt then return count(t, 'dropped|fenced') end
   if c.attempt and c.attempt > task.attempt then return bury(t, raw, 'unknown_attempt') end
-  local s = load_session(t, task.session)
-  if s.fresh then
-    if s.owner == '' then s.owner = task.owner or '' end
-    s.keep = math.max(s.keep, task.deadline)
-  end
+  local s = session_of(t, task)
   count(t, 'taken|' .. c.status)
   if not ENDINGS[c.status] then return take_report(t, s, task, c, raw) end
   if code ~= '' then return end_task(t, s, task, 'failed', code, '', true) end

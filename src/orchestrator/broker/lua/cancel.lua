@@ -7,7 +7,7 @@ local a = cmsgpack.unpack(ARGV[1])
 local t = open_tenant(KEYS[1], a)
 local task = load_task(t, a.task)
 if not task then return { cmsgpack.pack({ outcome = 'not_found', queue = '', attempt = 0, left = 0 }), '' } end
-local s = load_session(t, task.session)
+local s = session_of(t, task)
 if a.user ~= '' and s.owner ~= '' and s.owner ~= a.user then
   return { cmsgpack.pack({ outcome = 'not_found', queue = '', attempt = 0, left = 0 }), '' }
 end

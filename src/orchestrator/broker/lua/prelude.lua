@@ -79,6 +79,16 @@ local function load_session(t, id)
   return s
 end
 
+-- The session of a task. One that begins anew takes its owner from the task, so that nobody else can claim it.
+local function session_of(t, task)
+  local s = load_session(t, task.session)
+  if s.fresh then
+    if s.owner == '' then s.owner = task.owner or '' end
+    s.keep = math.max(s.keep, task.deadline)
+  end
+  return s
+end
+
 local function position(s) return s.epoch .. ':' .. int(s.top) .. '-' .. s.mark end
 
 -- An entry: length of the meta (2 bytes), meta {size, at, kind, task, attempt, …}, blob. In the list the
@@ -179,7 +189,7 @@ end
 
 local function commit_session(t, s)
   local renew = s.fresh or s.len == 0
-  if s.fresh then redis.call('DEL', s.log) end
+  if s.fresh then redis.call('DEL', s.log, t.T .. 'acks:' .. s.id) end
   if #s.entries > 0 then
     redis.call('RPUSH', s.log, unpack(s.entries))
     s.len = s.len + #s.entries

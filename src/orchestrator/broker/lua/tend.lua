@@ -21,11 +21,13 @@ for _, id in ipairs(overdue) do
   -- A record or session that cannot be read must not keep the others from ending.
   local readable, task, s = pcall(function()
     local found = load_task(t, id)
-    return found, found and not ENDED[found.status] and load_session(t, found.session)
+    return found, found and not ENDED[found.status] and session_of(t, found)
   end)
   if readable and s then
     if not task.started_at then errand(task, true) end
     end_task(t, s, task, 'timeout', 'deadline', '', true)
+  elseif not readable then
+    redis.call('ZADD', t.T .. 'outstanding', int(now + 60000000), id) -- in a minute it may be readable again
   else
     -- Its record is gone or ended: nothing is outstanding but this entry.
     redis.call('ZREM', t.T .. 'outstanding', id)
@@ -36,7 +38,9 @@ commit(t)
 local unpushed = redis.call('ZRANGEBYSCORE', t.T .. 'unpushed', '-inf', int(now - a.patience), 'LIMIT', 0, 100)
 for _, id in ipairs(unpushed) do
   local readable, task = pcall(load_task, t, id)
-  if not readable or not task or ENDED[task.status] then
+  if not readable then
+    redis.call('ZADD', t.T .. 'unpushed', int(now), id)
+  elseif not task or ENDED[task.status] then
     redis.call('ZREM', t.T .. 'unpushed', id)
   else
     errand(task, false)
@@ -46,15 +50,18 @@ publish(t)
 
 local head = redis.call('ZRANGE', t.T .. 'outstanding', 0, 0, 'WITHSCORES')
 local waiting = redis.call('LLEN', KEYS[1])
--- A task may be admitted between this look and its being noted, so a tenant that was active lately is looked at again.
 local recent = {}
 for back = 0, 6 do recent[back + 1] = t.T .. 'stats:' .. int(math.floor(now / 600000000) - back) end
 local next_look = 0
+-- A record that was lost left its share in the sums; they are nothing where nothing is outstanding.
+if not head[2] then redis.call('HDEL', t.T .. 'tenant', 'bytes', 'running') end
 if head[2] then
   next_look = math.min(tonumber(head[2]), now + 60000000)
   if redis.call('EXISTS', t.T .. 'unpushed') == 1 then next_look = math.min(next_look, now + a.patience) end
-elseif waiting > 0 or redis.call('EXISTS', unpack(recent)) > 0 then
+elseif waiting > 0 then
   next_look = now + 60000000
+elseif redis.call('EXISTS', unpack(recent)) > 0 then
+  next_look = now + 3600000000
 end
 local reply = { cmsgpack.pack({ ended = t.ended, next = next_look, waiting = waiting, errands = errands }) }
 for i, payload in ipairs(payloads) do reply[i + 1] = payload end
