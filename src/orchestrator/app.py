@@ -8,6 +8,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from orchestrator.admission.access import Access
 from orchestrator.admission.context_handler import ContextHandler
@@ -21,6 +22,7 @@ from orchestrator.api.deployment import Deployment
 from orchestrator.api.edge import Edge
 from orchestrator.api.events import EventStreams
 from orchestrator.api.following import Following
+from orchestrator.api.forwarded import ForwardedHost
 from orchestrator.api.openapi import openapi_document
 from orchestrator.api.pages import Pages
 from orchestrator.api.problems import refused
@@ -154,6 +156,9 @@ def create_app(settings: Settings) -> Starlette:
     app = Starlette(
         routes=_routes(service, identifier, origins),
         middleware=[
+            Middleware(ForwardedHost, trusted=settings.trusted_proxies),
+            # starlette's type of a middleware does not fit uvicorn's types of the same protocol
+            Middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies)),  # type: ignore[arg-type]
             Middleware(Edge, identifier=identifier, origins=origins, metrics=service.metrics, log=log)
         ],
         exception_handlers={HTTPException: refused},

@@ -12,6 +12,7 @@ from typing import Final
 from orchestrator.broker.agenda import Agenda
 from orchestrator.broker.broker import Broker
 from orchestrator.broker.connection import BrokerError
+from orchestrator.broker.keys import AGENDA_PARTS
 from orchestrator.broker.listener import Listener
 from orchestrator.broker.logs import Logs
 from orchestrator.broker.roster import Roster
@@ -21,7 +22,7 @@ from orchestrator.delivery.sweeper import LOOK_SECONDS, Sweeper
 from orchestrator.delivery.websocket_manager import WebSocketManager
 from orchestrator.figures import Figures
 from orchestrator.protocol.identifiers import is_valid_id
-from orchestrator.protocol.shares import Shares
+from orchestrator.protocol.shares import share_out
 from orchestrator.telemetry import Log, LogEvent
 
 BEAT_SECONDS: Final = 1.0
@@ -61,7 +62,8 @@ class Runtime:
         self._settlements = settlements
         self._figures = figures
         self._log = log
-        self._shares = Shares(replica, ())
+        self._live: tuple[str, ...] = ()
+        self._shares = share_out(replica, (), AGENDA_PARTS)
         self._recheck = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.manager: WebSocketManager
@@ -165,8 +167,9 @@ class Runtime:
             await self.listener.ring(self._shares.listens and not self.draining)
 
     def _share(self, replicas: tuple[str, ...]) -> None:
-        if replicas != self._shares.replicas:
-            self._shares = Shares(self.replica, replicas)
+        if replicas != self._live:
+            self._live = replicas
+            self._shares = share_out(self.replica, replicas, AGENDA_PARTS)
             self._recheck.set()  # tenants that became ours may have rung at somebody who is gone
 
     async def _sweep(self) -> None:

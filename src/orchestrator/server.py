@@ -47,8 +47,7 @@ def configuration(app: _ASGI, settings: Settings) -> uvicorn.Config:
         log_config=None,
         access_log=False,  # it writes query strings
         server_header=False,
-        proxy_headers=True,
-        forwarded_allow_ips=list(settings.trusted_proxies),
+        proxy_headers=False,  # the application's own middleware does it, with the forwarded host
         backlog=BACKLOG,
         timeout_keep_alive=75,  # longer than a proxy keeps its side, or it sends into a closed connection
         timeout_graceful_shutdown=GRACE,

@@ -6,6 +6,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from orchestrator.api.forwarded import asked_host
 from orchestrator.api.headers import OPTIONAL, REQUIRED, check_size
 from orchestrator.api.problems import problem_response
 from orchestrator.auth.identity import Identifier
@@ -56,7 +57,7 @@ class Edge:
         if scope["path"] in HEALTH:
             await self._app(scope, receive, answer)
             return
-        self._origins.check(headers.get("origin"), headers.get("host", ""), scope["scheme"])
+        self._origins.check(headers, asked_host(scope), scope["scheme"])
         if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
             await _preflight()(scope, receive, answer)
             return

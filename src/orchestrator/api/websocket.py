@@ -12,6 +12,7 @@ from starlette.websockets import WebSocket
 
 from orchestrator.api.client_frames import ClientFrames
 from orchestrator.api.following import Draining, Following, Full
+from orchestrator.api.forwarded import asked_host
 from orchestrator.api.headers import reader
 from orchestrator.auth.identity import Identifier, Identity
 from orchestrator.auth.origins import Origins
@@ -109,7 +110,7 @@ class Sockets:
     def _identify(self, socket: WebSocket) -> Identity:
         headers = Headers(scope=socket.scope)
         scheme = "https" if socket.scope["scheme"] == "wss" else "http"
-        self._origins.check(headers.get("origin"), headers.get("host", ""), scheme)
+        self._origins.check(headers, asked_host(socket.scope), scheme)
         for name in _SECRETS:
             if name in socket.query_params:
                 raise Problem("invalid_id", f"the parameter {name} must not be in a URL: URLs are logged")

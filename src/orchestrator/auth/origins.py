@@ -1,6 +1,7 @@
 """From where a browser may call: same origin, or listed (contract §6)."""
 
 import ipaddress
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from orchestrator.errors import Problem
@@ -19,20 +20,26 @@ class Origins:
         """Whether this origin is one of ORCHESTRATOR_ALLOWED_ORIGINS, exactly."""
         return origin in self._allowed
 
-    def check(self, origin: str | None, host: str, scheme: str) -> None:
+    def check(self, headers: Mapping[str, str], asked_host: str, scheme: str) -> None:
         """Raise `access_denied` for a browser that has no business here; no `Origin` is no browser.
+
+        `asked_host` is the host that the caller asked for, by a trusted proxy's word where there is one.
 
         A page whose name was rebound to 127.0.0.1 is same-origin to itself: so in header mode on loopback `Host` has to
         be a name of this machine.
         """
-        if self._loopback_only and not _is_loopback(host):
+        origin = headers.get("origin")
+        if self._loopback_only and not _is_loopback(headers.get("host", "")):
             raise Problem("access_denied", "Host must be a name of this machine, like localhost or 127.0.0.1")
-        if origin is None or origin in self._allowed or _is_same(origin, host, scheme):
+        if origin is None or origin in self._allowed or _is_same(origin, asked_host, scheme):
             return
         raise Problem("access_denied", "this Origin is not allowed (ORCHESTRATOR_ALLOWED_ORIGINS)")
 
 
 def _is_same(origin: str, host: str, scheme: str) -> bool:
+    """Host and port equal; a proxy that ends TLS and says nothing leaves both without a port, so text is enough."""
+    if origin.partition("://")[2].lower() == host.lower():
+        return True
     try:
         given, served = urlsplit(origin), urlsplit(f"{scheme}://{host}")
         ports = [part.port or _DEFAULT_PORTS.get(part.scheme) for part in (given, served)]

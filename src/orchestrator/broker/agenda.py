@@ -1,8 +1,11 @@
 """The agenda: which tenant has to be looked at when (a sorted set in 16 parts)."""
 
-from typing import Final, cast
+import asyncio
+from collections.abc import Sequence
+from typing import Final
 
 from orchestrator.broker.broker import Broker
+from orchestrator.broker.keys import AGENDA_PARTS
 
 LOOK_AHEAD_MICROS: Final = 60_000_000
 """A tenant with anything outstanding is looked at least this often."""
@@ -22,17 +25,14 @@ class Agenda:
         # GT would lose an earlier look, and plain ZADD too; LT keeps the earlier and still adds.
         await self._broker.command(key, "ZADD", key, "LT", look, tenant)
 
-    async def due(self, part: int) -> list[tuple[str, bytes]]:
-        """Tenants of a part whose time has come, with the score that was read."""
-        key = self._broker.keys.agenda_part(part)
-        now = self._broker.clock.now()
-        flat = cast(
-            "list[bytes]",
-            await self._broker.command(
-                key, "ZRANGEBYSCORE", key, "-inf", now, "WITHSCORES", "LIMIT", 0, DUE_PER_LOOK
-            ),
-        )
-        return [(flat[i].decode(), flat[i + 1]) for i in range(0, len(flat), 2)]
+    async def due(self, parts: Sequence[int]) -> list[tuple[str, bytes]]:
+        """Tenants of these parts whose time has come, with the score that was read."""
+        keys = [self._broker.keys.agenda_part(part) for part in parts]
+        if not keys:
+            return []
+        calls = [[key] for key in keys] if self._broker.topology.is_cluster else [keys]
+        replies = await asyncio.gather(*(self._broker.run("due", call, DUE_PER_LOOK) for call in calls))
+        return [pair for reply in replies for flat in reply for pair in _pairs(flat)]
 
     async def reschedule(self, tenant: str, seen: bytes, look: int) -> None:
         """Plan the next look (0: none), unless the tenant was planned anew since `seen` was read."""
@@ -40,8 +40,10 @@ class Agenda:
 
     async def tenants(self) -> list[str]:
         """Every tenant on the agenda: those that were active in the last hour."""
-        found: list[str] = []
-        for part in range(16):
-            key = self._broker.keys.agenda_part(part)
-            found += [name.decode() for name in await self._broker.command(key, "ZRANGE", key, 0, -1)]
-        return found
+        keys = [self._broker.keys.agenda_part(part) for part in range(AGENDA_PARTS)]
+        replies = await asyncio.gather(*(self._broker.command(key, "ZRANGE", key, 0, -1) for key in keys))
+        return [name.decode() for names in replies for name in names]
+
+
+def _pairs(flat: list[bytes]) -> list[tuple[str, bytes]]:
+    return [(flat[i].decode(), flat[i + 1]) for i in range(0, len(flat), 2)]

@@ -170,7 +170,7 @@ class Wire:
         """Give up calls whose time is over; one timer for all of them instead of one each."""
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.25)
             now = loop.time()
             while self._unsent and self._unsent[0].due < now:
                 call = self._unsent.popleft()

@@ -6,7 +6,6 @@ from typing import Final
 from orchestrator.broker.admissions import Admissions
 from orchestrator.broker.agenda import Agenda
 from orchestrator.broker.connection import BrokerError
-from orchestrator.broker.keys import AGENDA_PARTS
 from orchestrator.broker.tasks import Errand, Tasks
 from orchestrator.delivery.callback_handler import CallbackHandler
 from orchestrator.delivery.callback_worker import CallbackWorker
@@ -39,9 +38,8 @@ class Sweeper:
 
     async def sweep(self, shares: Shares) -> None:
         """Look at every due tenant of this replica's parts once."""
-        parts = [part for part in range(AGENDA_PARTS) if shares.tends(part)]
-        for due in await asyncio.gather(*(self._agenda.due(part) for part in parts)):
-            await asyncio.gather(*(self._look(tenant, score) for tenant, score in due))
+        due = await self._agenda.due(shares.parts)
+        await asyncio.gather(*(self._look(tenant, score) for tenant, score in due))
 
     async def _look(self, tenant: str, score: bytes) -> None:
         """Callbacks first: an answer that came in time counts, though nobody was there to take it."""

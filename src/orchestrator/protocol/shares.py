@@ -2,7 +2,7 @@
 
 import hashlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -12,33 +12,33 @@ LISTENERS_MAX: Final = 4
 
 
 class Shares(msgspec.Struct, frozen=True):
-    """The work of `replica` among the live `replicas`."""
+    """The work of one replica; `share_out` makes it."""
 
     replica: str
     replicas: tuple[str, ...]
-
-    @property
-    def listeners(self) -> list[str]:
-        """Who hears the doorbell."""
-        return _ranked(self.replicas, "bell")[:LISTENERS_MAX]
+    listeners: tuple[str, ...]
+    """Who hears the doorbell."""
+    parts: tuple[int, ...]
+    """The parts of the agenda that this replica looks after."""
 
     @property
     def listens(self) -> bool:
-        """Whether this replica hears the doorbell; alone, or not yet known to others, it does."""
-        return self.replica in self.listeners or self.replica not in self.replicas
+        """Whether this replica hears the doorbell."""
+        return self.replica in self.listeners
 
     def pumps(self, tenant: str) -> bool:
         """Whether this replica takes the tenant's callbacks."""
-        listeners = self.listeners
-        if self.replica not in self.replicas:
-            return True
-        return listeners[zlib.crc32(tenant.encode()) % len(listeners)] == self.replica
+        return self.listeners[zlib.crc32(tenant.encode()) % len(self.listeners)] == self.replica
 
-    def tends(self, part: int) -> bool:
-        """Whether this replica looks after this part of the agenda."""
-        return (
-            self.replica not in self.replicas or _ranked(self.replicas, f"agenda:{part}")[0] == self.replica
-        )
+
+def share_out(replica: str, live: Iterable[str], parts: int) -> Shares:
+    """The work of `replica` among the `live` ones; one that is not known to be alive does everything itself."""
+    replicas = tuple(sorted(live))
+    if replica not in replicas:
+        replicas = (replica,)
+    listeners = tuple(_ranked(replicas, "bell")[:LISTENERS_MAX])
+    own = tuple(part for part in range(parts) if _ranked(replicas, f"agenda:{part}")[0] == replica)
+    return Shares(replica, replicas, listeners, own)
 
 
 def _ranked(replicas: Sequence[str], what: str) -> list[str]:
