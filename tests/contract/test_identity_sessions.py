@@ -43,6 +43,15 @@ async def test_the_view_of_a_session_is_its_users(caller: Caller) -> None:
     assert answer.status_code == 200
 
 
+async def test_another_user_cannot_cancel(caller: Caller) -> None:
+    """Refused, whether as not theirs or as not there, and the task goes on."""
+    task_id = (await caller.accepted(headers=ALICE))["task_id"]
+    path = f"/api/chat/tasks/{task_id}/cancel"
+    answer = await caller.http.post(path, headers={**caller.headers, **BOB})
+    assert answer.status_code in (403, 404), answer.text
+    assert await caller.status(task_id) in ("accepted", "queued")
+
+
 async def test_a_stream_names_its_user_in_the_query(caller: Caller) -> None:
     """`user_id` of an `EventSource` is held to the same rule."""
     await caller.accepted(headers=ALICE)

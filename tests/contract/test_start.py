@@ -1,5 +1,6 @@
 """How a server starts, refuses to start, and ends (contract §2, §6, §8)."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.contract.client import Caller, Tenant, unique
-from tests.contract.conftest import Connect, StartService
+from tests.contract.conftest import Command, Connect, StartService
 from tests.servers import (
     OrchestratorServer,
     base_environment,
@@ -150,6 +151,28 @@ def test_a_schema_that_is_behind(environment: dict[str, str], postgres_url: str)
     """Postgres is not upgraded by a start: exit 1 that names the command."""
     lines = refused(environment | {"DATABASE_URL": postgres_url}, 1)
     assert "orchestrator db upgrade" in lines[-1]
+
+
+async def test_settings_are_shown_without_secrets(orchestrator: Command, environment: dict[str, str]) -> None:
+    """`orchestrator settings` prints values and sources; secrets are masked, also inside URLs."""
+    secret = {
+        "REDIS_URL": "redis://user:hunter2@localhost/0",
+        "DATABASE_URL": "postgresql+psycopg://me:hunter2@localhost/x",
+        "ORCHESTRATOR_GATEWAY_SECRET": "hunter2-and-more",
+    }
+    shown = await orchestrator("settings", "--json", settings=environment | secret)
+    assert "hunter2" not in shown.stdout + shown.stderr
+    for name in (*secret, "ORCHESTRATOR_LEASE"):
+        assert f'"{name}"' in shown.stdout
+
+
+async def test_a_service_link_is_no_port(orchestrator: Command, environment: dict[str, str]) -> None:
+    """What Kubernetes sets for a service of our name is ignored, with a warning."""
+    link = {"ORCHESTRATOR_PORT": "tcp://10.0.0.1:8008"}
+    shown = await orchestrator("settings", "--json", settings=environment | link)
+    row = next(row for row in json.loads(shown.stdout) if row["name"] == "ORCHESTRATOR_PORT")
+    assert row["value"] == 8008
+    assert "ORCHESTRATOR_PORT" in shown.stderr
 
 
 async def test_sqlite_is_upgraded_by_a_start(
