@@ -1,0 +1,69 @@
+"""cancel.lua: a stop that is true at once (contract §3)."""
+
+from tests.broker.tenant import QUEUE, Tenant, callback, chunk, counted
+
+
+async def test_cancelled(tenant: Tenant) -> None:
+    """The task ends for every viewer, its payload comes back to be withdrawn, and its key tells the agent."""
+    reply = await tenant.admit(b"payload", timeout=300)
+    cancelled, payload = await tenant.tasks.cancel(tenant.name, reply.task, "")
+
+    assert (cancelled.outcome, cancelled.queue, cancelled.attempt, payload) == (
+        "cancelled",
+        QUEUE,
+        1,
+        b"payload",
+    )
+    assert 355_000 < cancelled.left < 361_000
+    assert (await tenant.frames())[-1]["data"] == {
+        "status": "cancelled", "code": "cancelled", "message": "The task was cancelled.",
+    }  # fmt: skip
+    assert tenant.client.lrange(tenant.broker.keys.cancel(tenant.name, reply.task), 0, -1) == [b"1"]
+    assert 355 < tenant.client.ttl(tenant.broker.keys.cancel(tenant.name, reply.task)) <= 361
+    assert not tenant.client.exists(tenant.key("outstanding"))
+
+
+async def test_running_one(tenant: Tenant) -> None:
+    """What a running agent still sends is late."""
+    task = await tenant.task()
+    await tenant.deliver(chunk(task, "a"))
+    await tenant.tasks.cancel(tenant.name, task, "")
+    assert counted(await tenant.deliver(chunk(task, "b"), callback(task, "completed"))) == {"dropped|late": 2}
+    assert tenant.client.hget(tenant.key("tenant"), "running") == b"0"
+
+
+async def test_ended(tenant: Tenant) -> None:
+    """An ended task stays as it ended, and nothing is told to its agent."""
+    task = await tenant.task()
+    await tenant.deliver(callback(task, "completed"))
+    kept = tenant.dump()
+    cancelled, payload = await tenant.tasks.cancel(tenant.name, task, "")
+    assert (cancelled.outcome, payload) == ("ended", b"")
+    assert tenant.dump() == kept
+
+
+async def test_twice(tenant: Tenant) -> None:
+    """A repeated cancellation finds the task ended."""
+    task = await tenant.task()
+    outcomes = [(await tenant.tasks.cancel(tenant.name, task, ""))[0].outcome for _ in range(2)]
+    assert outcomes == ["cancelled", "ended"]
+
+
+async def test_not_found(tenant: Tenant) -> None:
+    """An unknown task, another tenant's, and one in another user's session are all the same."""
+    task = await tenant.task(user="ana")
+    other = tenant.another("globex")
+    assert (await other.tasks.cancel(other.name, task, ""))[0].outcome == "not_found"
+    assert (await tenant.tasks.cancel(tenant.name, "task-unknown", ""))[0].outcome == "not_found"
+    assert (await tenant.tasks.cancel(tenant.name, task, "bob"))[0].outcome == "not_found"
+    assert (await tenant.tasks.cancel(tenant.name, task, "ana"))[0].outcome == "cancelled"
+
+
+async def test_session_that_was_lost(tenant: Tenant) -> None:
+    """A session begun anew by a cancellation still belongs to its task's user, who alone may cancel."""
+    task, still_open = await tenant.task(user="ana"), await tenant.task(user="ana")
+    tenant.client.delete(tenant.key("session:sess-1"))
+    assert (await tenant.tasks.cancel(tenant.name, task, "bob"))[0].outcome == "not_found"
+    assert (await tenant.tasks.cancel(tenant.name, task, "ana"))[0].outcome == "cancelled"
+    assert (await tenant.open(user="bob"))[0].outcome == "session_denied"
+    assert await tenant.status(still_open) == "accepted"

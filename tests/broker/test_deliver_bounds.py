@@ -1,0 +1,130 @@
+"""How much one call takes, how much one task may write, and how much of a log is kept."""
+
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+from tests.broker.conftest import KEEPING
+from tests.broker.tenant import Tenant, callback, chunk, counted
+
+from orchestrator.broker.broker import Broker
+from orchestrator.broker.callbacks import ITEMS_PER_CALL
+from orchestrator.broker.keys import Keys
+from orchestrator.embedded import ValkeyServer
+
+
+@pytest.fixture
+async def narrow(server: ValkeyServer, client: object) -> AsyncIterator[Tenant]:
+    """A tenant of a deployment whose logs keep 5 events or 1 000 bytes."""
+    keeping = msgspec.structs.replace(KEEPING, log_max_events=5, log_max_bytes=1_000)
+    async with Broker(server.url, Keys("orchestrator", "orchestrator"), keeping) as broker:
+        await broker.set_clock()
+        yield Tenant(broker, client)
+
+
+async def test_items_of_a_call(tenant: Tenant) -> None:
+    """One call takes 128 callbacks and says how many are left."""
+    task = await tenant.task()
+    delivered = await tenant.deliver(*[chunk(task, "x", seq) for seq in range(300)])
+    assert (delivered.taken, delivered.left) == (ITEMS_PER_CALL, 300 - ITEMS_PER_CALL)
+    assert (await tenant.record(task))["seq"] == b"127"
+    rest = (await tenant.callbacks.deliver([tenant.name]))[0]
+    assert (rest.taken, rest.left) == (128, 44)
+    assert (await tenant.record(task))["seq"] == b"255"
+
+
+async def test_bytes_of_a_call(tenant: Tenant) -> None:
+    """One call takes about 256 KiB: it stops with the callback that fills them."""
+    task = await tenant.task()
+    delivered = await tenant.deliver(*[chunk(task, "x" * 30_000, seq) for seq in range(12)])
+    assert (delivered.taken, delivered.left) == (9, 3)
+
+
+async def test_share_of_a_queue(tenant: Tenant) -> None:
+    """Many queues share a call, so that a flood of one tenant leaves room for the others."""
+    others = [tenant.another(f"t-{number}") for number in range(32)]
+    for other in others:
+        other.report(*[b"?"] * 20)
+    if tenant.broker.topology.is_cluster:
+        assert (await others[0].callbacks.deliver([others[0].name]))[0].taken == 20
+        return
+    replies = await tenant.callbacks.deliver([other.name for other in others])
+    assert [(reply.taken, reply.left) for reply in replies] == [(4, 16)] * 32
+
+
+async def test_two_of_each_queue(tenant: Tenant) -> None:
+    """However many queues share a call, each gives two at least."""
+    if tenant.broker.topology.is_cluster:
+        return  # queues lie in slots of their own there
+    others = [tenant.another(f"t-{number}") for number in range(64)]
+    for other in others:
+        other.report(*[b"?"] * 3)
+    replies = await tenant.callbacks.deliver([other.name for other in others])
+    assert [(reply.taken, reply.left) for reply in replies] == [(2, 1)] * 64
+
+
+async def test_stops_at_a_big_one(tenant: Tenant) -> None:
+    """A callback of over 64 KiB stays at the head for Python; what came before it is taken."""
+    task = await tenant.task()
+    big = callback(task, "completed", {"response": "x" * 70_000})
+    delivered = await tenant.deliver(callback(task, "running"), big, b"?")
+    assert (delivered.taken, delivered.left, delivered.stop) == (1, 2, "big")
+    assert await tenant.callbacks.peek(tenant.name) == big
+
+
+async def test_chunks_of_a_task(tenant: Tenant) -> None:
+    """After 20 000 chunks further ones are counted and dropped, and the task still ends with its text."""
+    task = await tenant.task()
+    tenant.client.hset(
+        tenant.key(f"task:{task}"), mapping={"chunks": 19_999, "status": "running", "started_at": 1}
+    )
+    delivered = await tenant.deliver(chunk(task, "a"), chunk(task, "b"), callback(task, "completed"))
+    assert counted(delivered) == {"taken|streaming": 2, "dropped|too_much_text": 1, "taken|completed": 1}
+    assert (await tenant.frames())[-1]["data"]["response"] == "a"
+
+
+async def test_text_of_a_task(tenant: Tenant) -> None:
+    """Nor do more than 4 MiB of text come together; what still fits is taken."""
+    task = await tenant.task()
+    tenant.client.hset(tenant.key(f"task:{task}"), "text_bytes", 4 * 2**20 - 3)
+    delivered = await tenant.deliver(chunk(task, "four"), chunk(task, "abc"), chunk(task, "d"))
+    assert counted(delivered)["dropped|too_much_text"] == 2
+    assert (await tenant.record(task))["text_bytes"] == b"4194304"
+
+
+async def test_log_keeps_the_newest_events(narrow: Tenant) -> None:
+    """The log drops from the left, and offsets go on."""
+    task = await narrow.task()
+    await narrow.deliver(*[chunk(task, "x", seq) for seq in range(10)])
+    assert narrow.client.llen(narrow.key("log:sess-1")) == 5
+    assert [event.offset for event in (await narrow.open())[1]] == [12]
+    assert (await narrow.frames())[0]["data"]["seq_from"] == 5
+
+
+async def test_log_keeps_so_many_bytes(narrow: Tenant) -> None:
+    """The bytes are those of the events as readers get them, and the newest always stays."""
+    task = await narrow.task()
+    await narrow.deliver(chunk(task, "x" * 500, 0), chunk(task, "y" * 500, 1), chunk(task, "z" * 2_000, 2))
+    assert narrow.client.llen(narrow.key("log:sess-1")) == 1
+    assert int(narrow.client.hget(narrow.key("session:sess-1"), "bytes")) == 2_064
+    assert (await narrow.frames())[0]["data"]["delta"] == "z" * 2_000
+
+
+async def test_bytes_are_counted_anew_for_an_empty_log(narrow: Tenant) -> None:
+    """A list that was lost takes its bytes with it, and the offsets go on."""
+    task = await narrow.task()
+    narrow.client.delete(narrow.key("log:sess-1"))
+    await narrow.deliver(callback(task, "running"))
+    assert int(narrow.client.hget(narrow.key("session:sess-1"), "bytes")) == 64
+    assert [event.offset for event in (await narrow.open())[1]] == [2]
+
+
+async def test_endings_that_wait_for_their_reader(tenant: Tenant) -> None:
+    """The newest 1 000 endings of a session wait to be noted as delivered."""
+    task = await tenant.task()
+    acks = tenant.key("acks:sess-1")
+    tenant.client.zadd(acks, {f"task-{n}": n - 2_000 for n in range(1_200)})
+    await tenant.deliver(callback(task, "completed"))
+    assert tenant.client.zcard(acks) == 1_000
+    assert tenant.client.zscore(acks, task) == 2
+    assert tenant.client.ttl(acks) > 0
