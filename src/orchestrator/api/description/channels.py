@@ -7,6 +7,7 @@ from orchestrator.api.description import client_frames, server_frames
 from orchestrator.api.description.callbacks import CALLBACKS
 from orchestrator.api.description.endings import CLOSE_CODES, ENDING_CODES, CloseCode
 from orchestrator.api.description.parameters import READER_QUERY, plain
+from orchestrator.api.description.schemas import told
 from orchestrator.api.description.values import Id, Schema, UserId
 from orchestrator.protocol.identifiers import PATTERN
 from orchestrator.protocol.task_message import TaskMessage
@@ -52,10 +53,10 @@ def operations() -> dict[str, Schema]:
 def _session() -> Schema:
     query = {name: schema | {"description": text} for name, (schema, text) in READER_QUERY.items()}
     headers: Schema = {
-        "X-Tenant-ID": plain(Id),
-        "X-Tenant-Tier": plain(Tier),
-        "X-User-ID": plain(UserId),
-        "X-Gateway-Secret": {"type": "string"},
+        "X-Tenant-ID": plain(Id) | told("The tenant."),
+        "X-Tenant-Tier": plain(Tier) | told("Its tier."),
+        "X-User-ID": plain(UserId) | told("Who reads."),
+        "X-Gateway-Secret": {"type": "string"} | told("Needed where ORCHESTRATOR_GATEWAY_SECRET is set."),
     }
     return {
         "address": "/ws/{session_id}",
