@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.servers import base_environment, free_port, orchestrator_server, wait
 
 from orchestrator.embedded import ValkeyServer
 from orchestrator.listener import PortTakenError, listen
+from orchestrator.supervisor import IMPATIENCE
 
 TINY_SERVICE = str(Path(__file__).with_name("tiny_service.py"))
 
@@ -91,14 +93,40 @@ def test_a_drain_has_its_time() -> None:
 
 
 def test_a_second_signal_hurries() -> None:
-    """Who asks twice does not wait for the drain."""
+    """Who asks again does not wait for the drain; what is open is closed all the same."""
     with tiny_service("endless-drain") as service:
+        service.wait_until_up()
+        service.process.terminate()
+        told = time.monotonic()
+        service.wait_for("draining")
+        wait_blocking(lambda: time.monotonic() - told > IMPATIENCE, why="a person's second Ctrl-C")
+        service.process.terminate()
+
+        assert service.ended() == (0, "stopped\n", "")
+
+
+def test_a_signal_that_comes_twice_is_one() -> None:
+    """Shells and kernels send SIGTERM more than once: that is not impatience."""
+    with tiny_service("endless-drain", drain_timeout=1) as service:
         service.wait_until_up()
         service.process.terminate()
         service.wait_for("draining")
         service.process.terminate()
 
-        assert service.ended()[0] == 0
+        code, output, errors = service.ended()
+        assert (code, output) == (0, "stopped\n")
+        assert "the drain took longer than 1 s" in errors
+
+
+def test_nothing_keeps_a_stopped_service() -> None:
+    """A thread that never ends does not keep the process; where it stands is in the log."""
+    with tiny_service("endless-thread") as service:
+        service.wait_until_up()
+        service.process.terminate()
+
+        code, output, errors = service.ended(within=30)
+        assert (code, output) == (1, "draining\nstopped\n")
+        assert "threading.py" in errors
 
 
 def test_a_stop_during_the_start_is_heard() -> None:

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from tests.servers import base_environment, wait_until
 
-from orchestrator.supervisor import MAX_QUICK_DEATHS, Child, ChildFailedError, Supervisor
+from orchestrator.supervisor import IMPATIENCE, MAX_QUICK_DEATHS, Child, ChildFailedError, Supervisor
 
 # Says that it runs; on SIGTERM it takes its time, logs its name and ends, or stays.
 OBEDIENT = """
@@ -118,7 +118,7 @@ async def test_a_child_that_does_not_stop_is_killed(tmp_path: Path) -> None:
 
 
 async def test_a_second_signal_hurries(tmp_path: Path) -> None:
-    """The first Ctrl-C ends the wait, the second one kills what is still there."""
+    """The first Ctrl-C ends the wait, a second one, if it is no copy, kills what is still there."""
     async with supervising() as supervisor:
         supervisor.listen_for_signals()
         keeper = supervisor.start(child(OBEDIENT, str(tmp_path / "log"), "deaf", "stays", stop_within=60))
@@ -127,6 +127,10 @@ async def test_a_second_signal_hurries(tmp_path: Path) -> None:
         await supervisor.wait()
         stopping = asyncio.create_task(supervisor.stop())
         await wait_until(lambda: keeper.last_lines == "runs\ntold")
+        os.kill(os.getpid(), signal.SIGINT)  # the shell's copy of the first
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(stopping), IMPATIENCE)
+
         os.kill(os.getpid(), signal.SIGINT)
         await asyncio.wait_for(stopping, 5)
         assert children() == []

@@ -1,6 +1,6 @@
 """A service small enough to test how one is run: `python tiny_service.py PORT MODE`.
 
-Modes: plain, slow-start, broken, endless-drain.
+Modes: plain, slow-start, broken, endless-drain, endless-thread.
 
 Each step is a line on stdout. `/slow` answers when the drain has begun.
 """
@@ -8,6 +8,7 @@ Each step is a line on stdout. `/slow` answers when the drain has begun.
 import asyncio
 import os
 import sys
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -53,6 +54,8 @@ def service(mode: str) -> Starlette:
         if mode == "broken":
             raise OrchestratorError("the schema is behind: run `orchestrator db upgrade`")
         app.state.runtime = Runtime(mode)
+        if mode == "endless-thread":
+            threading.Thread(target=threading.Event().wait).start()
         say("started")
         yield
         say("stopped")

@@ -1,10 +1,12 @@
 """Runs the web application: one process with uvicorn, or several on one port."""
 
 import asyncio
+import faulthandler
 import logging
 import secrets
 import socket
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from types import FrameType
 from typing import Any, Final
@@ -17,11 +19,14 @@ from orchestrator.api.websocket_protocol import WebSocketProtocol
 from orchestrator.errors import OrchestratorError
 from orchestrator.listener import BACKLOG
 from orchestrator.settings import Settings
-from orchestrator.supervisor import Child, Supervisor
+from orchestrator.supervisor import IMPATIENCE, Child, Supervisor
 from orchestrator.telemetry import configure_logging
 
 GRACE: Final = 6
 """Seconds after the drain for what is still being answered; the slowest answer takes 5."""
+
+CLOSE_WITHIN: Final = 8
+"""Seconds for the application to close what it has open; a Redis that is away must not keep us."""
 
 WORKER_GROUP: Final = "ORCHESTRATOR_WORKER_GROUP"
 """Same for all processes on one port: each of them answers `/metrics` for all of them."""
@@ -62,7 +67,7 @@ class Server(uvicorn.Server):
         self._app = app
         self._drain_timeout = settings.drain_timeout
         self._drain: asyncio.Task[None] | None = None
-        self._told = False
+        self._told_at: float | None = None
         self._serving: asyncio.Task[Any] | None = None
         self.failure: OrchestratorError | None = None
 
@@ -73,18 +78,30 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """First signal: drain, then stop. Second: stop. The original would also die by the signal."""
-        if self._told:
+        now = time.monotonic()
+        if self._told_at is None:
+            self._told_at = now
+        elif now - self._told_at > IMPATIENCE:
             self.should_exit = self.force_exit = True
-        self._told = True
         if self._serving is not None and self._starting():
             # It may wait for a Redis that never comes.
             self._serving.get_loop().call_soon_threadsafe(self._serving.cancel)
 
     async def on_tick(self, counter: int) -> bool:
         """Whether to shut down: after the drain, while which requests are still answered."""
-        if self._told and self._drain is None:
+        if self._told_at is not None and self._drain is None:
             self._drain = asyncio.create_task(self._drained())
         return await super().on_tick(counter) or (self._drain is not None and self._drain.done())
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """In bounded time, and the application is always told: the original leaves that out in a hurry."""
+        try:
+            async with asyncio.timeout(GRACE + CLOSE_WITHIN):
+                await super().shutdown(sockets)
+                if self.force_exit:
+                    await self.lifespan.shutdown()
+        except TimeoutError:
+            logging.getLogger(__name__).warning("not everything was closed in time")
 
     def _starting(self) -> bool:
         lifespan = getattr(self, "lifespan", None)
@@ -99,7 +116,7 @@ class Server(uvicorn.Server):
             async with asyncio.timeout(self._drain_timeout):
                 await runtime.drain()
         except TimeoutError:
-            logging.getLogger(__name__).warning("drain_timeout", extra={"seconds": self._drain_timeout})
+            logging.getLogger(__name__).warning("the drain took longer than %g s", self._drain_timeout)
 
     async def _application(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "lifespan":
@@ -110,7 +127,7 @@ class Server(uvicorn.Server):
         except OrchestratorError as error:
             self.failure = error
         except Exception:  # uvicorn does not look at what follows a `….failed`
-            logging.getLogger(__name__).exception("start_failed")
+            logging.getLogger(__name__).exception("the service could not start")
 
 
 def _without_traceback(send: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
@@ -129,6 +146,9 @@ def run(app: Starlette, settings: Settings, listener: socket.socket) -> None:
         return  # told to stop while it was starting
     except SystemExit:
         raise server.failure or SystemExit(1) from None
+    finally:
+        # A database driver's thread that hangs would keep the process for ever, deaf to signals.
+        faulthandler.dump_traceback_later(CLOSE_WITHIN, exit=True)
 
 
 def run_workers(

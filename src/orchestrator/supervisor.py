@@ -16,6 +16,9 @@ QUICK: Final = 5.0
 """Seconds; a process that dies younger than that has not really started."""
 
 MAX_QUICK_DEATHS: Final = 5
+IMPATIENCE: Final = 0.5
+"""Seconds after which a second signal means what it says; shells and kernels send the first one twice."""
+
 LAST_LINES: Final = 15
 _LONGEST_PAUSE: Final = 5.0
 _SETTINGS_FAULT: Final = 2
@@ -129,6 +132,7 @@ class Supervisor:
         self._keepers: list[ChildKeeper] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
+        self._told_at = 0.0
 
     def listen_for_signals(self) -> None:
         """From now on SIGINT, SIGTERM and SIGHUP end `wait`; a second one kills what is still there."""
@@ -148,7 +152,7 @@ class Supervisor:
 
     async def wait(self) -> None:
         """Returns at the first signal; raises `ChildFailedError` when a child cannot be kept."""
-        self._tasks.append(told := asyncio.create_task(self._told()))
+        self._tasks.append(told := asyncio.create_task(self._until_told()))
         pending = set(self._tasks)
         while not told.done():
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
@@ -166,14 +170,17 @@ class Supervisor:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _told(self) -> None:
+    async def _until_told(self) -> None:
         await self._stop.wait()
 
     def _on_signal(self) -> None:
-        if self._stop.is_set():
+        now = asyncio.get_running_loop().time()
+        if not self._stop.is_set():
+            self._stop.set()
+            self._told_at = now
+        elif now - self._told_at > IMPATIENCE:
             for keeper in self._keepers:
                 keeper.kill()
-        self._stop.set()
 
 
 def _how(code: int) -> str:
