@@ -12,6 +12,8 @@ class Gate:
 
     `shut()` cuts every connection and refuses new ones. `shut_after(text)` does so as soon as a
     request that contains `text` has been passed on, so that it is carried out and never answered.
+    `hold_after(text)` keeps everything back that follows such a request, until `release()`;
+    `holding` is set when it has something.
     """
 
     def __init__(self, dial: Dial) -> None:
@@ -19,6 +21,10 @@ class Gate:
         self._dial = dial
         self._is_open = True
         self._last_words: bytes | None = None
+        self._hold_words: bytes | None = None
+        self._free = asyncio.Event()
+        self._free.set()
+        self.holding = asyncio.Event()
         self._writers: set[asyncio.StreamWriter] = set()
 
     def shut(self) -> None:
@@ -30,6 +36,15 @@ class Gate:
     def shut_after(self, text: bytes) -> None:
         """The next request with `text` is the last that gets through, and gets no answer."""
         self._last_words = text
+
+    def hold_after(self, text: bytes) -> None:
+        """The next request with `text` gets its answer when it is released."""
+        self._hold_words = text
+
+    def release(self) -> None:
+        """Lets go of what was held."""
+        self._hold_words = None
+        self._free.set()
 
     def open(self) -> None:
         """As at the beginning."""
@@ -56,15 +71,24 @@ class Gate:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, outward: bool
     ) -> None:
         while data := await reader.read(65_536):
-            if outward and self._last_words and self._last_words in data:
-                self._is_open = False
-            elif not self._is_open and not outward:
+            if outward:
+                self._listen(data)
+            elif not self._is_open:
                 break
+            elif not self._free.is_set():
+                self.holding.set()
+                await self._free.wait()
             writer.write(data)
             await writer.drain()
         if not self._is_open:
             self.shut()
         writer.close()
+
+    def _listen(self, request: bytes) -> None:
+        if self._last_words and self._last_words in request:
+            self._is_open = False
+        if self._hold_words and self._hold_words in request:
+            self._free.clear()
 
 
 @asynccontextmanager
@@ -76,5 +100,6 @@ async def gate(dial: Dial) -> AsyncGenerator[Gate]:
     try:
         yield door
     finally:
+        door.release()
         door.shut()
         server.close()

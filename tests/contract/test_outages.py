@@ -4,20 +4,17 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 from tests.contract.client import Agent, Caller, Tenant, problem, unique
 from tests.contract.conftest import Connect, StartService
-from tests.contract.gate import Gate, gate
+from tests.contract.gate import gate
 from tests.servers import ClusterServer, valkey_server, wait_until
 
 from orchestrator.embedded import ValkeyServer
-from orchestrator.store.schema import upgrade
-from orchestrator.store.store import Store
 
 
 async def refused_in_time(caller: Caller, *codes: str) -> httpx.Response:
@@ -107,46 +104,6 @@ async def test_the_connection_breaks_after_the_request(
             assert again.status_code == 202, again.text
             assert again.headers["idempotency-replayed"] == "true"
             assert again.json()["task_id"] == answer.json()["task_id"]
-
-
-@pytest.fixture
-async def database_door(postgres_url: str) -> AsyncIterator[Gate]:
-    """A gate in front of Postgres."""
-    folder = parse_qs(urlsplit(postgres_url).query)["host"][0]
-    async with gate(lambda: asyncio.open_unix_connection(f"{folder}/.s.PGSQL.5432")) as door:
-        yield door
-
-
-async def test_the_database_is_away(
-    postgres_url: str, database_door: Gate, start_service: StartService, connect: Connect
-) -> None:
-    """Cached answers go on; nobody new gets in (503); health is `degraded`, and the probes stay green."""
-    name = urlsplit(postgres_url).path
-    known = Tenant(unique("tenant"), "professional", f"agent-{unique('a')}")
-    unknown = Tenant(unique("tenant"), "professional", f"agent-{unique('a')}")
-    async with Store(postgres_url) as store:
-        await upgrade(store)
-        for tenant in (known, unknown):
-            await store.create_tenant(tenant.id, "professional")
-            await store.create_context(tenant.id, "agent", tenant.agent)
-    url = f"postgresql+psycopg://postgres:@127.0.0.1:{database_door.port}{name}"
-    http = connect(await asyncio.to_thread(start_service, database_url=url))
-    await Caller(http, known).accepted()
-    database_door.shut()
-    await Caller(http, known).accepted()
-    await refused_in_time(Caller(http, unknown), "unavailable")
-    await refused_in_time(Caller(http, known._replace(agent=unknown.agent)), "unavailable")
-
-    async def degraded() -> bool:
-        answer = await http.get("/health")
-        return answer.json() == {"status": "degraded", "failing": ["database"]} and answer.status_code == 200
-
-    await wait_until(degraded, within=15)
-    assert (await http.get("/health/live")).status_code == 200
-    assert (await http.get("/health/ready")).status_code == 200
-    database_door.open()
-    await wait_until(lambda: healthy(http), within=15)
-    await Caller(http, unknown).accepted()
 
 
 async def test_a_task_outlives_a_replica(
