@@ -78,6 +78,8 @@ class Problem(OrchestratorError):
         self.detail = detail
         self.retry_after = retry_after
         self.members: Mapping[str, Any] = members
+        self.headers: Mapping[str, str] = {}
+        """What else the answer tells by headers."""
         super().__init__(detail or self.title)
 
 

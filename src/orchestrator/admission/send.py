@@ -25,6 +25,7 @@ from orchestrator.telemetry import Log, LogEvent
 
 ANSWER_SECONDS: Final = 4.5
 """A send is answered within 5 s, whatever Redis does."""
+STATE_SECONDS: Final = 0.5
 NOT_AFTER_MICROS: Final = 2_500_000
 """A stalled server that runs an admission later than this refuses it: its client has been told so."""
 IDEMPOTENCY_MICROS: Final = 24 * 3600 * 1_000_000
@@ -110,6 +111,22 @@ class Sender:
             await self._enqueue.push(admission)
             self._note_accepted(request, admission)
         return self._answer(request, admission, reply)
+
+    async def limit_state(self, tenant: str, session: str, tier: Tier) -> dict[str, str]:
+        """The headers that tell where the limits stand, for a send that is refused before they are looked at."""
+        limits = self._limits.of(tier)
+        try:
+            async with asyncio.timeout(STATE_SECONDS):
+                reply = await self._admissions.limit_state(
+                    tenant,
+                    session=session,
+                    session_limit=limits.per_session_and_hour,
+                    per_minute=limits.of_tier.requests_per_minute,
+                    burst=limits.of_tier.burst,
+                )
+        except (BrokerError, TimeoutError):
+            return {}
+        return limit_headers(reply)
 
     def _prepare(self, request: SendRequest) -> Admission:
         """The task as it will be recorded, if it is admitted."""

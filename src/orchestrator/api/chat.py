@@ -54,9 +54,15 @@ class Chat:
             )
         )
         tier, session = identity.of_session()
-        asked = addressed(found)
-        body = await send_body(request)
-        send = self._context_handler.read(identity, session, tier, asked, body, self._clock.now())
+        try:
+            body = await send_body(request)
+            send = self._context_handler.read(
+                identity, session, tier, addressed(found), body, self._clock.now()
+            )
+        except Problem as problem:
+            # Every answer of send tells the state of the limits, as soon as it is known whose they are.
+            problem.headers = await self._sender.limit_state(identity.tenant, session, tier)
+            raise
         sent = await self._sender.send(send)
         return JsonResponse(sent.answer, 202, sent.headers)
 

@@ -26,7 +26,7 @@ class JsonResponse(Response):
 
 def problem_response(problem: Problem) -> Response:
     """A refusal as its caller sees it; never with internals."""
-    headers: dict[str, str] = dict(getattr(problem, "headers", {}))
+    headers = dict(problem.headers)
     body: dict[str, Any] = {
         "type": f"urn:orchestrator:error:{problem.code}",
         "title": problem.title,

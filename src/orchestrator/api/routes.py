@@ -12,6 +12,7 @@ from orchestrator.api.deployment import Deployment
 from orchestrator.api.events import EventStreams
 from orchestrator.api.pages import Pages, static_directory
 from orchestrator.api.websocket import Sockets
+from orchestrator.errors import Problem
 
 
 def routes(
@@ -51,6 +52,8 @@ class _Stream:
         self._follow = follow
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "HEAD":
+            raise Problem("method_not_allowed", "a stream has no HEAD")
         await self._follow(Request(scope, receive), receive, send)
 
 

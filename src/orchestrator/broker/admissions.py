@@ -79,6 +79,22 @@ class Admissions:
             await self._broker.run("admit", self._broker.keys.callbacks(tenant), arguments, payload)
         )
 
+    async def limit_state(
+        self, tenant: str, *, session: str, session_limit: int, per_minute: int, burst: int
+    ) -> AdmitReply:
+        """Where the limits of a send stand; nothing is spent."""
+        arguments = self._broker.arguments(
+            session=session,
+            session_limit=session_limit,
+            per_minute=per_minute,
+            burst=burst,
+            max_outstanding=0,
+            max_outstanding_bytes=0,
+        )
+        return _reply(
+            await self._broker.run("limit_state", self._broker.keys.callbacks(tenant), arguments, b"")
+        )
+
     async def push(self, queue: str, task: str, attempt: int, payload: bytes, marker_ms: int) -> bool:
         """Put an attempt on its queue unless that was done before. Idempotent."""
         reply = await self._broker.run("push", queue, task, attempt, payload, marker_ms)

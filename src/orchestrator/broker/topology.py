@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from redis.asyncio.cluster import RedisCluster
 from redis.crc import key_slot
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from orchestrator.broker.connection import Argument, Moved, Reply, Unavailable, Wire
 from orchestrator.broker.endpoint import CONNECT_TIMEOUT_SECONDS, Endpoint
@@ -129,7 +129,7 @@ class Topology:
                 slot: f"{nodes[0].host}:{nodes[0].port}"
                 for slot, nodes in cluster.nodes_manager.slots_cache.items()
             }
-        except (RedisError, OSError) as error:
+        except (RedisError, RedisClusterException, OSError) as error:
             if self._on_state:
                 self._on_state(False)
             raise Unavailable(f"the Cluster cannot be reached: {type(error).__name__}") from error
