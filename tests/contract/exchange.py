@@ -1,14 +1,13 @@
 """Steps of a conversation that many tests share: a message taken, and what the agent says about it."""
 
-import asyncio
 import json
-import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tests.contract.client import Agent, Caller
+from tests.contract.conftest import Command
 from tests.contract.socket_client import Frame
-from tests.servers import base_environment, wait_until
+from tests.servers import wait_until
 
 ENDED = ("completed", "failed", "timeout", "cancelled")
 
@@ -61,16 +60,7 @@ def text_of(frames: Iterable[Frame], task_id: str) -> str:
     return "".join(data["delta"] for data in shown)
 
 
-async def dead_letters(environment: Mapping[str, str], tenant_id: str) -> list[dict[str, Any]]:
-    """The tenant's dead letters, as an operator lists them."""
-    arguments = ("-m", "orchestrator", "dead", "list", "--tenant", tenant_id, "--json")
-    command = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *arguments,
-        env=base_environment() | dict(environment),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    output, complaint = await command.communicate()
-    assert command.returncode == 0, complaint.decode()
-    return json.loads(output)
+async def dead_letters(orchestrator: Command, tenant_id: str) -> list[dict[str, Any]]:
+    """The tenant's dead letters as an operator lists them, here the oldest first."""
+    listed = await orchestrator("dead", "list", "--tenant", tenant_id, "--json")
+    return json.loads(listed.stdout)[::-1]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.contract.client import Agent, Caller
+from tests.contract.conftest import Command
 from tests.contract.exchange import asked, dead_letters, ended, push
 from tests.contract.socket_client import Frame, strict_json, watch
 from tests.servers import OrchestratorServer
@@ -78,10 +79,8 @@ def raw(task: dict[str, Any], status: str, name: str, value: bytes) -> bytes:
 
 
 @odd_values
-async def test_in_an_answer(
-    service: OrchestratorServer, environment: dict[str, str], caller: Caller, agent: Agent, value: bytes
-) -> None:
-    """An ending with it: the same live, on resume, and in the ledger; or a dead letter."""
+async def test_in_an_answer(service: OrchestratorServer, caller: Caller, agent: Agent, value: bytes) -> None:
+    """An ending with it: the same live, on resume, and in the ledger; or the next ending counts."""
     async with watch(service, caller) as live:
         accepted, task = await asked(caller, agent)
         await push(agent, task, raw(task, "completed", "response", value))
@@ -92,8 +91,19 @@ async def test_in_an_answer(
     assert (frame["type"], frame["data"]["status"]) == ("agent_response", "completed")
     async with watch(service, caller, accepted["position"]) as later:
         assert (await later.caught_up())[-1] == frame
-    buried = len(await dead_letters(environment, caller.tenant.id))
-    assert buried == (1 if frame["data"]["response"] == "instead" else 0)
+
+
+async def test_nothing_disappears(caller: Caller, agent: Agent, orchestrator: Command) -> None:
+    """What did not count as the ending is a dead letter, each of them once."""
+    tasks: list[dict[str, Any]] = []
+    for value in ODD_VALUES.values():
+        _, task = await asked(caller, agent)
+        await push(agent, task, raw(task, "completed", "response", value))
+        await agent.complete(task, "instead")
+        tasks.append(await ended(caller, task["task_id"]))
+    refused = sum(task["result"]["response"] == "instead" for task in tasks)
+    assert 0 < refused < len(ODD_VALUES)
+    assert len(await dead_letters(orchestrator, caller.tenant.id)) == refused
 
 
 @odd_values

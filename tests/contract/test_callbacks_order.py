@@ -2,8 +2,8 @@
 
 from typing import Any
 
-import pytest
 from tests.contract.client import Agent, Caller
+from tests.contract.conftest import Command
 from tests.contract.exchange import asked, dead_letters, ended, settle, text_of
 from tests.contract.socket_client import Frame, Socket, watch
 from tests.servers import OrchestratorServer
@@ -56,14 +56,16 @@ async def test_without_seq_nothing_is_a_duplicate(
     assert text == ending["data"]["response"] == "hahaha"
 
 
-@pytest.mark.parametrize("seq", [-1, 1.5, "1", True, [1], {}, 2**53, 10**30])
 async def test_a_seq_that_is_no_number_of_a_piece(
-    service: OrchestratorServer, environment: dict[str, str], caller: Caller, agent: Agent, seq: object
+    service: OrchestratorServer, orchestrator: Command, caller: Caller, agent: Agent
 ) -> None:
     """A `seq` is an integer from 0 below 2^53; anything else is a dead letter, and the stream goes on."""
-    _, ending, text = await streamed(service, caller, agent, {"seq": 0}, {"seq": seq}, {"seq": 1})
+    bad: list[object] = [-1, 1.5, "1", True, [1], {}, 2**53, 10**30]
+    pieces: list[dict[str, Any]] = [{"seq": 0}, *({"seq": seq} for seq in bad), {"seq": 1}]
+    _, ending, text = await streamed(service, caller, agent, *pieces)
     assert text == ending["data"]["response"] == "<0><1>"
-    assert len(await dead_letters(environment, caller.tenant.id)) == 1
+    letters = await dead_letters(orchestrator, caller.tenant.id)
+    assert ["seq" in letter["reason"] for letter in letters] == [True] * len(bad)
 
 
 async def test_an_older_attempt_is_dropped(service: OrchestratorServer, caller: Caller, agent: Agent) -> None:
@@ -74,20 +76,21 @@ async def test_an_older_attempt_is_dropped(service: OrchestratorServer, caller: 
     assert text == ending["data"]["response"] == "<0><2>"
 
 
-@pytest.mark.parametrize("status", ["running", "streaming", "progress", "completed", "failed"])
 async def test_an_attempt_that_never_was(
-    service: OrchestratorServer, environment: dict[str, str], caller: Caller, agent: Agent, status: str
+    service: OrchestratorServer, orchestrator: Command, caller: Caller, agent: Agent
 ) -> None:
     """An `attempt` above the current one is a dead letter, with its reason, whatever it reports."""
+    reports = ("running", "streaming", "progress", "completed", "failed")
     async with watch(service, caller) as socket:
         _, task = await asked(caller, agent)
-        await agent.report(task, status, attempt=2, result={"delta": "x", "response": "x"})
+        for status in reports:
+            await agent.report(task, status, attempt=2, result={"delta": "x", "response": "x"})
         await agent.complete(task, "right", attempt=1)
         frame = await socket.ending(task["task_id"])
     assert frame["data"]["response"] == "right"
     assert len(socket.events) == 2
-    (letter,) = await dead_letters(environment, caller.tenant.id)
-    assert "attempt" in letter["reason"]
+    letters = await dead_letters(orchestrator, caller.tenant.id)
+    assert ["attempt" in letter["reason"] for letter in letters] == [True] * len(reports)
 
 
 async def test_the_current_attempt_may_be_named_or_not(
@@ -121,7 +124,7 @@ async def texts(socket: Socket, agent: Agent, *tasks: dict[str, Any]) -> list[st
 
 
 async def test_late_callbacks_leave_no_trace(
-    service: OrchestratorServer, environment: dict[str, str], caller: Caller, agent: Agent
+    service: OrchestratorServer, orchestrator: Command, caller: Caller, agent: Agent
 ) -> None:
     """What comes after the ending is dropped and counted; it is no dead letter and changes no ledger."""
     _, task = await asked(caller, agent)
@@ -131,4 +134,4 @@ async def test_late_callbacks_leave_no_trace(
         await agent.report(task, status, result={"error": "late"})
     await settle(Caller(caller.http, caller.tenant), agent)
     assert await caller.ledger(task["task_id"]) == before
-    assert await dead_letters(environment, caller.tenant.id) == []
+    assert await dead_letters(orchestrator, caller.tenant.id) == []

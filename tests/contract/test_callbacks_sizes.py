@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from tests.contract.client import Agent, Caller
+from tests.contract.conftest import Command
 from tests.contract.exchange import asked, callback, dead_letters, ended, push, say, settle, text_of
 from tests.contract.socket_client import watch
 from tests.servers import OrchestratorServer
@@ -85,23 +86,25 @@ async def test_an_ending_that_is_too_large(
     assert (ledger["status"], ledger["code"]) == ("failed", "result_too_large")
 
 
-@pytest.mark.parametrize("status", ["running", "streaming", "progress"])
 async def test_a_report_that_is_too_large(
-    service: OrchestratorServer, environment: dict[str, str], caller: Caller, agent: Agent, status: str
+    service: OrchestratorServer, orchestrator: Command, caller: Caller, agent: Agent
 ) -> None:
     """What is over 1 MiB and no ending is a dead letter; the task goes on."""
+    reports = ("running", "streaming", "progress")
     async with watch(service, caller) as socket:
         _, task = await asked(caller, agent)
-        await push(agent, task, sized(callback(task, status), "delta", MIB + 1))
+        for status in reports:
+            await push(agent, task, sized(callback(task, status), "delta", MIB + 1))
         await agent.complete(task, "fine")
         frame = await socket.ending(task["task_id"])
     assert frame["data"]["response"] == "fine"
-    (letter,) = await dead_letters(environment, caller.tenant.id)
-    assert "large" in letter["reason"]
+    assert len(socket.events) == 2
+    letters = await dead_letters(orchestrator, caller.tenant.id)
+    assert ["large" in letter["reason"] for letter in letters] == [True] * len(reports)
 
 
 async def test_large_rubbish(
-    environment: dict[str, str], caller: Caller, agent: Agent, service: OrchestratorServer
+    orchestrator: Command, caller: Caller, agent: Agent, service: OrchestratorServer
 ) -> None:
     """Large, and no JSON or of no task: dead letters, and the queue moves on."""
     task = {"task_id": f"task-{'0' * 32}", "callback_queue": caller.tenant.callbacks}
@@ -109,13 +112,13 @@ async def test_large_rubbish(
         await push(agent, task, "{" * size, "x" * size, b"\xff" * size)
         await push(agent, task, sized(callback(task, "completed"), "response", size))
     await settle(caller, agent)
-    letters = await dead_letters(environment, caller.tenant.id)
+    letters = await dead_letters(orchestrator, caller.tenant.id)
     assert len(letters) == 8
     assert all(letter["reason"] for letter in letters)
 
 
 async def test_too_large_for_another_tenants_task(
-    service: OrchestratorServer, environment: dict[str, str], caller: Caller, agent: Agent, new_tenant: Any
+    service: OrchestratorServer, orchestrator: Command, caller: Caller, agent: Agent, new_tenant: Any
 ) -> None:
     """The ending over 1 MiB of another tenant's task ends nothing."""
     other = Caller(caller.http, await new_tenant())
@@ -127,4 +130,4 @@ async def test_too_large_for_another_tenants_task(
     )
     await settle(caller, agent)
     assert await other.status(accepted["task_id"]) == "queued"
-    assert len(await dead_letters(environment, caller.tenant.id)) == 1
+    assert len(await dead_letters(orchestrator, caller.tenant.id)) == 1

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-import pytest
 from tests.contract.client import Agent, Caller, unique
+from tests.contract.conftest import Command
 from tests.contract.exchange import asked, callback, dead_letters, ended, push, settle
 from tests.contract.socket_client import watch
 from tests.servers import OrchestratorServer
@@ -18,91 +18,94 @@ def of(task: dict[str, Any], **changes: Any) -> str:
     return json.dumps({name: value for name, value in members.items() if value is not ...})
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        b"",
-        b" ",
-        b"not json",
-        b"{",
-        b'{"task_id":',
-        b"[]",
-        b"[{}]",
-        b'"text"',
-        b"7",
-        b"null",
-        b"true",
-        b"\x00\x01\x02",
-        b"\xff\xfe",
-        b"\x83\xa7task_id",
-        b"[" * 2000,
-    ],
-)
+NO_OBJECTS = [
+    b"",
+    b" ",
+    b"not json",
+    b"{",
+    b'{"task_id":',
+    b"[]",
+    b"[{}]",
+    b'"text"',
+    b"7",
+    b"null",
+    b"true",
+    b"\x00\x01\x02",
+    b"\xff\xfe",
+    b"\x83\xa7task_id",
+    b"[" * 2000,
+]
+
+# What is wrong with the callback, and what its reason has to name.
+FAULTS: list[tuple[dict[str, Any], str]] = [
+    ({"task_id": NOBODY}, "task"),
+    ({"task_id": ...}, "task"),
+    ({"task_id": None}, "task"),
+    ({"task_id": 7}, "task"),
+    ({"task_id": ""}, "task"),
+    ({"task_id": "task-{x}:y"}, "task"),
+    ({"task_id": "task-" + "x" * 10_000}, "task"),
+    ({"status": "finished"}, "status"),
+    ({"status": ...}, "status"),
+    ({"status": None}, "status"),
+    ({"status": 1}, "status"),
+    ({"status": "COMPLETED"}, "status"),
+    ({"status": "accepted"}, "status"),
+    ({"status": "queued"}, "status"),
+    ({"action_type": "execution.agent_run"}, "action"),
+    ({"action_type": 5}, "action"),
+    ({"action_type": ""}, "action"),
+    ({"status": "streaming", "result": {}}, "delta"),
+    ({"status": "streaming", "result": ...}, "delta"),
+    ({"status": "streaming", "result": None}, "delta"),
+    ({"status": "streaming", "result": "x"}, "delta"),
+    ({"status": "streaming", "result": {"delta": None}}, "delta"),
+    ({"status": "streaming", "result": {"delta": 5}}, "delta"),
+    ({"status": "streaming", "result": {"delta": ["x"]}}, "delta"),
+]
+
+
 async def test_no_json_object(
-    service: OrchestratorServer, environment: dict[str, str], caller: Caller, agent: Agent, text: bytes
+    service: OrchestratorServer, orchestrator: Command, caller: Caller, agent: Agent
 ) -> None:
     """What is no JSON object is a dead letter; the callbacks around it arrive."""
     async with watch(service, caller) as socket:
         _, task = await asked(caller, agent)
-        await agent.report(task, "running")
-        await push(agent, task, text)
+        for number, text in enumerate(NO_OBJECTS):
+            await agent.report(task, "progress", result={"number": number})
+            await push(agent, task, text)
         await agent.complete(task, "fine")
         frame = await socket.ending(task["task_id"])
     assert frame["data"]["response"] == "fine"
-    (letter,) = await dead_letters(environment, caller.tenant.id)
-    assert letter["reason"]
+    shown = [f["data"]["detail"]["number"] for f in socket.events if "detail" in f["data"]]
+    assert shown == list(range(len(NO_OBJECTS)))
+    letters = await dead_letters(orchestrator, caller.tenant.id)
+    assert len(letters) == len(NO_OBJECTS)
+    assert {letter["reason"] for letter in letters} == {letters[0]["reason"]}
 
 
-@pytest.mark.parametrize(
-    ("changes", "word"),
-    [
-        ({"task_id": NOBODY}, "task"),
-        ({"task_id": ...}, "task"),
-        ({"task_id": None}, "task"),
-        ({"task_id": 7}, "task"),
-        ({"task_id": ""}, "task"),
-        ({"task_id": "task-{x}:y"}, "task"),
-        ({"task_id": "task-" + "x" * 10_000}, "task"),
-        ({"status": "finished"}, "status"),
-        ({"status": ...}, "status"),
-        ({"status": None}, "status"),
-        ({"status": 1}, "status"),
-        ({"status": "COMPLETED"}, "status"),
-        ({"status": "accepted"}, "status"),
-        ({"status": "queued"}, "status"),
-        ({"action_type": "execution.agent_run"}, "action"),
-        ({"action_type": 5}, "action"),
-        ({"action_type": ""}, "action"),
-        ({"status": "streaming", "result": {}}, "delta"),
-        ({"status": "streaming", "result": ...}, "delta"),
-        ({"status": "streaming", "result": None}, "delta"),
-        ({"status": "streaming", "result": "x"}, "delta"),
-        ({"status": "streaming", "result": {"delta": None}}, "delta"),
-        ({"status": "streaming", "result": {"delta": 5}}, "delta"),
-        ({"status": "streaming", "result": {"delta": ["x"]}}, "delta"),
-    ],
-)
 async def test_each_reason(
-    service: OrchestratorServer,
-    environment: dict[str, str],
-    caller: Caller,
-    agent: Agent,
-    changes: dict[str, Any],
-    word: str,
+    service: OrchestratorServer, orchestrator: Command, caller: Caller, agent: Agent
 ) -> None:
     """An unknown task, status or `action_type`, a piece without text: the reason names what is wrong."""
     async with watch(service, caller) as socket:
         _, task = await asked(caller, agent)
-        await push(agent, task, of(task, **changes))
+        for changes, _ in FAULTS:
+            await push(agent, task, of(task, **changes))
         await agent.complete(task, "fine")
         await socket.ending(task["task_id"])
     assert [frame["type"] for frame in socket.events] == ["task_update", "agent_response"]
-    (letter,) = await dead_letters(environment, caller.tenant.id)
-    assert word in letter["reason"]
+    letters = await dead_letters(orchestrator, caller.tenant.id)
+    seen = [(changes, letter["reason"]) for (changes, _), letter in zip(FAULTS, letters, strict=True)]
+    assert [
+        (changes, reason)
+        for (changes, reason), (_, word) in zip(seen, FAULTS, strict=True)
+        if word not in reason
+    ] == []
 
 
 async def test_another_tenants_task(
-    service: OrchestratorServer, environment: dict[str, str], caller: Caller, agent: Agent, new_tenant: Any
+    service: OrchestratorServer, orchestrator: Command, caller: Caller, agent: Agent, new_tenant: Any
 ) -> None:
     """On its own queue a tenant reaches its own tasks only, whatever the callback claims."""
     other = Caller(caller.http, await new_tenant())
@@ -115,12 +118,12 @@ async def test_another_tenants_task(
         await theirs.complete(await theirs.take(), "right")
         frame = await socket.ending(accepted["task_id"])
     assert frame["data"]["response"] == "right"
-    letters = await dead_letters(environment, caller.tenant.id)
+    letters = await dead_letters(orchestrator, caller.tenant.id)
     assert ["task" in letter["reason"] for letter in letters] == [True, True]
-    assert await dead_letters(environment, other.tenant.id) == []
+    assert await dead_letters(orchestrator, other.tenant.id) == []
 
 
-async def test_reasons_tell_faults_apart(environment: dict[str, str], caller: Caller, agent: Agent) -> None:
+async def test_reasons_tell_faults_apart(orchestrator: Command, caller: Caller, agent: Agent) -> None:
     """Each kind of fault has a reason of its own."""
     _, task = await asked(caller, agent)
     await push(agent, task, "no json")
@@ -128,12 +131,12 @@ async def test_reasons_tell_faults_apart(environment: dict[str, str], caller: Ca
     await push(agent, task, of(task, status="streaming"), of(task, status="running", pad="x" * 1024**2))
     await agent.complete(task)
     await ended(caller, task["task_id"])
-    letters = await dead_letters(environment, caller.tenant.id)
+    letters = await dead_letters(orchestrator, caller.tenant.id)
     assert len({letter["reason"] for letter in letters}) == len(letters) == 6
 
 
 async def test_a_thousand_are_kept(
-    service: OrchestratorServer, environment: dict[str, str], caller: Caller, agent: Agent
+    service: OrchestratorServer, orchestrator: Command, caller: Caller, agent: Agent
 ) -> None:
     """1 000 dead letters per tenant, the newest; the queue is emptied all the same."""
     queue = caller.tenant.callbacks
@@ -141,24 +144,23 @@ async def test_a_thousand_are_kept(
         await agent.redis.lpush(queue, *(f"rubbish {number}" for number in range(start, start + 101)))
     await push(agent, {"callback_queue": queue}, json.dumps({"task_id": NOBODY, "status": "completed"}))
     await settle(caller, agent)
-    letters = await dead_letters(environment, caller.tenant.id)
+    letters = await dead_letters(orchestrator, caller.tenant.id)
     assert len(letters) == 1000
     assert sum("task" in letter["reason"] for letter in letters) == 1
     assert await agent.redis.llen(queue) == 0
 
 
-async def test_the_queue_of_a_tenant_that_is_none(
-    service: OrchestratorServer, environment: dict[str, str], caller: Caller, agent: Agent
-) -> None:
-    """A callback on a queue nobody owns is a dead letter there, and stops nobody."""
-    nobody = unique("ghost")
-    queue = f"orchestrator:{nobody}:callbacks"
-    await push(agent, {"callback_queue": queue}, json.dumps({"task_id": NOBODY, "status": "completed"}))
-    for odd in ("orchestrator:{x}:callbacks", "orchestrator::callbacks", "orchestrator:a:b:callbacks"):
-        await push(agent, {"callback_queue": odd}, "rubbish")
+async def test_queues_of_nobody(service: OrchestratorServer, caller: Caller, agent: Agent) -> None:
+    """Callbacks on queues that belong to no tenant, or to none that can be, stop nobody."""
+    rubbish = json.dumps({"task_id": NOBODY, "status": "completed"})
+    odd = (
+        "orchestrator:{x}:callbacks",
+        "orchestrator::callbacks",
+        "orchestrator:a:b:callbacks",
+        "orchestrator:x",
+    )
+    names = (f"orchestrator:{unique('ghost')}:callbacks", *odd)
+    for name in names:
+        await push(agent, {"callback_queue": name}, rubbish)
     await settle(caller, agent)
-
-    async def is_set_aside() -> bool:
-        return len(await dead_letters(environment, nobody)) == 1
-
-    assert await is_set_aside() or await agent.redis.llen(queue) == 1
+    await agent.redis.delete(*odd)
