@@ -57,6 +57,12 @@ def test_files_that_are_named_exist(name: str) -> None:
             assert any(place.exists() for place in places), f"{named} does not exist"
 
 
+def test_every_script_is_explained() -> None:
+    """docs/architecture.md names each Lua file."""
+    there = {path.name for path in (SOURCE / "broker" / "lua").glob("*.lua")}
+    assert there <= set(code(section(page("docs/architecture.md"), "## One script per direction")))
+
+
 def test_the_tree_is_the_tree() -> None:
     """The tree of the architecture has every package and module of the first level, and no other."""
     tree = section(page("docs/architecture.md"), "## The tree")

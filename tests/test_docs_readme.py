@@ -48,14 +48,17 @@ async def test_the_commands_to_try(server: OrchestratorServer, valkey: ValkeySer
     follow, send = (shlex.split(shell(start)) for start in ("curl -sN", "curl -sS"))
     answer = shlex.split(shell("redis-cli"))
     client: Any = redis.asyncio.Redis(port=valkey.port)
-    async with client, httpx.AsyncClient(base_url=server.url) as http:
-        async with http.stream("GET", local(follow[2])) as stream:
-            sent = await http.post(local(send[2]), headers=dict(headers(send)), content=send[-1])
-            assert sent.status_code == 202, sent.text
-            command, queue, callback = answer[3:]
-            assert command == "LPUSH"
-            await client.lpush(queue, callback.replace("TASK_ID", sent.json()["task_id"]))
-            seen = [line async for line in until(stream, "agent_response")]
+    async with (
+        client,
+        httpx.AsyncClient(base_url=server.url) as http,
+        http.stream("GET", local(follow[2])) as stream,
+    ):
+        sent = await http.post(local(send[2]), headers=dict(headers(send)), content=send[-1])
+        assert sent.status_code == 202, sent.text
+        command, queue, callback = answer[3:]
+        assert command == "LPUSH"
+        await client.lpush(queue, callback.replace("TASK_ID", sent.json()["task_id"]))
+        seen = [line async for line in until(stream, "agent_response")]
 
     assert "Hello from redis-cli" in seen[-1]
 
