@@ -106,6 +106,56 @@ async def test_nothing_disappears(caller: Caller, agent: Agent, orchestrator: Co
     assert len(await dead_letters(orchestrator, caller.tenant.id)) == refused
 
 
+@pytest.mark.parametrize("padding", [0, 70_000], ids=["small", "large"])
+@odd_values
+async def test_beside_an_answer(
+    service: OrchestratorServer, caller: Caller, agent: Agent, value: bytes, padding: int
+) -> None:
+    """An answer with it in some other member is not lost: it arrives, or the next ending counts."""
+    odd = b'"pad":"' + b"x" * padding + b'","odd":' + value
+    async with watch(service, caller) as live:
+        accepted, task = await asked(caller, agent)
+        await push(agent, task, raw(task, "completed", "response", b'"good",' + odd))
+        await agent.complete(task, "instead")
+        frame = await live.ending(task["task_id"])
+    assert frame["data"]["response"] in ("good", "instead")
+    ledger = strict_json((await caller.get(f"/api/chat/tasks/{task['task_id']}")).content)
+    assert ledger["result"].get("odd") == frame["data"].get("odd")
+    async with watch(service, caller, accepted["position"]) as later:
+        assert (await later.caught_up())[-1] == frame
+
+
+PLAIN: dict[str, object] = {
+    "surrogate pair": "🚀",
+    "escaped zero": "a\0b",
+    "delete": "\x7f",
+    "line separators": "a\u2028b\u2029c",
+    "minus zero": 0,
+    "sparse": [None, None, {}],
+    "empty name": {"": 1},
+    "empty object": {},
+    "empty array": [],
+}
+
+
+@pytest.mark.parametrize(("name", "meaning"), PLAIN.items(), ids=PLAIN.keys())
+async def test_what_is_plain_json(
+    service: OrchestratorServer, caller: Caller, agent: Agent, name: str, meaning: object
+) -> None:
+    """Whatever every reader understands arrives as it is."""
+    async with watch(service, caller) as live:
+        _, task = await asked(caller, agent)
+        await push(agent, task, raw(task, "progress", "odd", ODD_VALUES[name]))
+        if isinstance(meaning, str):
+            await push(agent, task, raw(task, "streaming", "delta", ODD_VALUES[name]))
+        await push(agent, task, raw(task, "completed", "response", ODD_VALUES[name]))
+        frame = await live.ending(task["task_id"])
+    assert frame["data"]["response"] == meaning
+    (detail,) = [f["data"]["detail"] for f in live.events if "detail" in f["data"]]
+    assert detail == {"odd": meaning}
+    assert "".join(map(delta, live.events)) == (meaning if isinstance(meaning, str) else "")
+
+
 @odd_values
 async def test_in_a_detail(service: OrchestratorServer, caller: Caller, agent: Agent, value: bytes) -> None:
     """A progress report with it: the same live and on resume, or none at all; the task goes on."""

@@ -1,19 +1,15 @@
 """What happens by itself: deadlines, and pushes that failed (contract §3 "What an answer means", §5)."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
 from tests.contract.client import Agent, Caller
-from tests.contract.conftest import StartService
+from tests.contract.conftest import Connect, StartService
 from tests.contract.exchange import asked, ended, say
 from tests.contract.socket_client import watch
 from tests.contract.test_queues_tasks import moment
 from tests.servers import OrchestratorServer, wait_until
-
-Connect = Callable[[OrchestratorServer], httpx.AsyncClient]
 
 
 @pytest.mark.parametrize("stage", ["queued", "taken", "running", "streaming"])

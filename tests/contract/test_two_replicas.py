@@ -2,18 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import httpx
 import pytest
-from tests.contract.client import Agent, Caller
-from tests.contract.conftest import StartService
+from tests.contract.client import Agent, Caller, unique
+from tests.contract.conftest import Connect, StartService
 from tests.contract.exchange import asked, ended, say, text_of
 from tests.contract.socket_client import Closed, offset_of, watch
-from tests.servers import OrchestratorServer, wait_until
-
-Connect = Callable[[OrchestratorServer], httpx.AsyncClient]
+from tests.servers import OrchestratorServer, orchestrator_server, wait_until
 
 
 class Pair(NamedTuple):
@@ -25,16 +22,39 @@ class Pair(NamedTuple):
     at_second: Caller
 
 
+@pytest.fixture(scope="module")
+def replicas(
+    environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[OrchestratorServer, OrchestratorServer]]:
+    """Two replicas that every test leaves as they are."""
+    names = {
+        "ORCHESTRATOR_DOMAIN_NAME": unique("domain"),
+        "ORCHESTRATOR_CALLBACK_QUEUE_PREFIX": unique("own"),
+    }
+    logs = tmp_path_factory.mktemp("replicas")
+    with (
+        orchestrator_server(environment | names, logs / "first.log") as first,
+        orchestrator_server(environment | names, logs / "second.log") as second,
+    ):
+        yield first, second
+
+
 @pytest.fixture
-def pair(start_service: StartService, connect: Connect, caller: Caller) -> Pair:
-    """A fresh pair, since a test may kill one."""
-    first, second = start_service(), start_service()
-    return Pair(
-        first,
-        second,
-        Caller(connect(first), caller.tenant, caller.session_id),
-        Caller(connect(second), caller.tenant, caller.session_id),
-    )
+def pair(replicas: tuple[OrchestratorServer, OrchestratorServer], connect: Connect, caller: Caller) -> Pair:
+    """The lasting replicas."""
+    return pair_of(*replicas, connect, caller)
+
+
+@pytest.fixture
+def mortal_pair(start_service: StartService, connect: Connect, caller: Caller) -> Pair:
+    """A fresh pair, of which the test may kill one."""
+    return pair_of(start_service(), start_service(), connect, caller)
+
+
+def pair_of(first: OrchestratorServer, second: OrchestratorServer, connect: Connect, caller: Caller) -> Pair:
+    """The caller's session as it is reached at each of them."""
+    here, there = (Caller(connect(server), caller.tenant, caller.session_id) for server in (first, second))
+    return Pair(first, second, here, there)
 
 
 async def test_post_to_one_socket_on_the_other(pair: Pair, agent: Agent) -> None:
@@ -103,19 +123,19 @@ def piece_of(task: dict[str, Any], text: str) -> str:
     return json.dumps({"task_id": task["task_id"], "status": "streaming", "result": {"delta": text}})
 
 
-async def test_a_killed_replica(pair: Pair, agent: Agent) -> None:
+async def test_a_killed_replica(mortal_pair: Pair, agent: Agent) -> None:
     """SIGKILL in mid-stream: the client resumes at the other replica, every event once and in order."""
     words = [f"{number} " for number in range(2000)]
-    accepted, task = await asked(pair.at_first, agent)
-    async with watch(pair.first, pair.at_first, accepted["position"]) as before:
+    accepted, task = await asked(mortal_pair.at_first, agent)
+    async with watch(mortal_pair.first, mortal_pair.at_first, accepted["position"]) as before:
         speaking = asyncio.create_task(speak(agent, task, words))
         while sum(frame["type"] == "agent_chunk" for frame in before.events) < 20:
             await before.event()
-        pair.first.kill()
+        mortal_pair.first.kill()
         with pytest.raises(Closed):
             await before.until("agent_response")
     assert before.connection.close_code == 1006
-    async with watch(pair.second, pair.at_second, before.last) as after:
+    async with watch(mortal_pair.second, mortal_pair.at_second, before.last) as after:
         assert after.ack["recovered"]
         await speaking
         await agent.report(task, "completed", result={})
@@ -125,7 +145,7 @@ async def test_a_killed_replica(pair: Pair, agent: Agent) -> None:
     assert text_of(before.events + after.events, task["task_id"]) == "".join(words)
     covered = sum(event.get("covers", 1) for event in before.events + after.events)
     assert covered == 2 + len(words) + 1
-    assert (await ended(pair.at_second, task["task_id"]))["status"] == "completed"
+    assert (await ended(mortal_pair.at_second, task["task_id"]))["status"] == "completed"
 
 
 async def speak(agent: Agent, task: dict[str, Any], words: list[str]) -> None:
@@ -135,33 +155,37 @@ async def speak(agent: Agent, task: dict[str, Any], words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("victim", ["first", "second"])
-async def test_a_replica_killed_between_two_messages(pair: Pair, agent: Agent, victim: str) -> None:
+async def test_a_replica_killed_between_two_messages(mortal_pair: Pair, agent: Agent, victim: str) -> None:
     """Whichever of the two looked after a tenant, the other one takes over."""
-    server, caller = (pair.second, pair.at_second) if victim == "first" else (pair.first, pair.at_first)
+    server, caller = (
+        (mortal_pair.second, mortal_pair.at_second)
+        if victim == "first"
+        else (mortal_pair.first, mortal_pair.at_first)
+    )
     _, before = await asked(caller, agent)
     await agent.complete(before)
     await ended(caller, before["task_id"])
-    (pair.first if victim == "first" else pair.second).kill()
+    (mortal_pair.first if victim == "first" else mortal_pair.second).kill()
     async with watch(server, caller) as socket:
         _, task = await asked(caller, agent)
         await agent.complete(task)
         assert (await socket.ending(task["task_id"]))["type"] == "agent_response"
 
 
-async def test_a_replica_that_stops(pair: Pair, agent: Agent) -> None:
+async def test_a_replica_that_stops(mortal_pair: Pair, agent: Agent) -> None:
     """SIGTERM: sockets are closed with 1012 and when to come back; the rest follows at the other."""
-    accepted, task = await asked(pair.at_first, agent)
-    async with watch(pair.first, pair.at_first, accepted["position"]) as before:
+    accepted, task = await asked(mortal_pair.at_first, agent)
+    async with watch(mortal_pair.first, mortal_pair.at_first, accepted["position"]) as before:
         await say(agent, task, ["a"])
         while not any(frame["type"] == "agent_chunk" for frame in before.events):
             await before.event()
-        pair.first.process.terminate()
+        mortal_pair.first.process.terminate()
         code, reason = await before.closing()
     assert code == 1012
     assert json.loads(reason).keys() == {"retry_after_ms"}
-    async with watch(pair.second, pair.at_second, before.last) as after:
+    async with watch(mortal_pair.second, mortal_pair.at_second, before.last) as after:
         assert after.ack["recovered"]
         await say(agent, task, ["b"], first=1)
         await agent.report(task, "completed", result={})
         assert (await after.ending(task["task_id"]))["data"]["response"] == "ab"
-    assert pair.first.process.wait(30) == 0
+    assert mortal_pair.first.process.wait(30) == 0
