@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Final
 
-from redis.asyncio.cluster import RedisCluster
+from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.crc import key_slot
 from redis.exceptions import RedisClusterException, RedisError
 
@@ -27,6 +27,11 @@ class Topology:
         self._slots: dict[int, str] = {}
         self._read_at = -math.inf
         self._refreshing: asyncio.Task[None] | None = None
+
+    @property
+    def where(self) -> str:
+        """The server of the settings, without credentials."""
+        return str(self._endpoint)
 
     @property
     def is_cluster(self) -> bool:
@@ -95,6 +100,11 @@ class Topology:
                 if kind == "ASK":
                     return await self._ask(address, args)
                 await self._refresh()
+            except Unavailable:
+                # Nothing was sent; perhaps another node serves the slot by now.
+                await self._refresh()
+                if await self._wire(key) is wire:
+                    raise
         raise Unavailable("the slot moves from node to node")
 
     async def _ask(self, address: str, args: tuple[Argument, ...]) -> Reply:
@@ -120,6 +130,9 @@ class Topology:
 
     async def _read_slots(self) -> None:
         options: dict[str, Any] = {"socket_timeout": CONNECT_TIMEOUT_SECONDS}
+        known = [address.rpartition(":") for address in self._wires]
+        if known:
+            options["startup_nodes"] = [ClusterNode(host, int(port)) for host, _, port in known]
         cluster: Any = RedisCluster.from_url(  # pyright: ignore[reportUnknownMemberType]
             self._endpoint.url.replace("redis+cluster", "redis", 1), **options
         )
