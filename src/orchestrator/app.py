@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from orchestrator import current_version
 from orchestrator.admission.access import Access
 from orchestrator.admission.context_handler import ContextHandler
 from orchestrator.admission.enqueue import Enqueue
@@ -133,7 +134,12 @@ class Service:
             stack.push_async_callback(self.enqueue.close)
             await self.runtime.start()
             stack.push_async_callback(self.runtime.stop)
-            self.log.info(LogEvent.SERVICE_STARTED, host=self.settings.host, port=self.settings.port)
+            self.log.info(
+                LogEvent.SERVICE_STARTED,
+                host=self.settings.host,
+                port=self.settings.port,
+                version=current_version(),
+            )
             yield
         self.log.info(LogEvent.SERVICE_STOPPED)
 
@@ -159,7 +165,7 @@ def create_app(settings: Settings) -> Starlette:
             Middleware(ForwardedHost, trusted=settings.trusted_proxies),
             # starlette's type of a middleware does not fit uvicorn's types of the same protocol
             Middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies)),  # type: ignore[arg-type]
-            Middleware(Edge, identifier=identifier, origins=origins, metrics=service.metrics, log=log)
+            Middleware(Edge, identifier=identifier, origins=origins, metrics=service.metrics, log=log),
         ],
         exception_handlers={HTTPException: refused},
         lifespan=lifespan,

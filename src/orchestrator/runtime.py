@@ -10,8 +10,8 @@ from contextlib import suppress
 from typing import Final
 
 from orchestrator.broker.agenda import Agenda
-from orchestrator.broker.broker import Broker
-from orchestrator.broker.connection import BrokerError
+from orchestrator.broker.broker import Broker, UnfitServer
+from orchestrator.broker.connection import BrokerError, Unavailable
 from orchestrator.broker.keys import AGENDA_PARTS
 from orchestrator.broker.listener import Listener
 from orchestrator.broker.logs import Logs
@@ -65,6 +65,7 @@ class Runtime:
         self._live: tuple[str, ...] = ()
         self._shares = share_out(replica, (), AGENDA_PARTS)
         self._recheck = asyncio.Event()
+        self._delivers = True
         self._tasks: list[asyncio.Task[None]] = []
         self.manager: WebSocketManager
         self.listener: Listener
@@ -80,7 +81,13 @@ class Runtime:
 
     async def start(self) -> None:
         """Check the server, join the roster, begin. Raises `BrokerError`."""
-        await self._broker.check_server()
+        try:
+            await self._broker.check_server()
+        except Unavailable as error:
+            where = self._broker.topology.where
+            raise UnfitServer(
+                f"REDIS_URL: no server answers at {where}; start it, or mend the setting"
+            ) from error
         await self._roster.claim_prefix()
         await self._beat()
         await self.listener.refresh()
@@ -173,11 +180,18 @@ class Runtime:
             self._recheck.set()  # tenants that became ours may have rung at somebody who is gone
 
     async def _sweep(self) -> None:
+        self._note_health()
         if not self.listener.healthy:
             await self._ring_everyone()  # the bell is not heard: poll meanwhile
         await self._sweeper.sweep(self._shares)
         await self.manager.give_up_unused()
         self.manager.close_slow()
+
+    def _note_health(self) -> None:
+        if self.listener.healthy != self._delivers:
+            self._delivers = self.listener.healthy
+            event = LogEvent.DELIVERY_RECOVERED if self._delivers else LogEvent.DELIVERY_DEGRADED
+            (self._log.info if self._delivers else self._log.error)(event)
 
     async def _ring_everyone(self) -> None:
         self._worker.ring_all(t for t in await self._agenda.tenants() if self._shares.pumps(t))

@@ -34,8 +34,8 @@ class LogEvent(StrEnum):
     DELIVERY_RECOVERED = "delivery_recovered"  # it does again
     TASK_ACCEPTED = "task_accepted"  # recorded in Redis; it will end exactly once
     PUSH_FAILED = "push_failed"  # recorded, but not on its queue: error; the agenda repeats it
-    TASK_QUEUED = "task_queued"  # pushed to its queue: attempt
-    TASK_ENDED = "task_ended"  # status, code
+    TASK_QUEUED = "task_queued"  # pushed to its queue by the agenda, late
+    TASK_ENDED = "task_ended"  # status, seconds
     SEND_REFUSED = "send_refused"  # answered with an error: code
     CALLBACK_FAILED = "callback_failed"  # the script could not take it: error; it is tried again
     PUBLISH_FAILED = "publish_failed"  # events are logged but were not announced: check the ACL
@@ -44,11 +44,10 @@ class LogEvent(StrEnum):
     SEQ_GAP = "seq_gap"  # a chunk's number skipped some
     WEBSOCKET_OPENED = "websocket_opened"  # connection_id
     WEBSOCKET_CLOSED = "websocket_closed"  # connection_id, code
-    ACCESS_DENIED = "access_denied"  # the database says no: reason
     REDIS_UNREACHABLE = "redis_unreachable"  # once when it begins, not for every call
     REDIS_RECOVERED = "redis_recovered"  # seconds it was away
     DATABASE_UNREACHABLE = "database_unreachable"  # cached answers go on, nobody new gets in
-    DATABASE_RECOVERED = "database_recovered"  # seconds it was away
+    DATABASE_RECOVERED = "database_recovered"  # it answers again
     UNEXPECTED_ERROR = "unexpected_error"  # a bug, or something nobody thought of: the traceback
 
 

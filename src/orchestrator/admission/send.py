@@ -99,14 +99,14 @@ class Sender:
         self._metrics = metrics
         self._log = log
 
-    async def send(self, request: SendRequest) -> Sent:
-        """Accept a send, or raise the `Problem` that says why not.
+    async def send(self, request: SendRequest, within: float = ANSWER_SECONDS) -> Sent:
+        """Accept a send within so many seconds, or raise the `Problem` that says why not.
 
         `unavailable`: certainly not accepted. `outcome_unknown`: it may have been; repeat with the same
         Idempotency-Key.
         """
         admission = self._prepare(request)
-        reply = await self._admit(request, admission)
+        reply = await self._admit(request, admission, within)
         if reply.outcome == "accepted":
             await self._enqueue.push(admission)
             self._note_accepted(request, admission)
@@ -169,11 +169,11 @@ class Sender:
             traceparent=request.traceparent,
         )
 
-    async def _admit(self, request: SendRequest, admission: Admission) -> AdmitReply:
+    async def _admit(self, request: SendRequest, admission: Admission, within: float) -> AdmitReply:
         """One atomic decision in the tenant's slot; the database is asked where the cache has no answer."""
         asked = self._question(request, admission)
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(within):
                 for _ in range(_ACCESS_TRIES):
                     # On the agenda first: a task that is recorded is looked after, whatever happens to us.
                     if not await self._note(admission):

@@ -141,7 +141,8 @@ class Sockets:
     ) -> None:
         """Take frames as they come. This task never waits for the writer, so pongs are always seen."""
         now = asyncio.get_running_loop().time
-        per_second = self._limits[connection.tier].messages_per_second
+        of_tier = self._limits[connection.tier].messages_per_second
+        per_second = connection.own_limits.get("messages_per_second", of_tier)
         messages = Budget(per_second, 2 * per_second, now())
         signs = Budget(SIGNS_PER_SECOND, 2 * SIGNS_PER_SECOND, now())
         while True:

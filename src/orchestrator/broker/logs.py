@@ -42,6 +42,8 @@ class Opened(msgspec.Struct, frozen=True):
     reached: int = 0
     reached_mark: str = "0"
     offsets: list[int] = []
+    limits: dict[str, int] = {}
+    """The tenant's own, which go before its tier's."""
     start: int = msgspec.field(name="from", default=0)
     start_mark: str = msgspec.field(name="from_mark", default="0")
 

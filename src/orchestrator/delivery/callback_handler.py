@@ -124,6 +124,7 @@ class CallbackHandler:
                 self._log.error(LogEvent.PUBLISH_FAILED, tenant_id=tenant)
             case _:
                 self._metrics.count(Counter.SEQ_GAPS, by=count)
+                self._log.debug(LogEvent.SEQ_GAP, tenant_id=tenant, count=count)
 
 
 def judge_big(raw: bytes) -> tuple[dict[str, Any] | None, str]:

@@ -9,7 +9,7 @@ it costs a look at an empty list at most.
 
 import asyncio
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, cast
 
 from orchestrator.broker.callbacks import QUEUES_PER_CALL
 from orchestrator.broker.connection import BrokerError
@@ -75,10 +75,10 @@ class CallbackWorker:
             self._under_way[tenant] = False
         call = asyncio.create_task(self._call(batch))
         self._calls.add(call)
-        call.add_done_callback(self._calls.discard)
 
     async def _call(self, batch: list[str]) -> None:
         more: list[str] = []
+        call = cast("asyncio.Task[None]", asyncio.current_task())
         try:
             more = await self._handler.handle(batch)
         except BrokerError as error:
@@ -91,6 +91,8 @@ class CallbackWorker:
             more = batch
         finally:
             again = [tenant for tenant in batch if self._under_way.pop(tenant, False)]
+            # Not by the done callback alone: that runs a turn later, and `run` would find no place free.
+            self._calls.discard(call)
             self.ring_all([*again, *more])
             self._idle.set()
             self._wake.set()

@@ -1,8 +1,8 @@
-"""One reader of a session: its writer, and what it has been given (DESIGN §3.8)."""
+"""One reader of a session: its writer, and what it has been given."""
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from orchestrator.broker.connection import BrokerError
@@ -43,6 +43,8 @@ class Connection:
         self.user: Final = user
         self.subscriber: Final = Subscriber()
         self.epoch = name.epoch
+        self.own_limits: Mapping[str, int] = {}
+        """Limits of the tenant's own, which go before its tier's."""
         self.announced = 0
         """The highest offset that the channel told of for this session."""
         self.closing: tuple[int, str] | None = None

@@ -1,4 +1,4 @@
-"""Does what is due: looks at tenants when the agenda says so (DESIGN §3.6)."""
+"""Does what is due: looks at tenants when the agenda says so."""
 
 import asyncio
 from typing import Final

@@ -88,6 +88,7 @@ class WebSocketManager:
             self.detach(connection)
             return opened, []
         connection.epoch = opened.epoch
+        connection.own_limits = opened.limits
         connection.subscriber.start(opened.start, int(opened.start_mark))
         return opened, events
 

@@ -2,7 +2,7 @@
 -- Admission: first answer of an idempotency key, owner of the session, access, all limits, and the record,
 -- all or nothing. The task is recorded here and pushed by push.lua, whose queue lies in another slot.
 -- KEYS[1] callback queue of the tenant
--- ARGV[1] msgpack Admit (scripts.py): keep…, task, session, user, context, contexts, tier, queue, stream, created,
+-- ARGV[1] msgpack AdmitRequest (admissions.py): keep…, task, session, user, context, contexts, tier, queue, stream, created,
 --         deadline, not_after, fingerprint, idempotency ('' or digest), idempotency_ttl, validate, session_limit,
 --         per_minute, burst, max_outstanding, max_bytes
 -- ARGV[2] the task as it will be pushed

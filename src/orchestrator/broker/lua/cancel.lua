@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Ends a task as cancelled, at once and for every viewer.
 -- KEYS[1] callback queue   ARGV[1] msgpack {keep…, task, user}
--- result  msgpack {outcome: cancelled | ended | not_found, queue, payload length}; then the payload to withdraw
+-- result  msgpack {outcome: cancelled | ended | not_found, queue, attempt, left: ms for which the marker has to live}; then the payload to withdraw
 
 local a = cmsgpack.unpack(ARGV[1])
 local t = open_tenant(KEYS[1], a)

@@ -4,16 +4,17 @@
 -- ARGV[1] msgpack {keep…, session, user, tier, validate, resume: 'live' | 'earliest' | 'at', epoch, offset, mark,
 --         replica, sockets: the tenant's on this replica with this one, sockets_max, sockets_ttl s}
 -- result  {msgpack {outcome: opened | session_denied | ask | access_denied | tier_mismatch | too_many_connections, detail, epoch, top, mark,
---         recovered, from, from_mark, reached, reached_mark, offsets}, entry, …}
+--         recovered, from, from_mark, reached, reached_mark, limits: the tenant's own, offsets}, entry, …}
 -- include access pages
 
 local a = cmsgpack.unpack(ARGV[1])
 local t = open_tenant(KEYS[1], a)
-local most = a.sockets_max
+local most, limits = a.sockets_max, nil
 if a.validate then
   local verdict, detail, own = judge_access(t, a.tier, {})
   if verdict then return { cmsgpack.pack({ outcome = verdict, detail = detail }) } end
-  most = type(own) == 'table' and own.max_connections or most
+  limits = type(own) == 'table' and next(own) and own or nil
+  most = limits and limits.max_connections or most
 end
 
 -- The tenant's sockets by replica: count:until when it is believed, since a replica that died tells nothing.
@@ -57,5 +58,5 @@ if lost or not recovered then recovered, page, from, reached, mark = false, {}, 
 local start_mark = from == s.top and s.mark or int(a.mark)
 local reply = { '' }
 reply[1] = cmsgpack.pack({ outcome = 'opened', epoch = s.epoch, top = s.top, mark = s.mark, recovered = recovered, from = from,
-  from_mark = start_mark, reached = reached, reached_mark = int(tonumber(mark)), offsets = add_page(reply, page) })
+  from_mark = start_mark, reached = reached, reached_mark = int(tonumber(mark)), limits = limits, offsets = add_page(reply, page) })
 return reply

@@ -21,7 +21,7 @@ local ENDED = { completed = true, failed = true, timeout = true, cancelled = tru
 local TASK_FIELDS = { 'status', 'attempt', 'session', 'stream', 'deadline', 'seq', 'chunks', 'text_bytes',
   'bytes', 'accepted_at', 'started_at', 'first_chunk_at', 'context', 'owner', 'queued_at' }
 
--- keep: how long things are kept (see Keep in scripts.py), with the seed of a new epoch.
+-- keep: how long things are kept (see Keeping in broker.py), with the seed of a new epoch.
 local function open_tenant(queue, keep)
   local T = '{' .. queue .. '}:'
   return { queue = queue, T = T, keep = keep, tasks = {}, sessions = {}, order = {}, dead = {}, stats = {}, counts = {},
@@ -93,16 +93,19 @@ local function position(s) return s.epoch .. ':' .. int(s.top) .. '-' .. s.mark 
 
 -- An entry: length of the meta (2 bytes), meta {size, at, kind, task, attempt, …}, blob. In the list the
 -- blob of a chunk or an ending is left out: the task's text and record hold it.
-local function frame(meta, blob)
+local function head(meta)
   local packed = cmsgpack.pack(meta)
-  return struct.pack('>I2', #packed) .. packed .. blob
+  return struct.pack('>I2', #packed) .. packed
 end
+
+local function frame(meta, blob) return head(meta) .. blob end
 
 local function append(t, s, meta, blob, stored)
   meta[1], meta[2] = #blob + 64, now
-  local entry = frame(meta, blob)
+  local bare = head(meta)
+  local entry = bare .. blob
   s.top, s.mark, s.bytes = s.top + 1, int(now), s.bytes + meta[1]
-  s.entries[#s.entries + 1] = stored and entry or frame(meta, '')
+  s.entries[#s.entries + 1] = stored and entry or bare
   s.live[#s.live + 1] = #entry > LIVE_ENTRY_MAX and '' or entry
 end
 
@@ -165,8 +168,10 @@ local function commit_task(t, task)
   end
   if #set > 0 then redis.call('HSET', key, unpack(set)) end
   if #task.append > 0 then
-    redis.call('APPEND', text, table.concat(task.append))
-    redis.call('PEXPIREAT', text, int((task.deadline + t.keep.log_ttl) / 1000))
+    local piece = table.concat(task.append)
+    local length = redis.call('APPEND', text, piece)
+    -- Its end is known from the start, so it is set once, when this made the key.
+    if length == #piece then redis.call('PEXPIREAT', text, int((task.deadline + t.keep.log_ttl) / 1000)) end
   end
   if task.ended then
     redis.call('HDEL', key, 'payload')

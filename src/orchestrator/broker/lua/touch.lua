@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Keeps the logs of sessions with open sockets, and tells where they stand.
 -- KEYS[1] callback queue   ARGV[1] msgpack {keep…, sessions}
--- result  msgpack {{epoch or '', top, tasks open?}, …}, in the order asked
+-- result  msgpack {{epoch or '', top}, …}, in the order asked
 
 local a = cmsgpack.unpack(ARGV[1])
 local t = open_tenant(KEYS[1], a)

@@ -1,0 +1,1 @@
+"""Measurements of the service on this machine: CPU per message from the kernel's accounting, and ratios."""

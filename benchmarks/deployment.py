@@ -1,0 +1,50 @@
+"""One service with its own Valkey and SQLite, for measuring: started here, ended here."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from orchestrator.embedded import EmbeddedValkey, load_demo
+from orchestrator.settings import Settings
+from tests.servers import OrchestratorServer, base_environment, orchestrator_server
+
+
+class Measured:
+    """What is measured: the service's and Valkey's processes."""
+
+    def __init__(
+        self, service: OrchestratorServer, service_pid: int, valkey_pid: int, redis_url: str
+    ) -> None:
+        self.service = service
+        self.redis_url = redis_url
+        self._pids = {"service": service_pid, "valkey": valkey_pid}
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """CPU that each process used so far, by the kernel's accounting."""
+        return {name: _cpu(pid) for name, pid in self._pids.items()}
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def deployment() -> Iterator[Measured]:
+    """A running service with the demo tenant and no limits in the way."""
+    with TemporaryDirectory() as folder, EmbeddedValkey(Path(folder)) as valkey:
+        limits = '{"professional": {"requests_per_minute": 1000000000, "max_outstanding": 1000000}}'
+        environment = {
+            **base_environment(),
+            "REDIS_URL": valkey.url,
+            "DATABASE_URL": f"sqlite+aiosqlite:///{folder}/orchestrator.db",
+            "ORCHESTRATOR_MAX_REQUESTS_PER_SESSION": "0",
+            "ORCHESTRATOR_TIER_LIMITS": limits,
+            "ORCHESTRATOR_LOG_LEVEL": "WARNING",
+        }
+        asyncio.run(load_demo(Settings.from_environment(environment)))
+        with orchestrator_server(environment, Path(folder) / "service.log") as service:
+            yield Measured(service, service.process.pid, valkey.pid, valkey.url)
