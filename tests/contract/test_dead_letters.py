@@ -163,4 +163,5 @@ async def test_queues_of_nobody(service: OrchestratorServer, caller: Caller, age
     for name in names:
         await push(agent, {"callback_queue": name}, rubbish)
     await settle(caller, agent)
-    await agent.redis.delete(*odd)
+    for name in odd:
+        await agent.redis.delete(name)
