@@ -95,14 +95,12 @@ class Ear:
 
     async def _listen(self) -> None:
         connection: Any = self.endpoint.connection(protocol=3)
-        parser_set = False
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
                 await connection.connect()
             parser = connection._parser  # noqa: SLF001  redis-py gives push handlers no public place on a connection
             parser.set_pubsub_push_handler(_as_it_is)
             parser.set_invalidation_push_handler(_as_it_is)
-            parser_set = True
             self._connection = connection
             await self._name_probes()
             await self._send_all()
@@ -112,15 +110,16 @@ class Ear:
         except* (RedisError, OSError, TimeoutError, BrokerError) as group_error:
             raise RedisConnectionLost from group_error
         finally:
-            if parser_set:
-                self._connection = None
+            self._connection = None
             with contextlib.suppress(RedisError, OSError, TimeoutError):
                 await connection.disconnect(nowait=True)
 
     async def _send_all(self) -> None:
         loop = asyncio.get_running_loop()
-        for channel, confirmed in self._channels.items():
-            if confirmed.done():
+        for channel in list(self._channels):  # sockets come and go while this waits for the connection
+            if channel not in self._channels:
+                continue
+            if self._channels[channel].done():
                 self._channels[channel] = loop.create_future()
             await self._send("SSUBSCRIBE", channel)
         await self._send("SSUBSCRIBE", self._probe_channel)
@@ -192,12 +191,13 @@ class Ear:
             for echo in self._echoes.values():
                 echo.clear()
             await self._broker.command(self._probe_key, "SPUBLISH", self._probe_channel, "probe")
-            expected = [self._echoes["message"].wait()]
+            expected = [self._echoes["message"]]
             if self._bell:
                 await self._broker.command(self._probe_key, "SET", self._probe_key, "1", "PX", 10_000)
-                expected.append(self._echoes["ring"].wait())
+                expected.append(self._echoes["ring"])
             async with asyncio.timeout(ECHO_SECONDS):
-                await asyncio.gather(*expected)
+                for echo in expected:
+                    await echo.wait()
             self.healthy = True
             if first:
                 self._hears.on_gap()
