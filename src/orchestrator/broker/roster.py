@@ -64,18 +64,16 @@ class Roster:
     async def leave(self, replica: str) -> None:
         """Take a replica off the roster, so that the others share its work at once."""
         key, own = self._keys.replicas, self._keys.replica(replica)
-        await self._broker.command(key, "ZREM", key, replica)
-        await self._broker.command(own, "DEL", own)
+        await asyncio.gather(
+            self._broker.command(key, "ZREM", key, replica), self._broker.command(own, "DEL", own)
+        )
 
     async def reports(self) -> dict[str, dict[str, Any]]:
         """What each live replica told of itself last."""
-        found: dict[str, dict[str, Any]] = {}
-        for name in await self.live():
-            key = self._keys.replica(name)
-            report = cast("bytes | None", await self._broker.command(key, "GET", key))
-            if report:
-                found[name] = _decode(report)
-        return found
+        names = await self.live()
+        keys = [self._keys.replica(name) for name in names]
+        reports = await asyncio.gather(*(self._broker.command(key, "GET", key) for key in keys))
+        return {name: _decode(report) for name, report in zip(names, reports, strict=True) if report}
 
     async def add_totals(self, counts: dict[str, int]) -> None:
         """Add to the deployment's sums."""

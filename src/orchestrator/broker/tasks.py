@@ -1,5 +1,6 @@
 """Records of tasks: read, cancel, and what is due; a tenant's figures."""
 
+import asyncio
 from typing import Any, Final, Literal, cast
 
 import msgspec
@@ -80,9 +81,9 @@ class Tasks:
 
     async def ahead(self, queue: str, payload: bytes) -> int | None:
         """How many tasks an agent takes before this one; None where it no longer waits."""
-        index, length = (
-            await self._broker.command(queue, "LPOS", queue, payload, "RANK", -1),
-            await self._broker.command(queue, "LLEN", queue),
+        index, length = await asyncio.gather(
+            self._broker.command(queue, "LPOS", queue, payload, "RANK", -1),
+            self._broker.command(queue, "LLEN", queue),
         )
         return None if index is None else max(0, length - 1 - index)
 
