@@ -1,7 +1,8 @@
 """`/api/chat`: send, tasks, sessions, figures of a tenant."""
 
 import asyncio
-from typing import Any, Final
+from collections.abc import Awaitable
+from typing import Any, Final, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,10 +19,11 @@ from orchestrator.delivery.cancellation import Cancellation
 from orchestrator.delivery.ledgers import Ledgers
 from orchestrator.errors import Problem
 from orchestrator.protocol.identifiers import is_valid_task_id
+from orchestrator.protocol.tasks import ENDINGS
 
 LEAST_SECONDS: Final = 0.8
 """What Redis gets when the body took all the time."""
-_ENDINGS: Final = ("completed", "failed", "timeout", "cancelled")
+_AnswerT = TypeVar("_AnswerT")
 
 
 class Chat:
@@ -112,7 +114,7 @@ class Chat:
         )
 
 
-async def _asked(question: Any) -> Any:
+async def _asked(question: Awaitable[_AnswerT]) -> _AnswerT:
     """The answer of Redis, or `unavailable`."""
     try:
         return await question
@@ -146,7 +148,7 @@ def tenant_stats(tenant: str, figures: Figures) -> dict[str, Any]:
 
 
 def _endings(sums: dict[str, int]) -> dict[str, int]:
-    return {status: sums.get(f"tasks|{status}", 0) for status in _ENDINGS}
+    return {status: sums.get(f"tasks|{status}", 0) for status in ENDINGS}
 
 
 def _latency(sums: dict[str, int]) -> dict[str, float | None]:

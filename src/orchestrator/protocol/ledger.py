@@ -10,7 +10,7 @@ from orchestrator.protocol.events import ending
 from orchestrator.protocol.tasks import ENDINGS
 from orchestrator.protocol.times import rfc3339
 
-_MOMENTS: Final = (
+MOMENTS: Final = (
     "accepted_at",
     "queued_at",
     "started_at",
@@ -19,6 +19,10 @@ _MOMENTS: Final = (
     "delivered_at",
     "acknowledged_at",
 )
+"""The members of a ledger's timeline, in the order in which they come about."""
+
+# Members of an ending's data that a ledger has beside its `result`.
+_OUTSIDE: Final = frozenset({"status", "execution_time", "tokens_used"})
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +61,7 @@ def read_ledger(task_id: str, record: Mapping[str, bytes], queue_position: int |
         attempt=int(record["attempt"]),
         session_id=record["session"].decode(),
         context_id=record["context"].decode(),
-        timeline={name: _moment(record.get(name)) for name in _MOMENTS},
+        timeline={name: _moment(record.get(name)) for name in MOMENTS},
         queue=record["queue"].decode(),
         queue_position=queue_position,
         result={name: value for name, value in data.items() if name not in _OUTSIDE}
@@ -68,9 +72,6 @@ def read_ledger(task_id: str, record: Mapping[str, bytes], queue_position: int |
         tokens_used=callback.get("tokens_used"),
         position=record["position"].decode() if "position" in record else None,
     )
-
-
-_OUTSIDE: Final = frozenset({"status", "execution_time", "tokens_used"})
 
 
 def _ending(status: str, record: Mapping[str, bytes]) -> tuple[dict[str, Any] | None, dict[str, Any]]:

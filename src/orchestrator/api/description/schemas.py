@@ -6,6 +6,7 @@ from typing import Any, Final, get_args
 import msgspec
 
 from orchestrator.api.description.values import Moment, Position, Schema
+from orchestrator.protocol.ledger import MOMENTS
 from orchestrator.protocol.send_body import SendBody, TurnPolicy, fault_of
 from orchestrator.protocol.tasks import ENDINGS, OPEN
 
@@ -17,15 +18,6 @@ _AVAILABLE: Final = [
 _MOMENT: Final = msgspec.json.schema(Moment)
 _POSITION: Final = msgspec.json.schema(Position)
 _NO_MOMENT: Final = {"anyOf": [_MOMENT, {"type": "null"}]}
-_STAGES: Final = (
-    "accepted_at",
-    "queued_at",
-    "started_at",
-    "first_chunk_at",
-    "ended_at",
-    "delivered_at",
-    "acknowledged_at",
-)
 _ERROR: Final[Schema] = {
     "type": "object",
     "properties": {"code": {"type": "string"}, "message": {"type": "string"}, "type": {"type": "string"}},
@@ -75,8 +67,8 @@ _REFINED: Final[Mapping[str, Mapping[str, Schema]]] = {
         "status": {"enum": [*OPEN, *ENDINGS]},
         "code": told("The ending code of a task that did not complete."),
         "timeline": {
-            "properties": dict.fromkeys(_STAGES, _NO_MOMENT),
-            "required": list(_STAGES),
+            "properties": dict.fromkeys(MOMENTS, _NO_MOMENT),
+            "required": list(MOMENTS),
             "additionalProperties": False,
         },
         "queue_position": told("1 is next; null once an agent took it."),
