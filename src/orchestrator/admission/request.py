@@ -26,7 +26,7 @@ class Addressed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SendRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A send that is well-formed: made by `ContextHandler`, admitted by `Admission`."""
+    """A send that is well-formed: made by `ContextHandler`, admitted by `Sender`."""
 
     identity: Identity
     session: str

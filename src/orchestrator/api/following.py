@@ -66,7 +66,7 @@ class Following:
         self._limits = limits
         self.ping_interval: Final = ping_interval
 
-    def check_room(self) -> None:
+    def _check_room(self) -> None:
         """Raise `Draining` or `Full` where one more connection has no place."""
         if self._runtime.draining:
             raise Draining
@@ -79,7 +79,7 @@ class Following:
         Raises `Problem` for who may not follow the session, and `unavailable` when Redis or the database is away.
         """
         tier, session = identity.of_session()
-        self.check_room()
+        self._check_room()
         name = SessionName(identity.tenant, session, "")
         connection = Connection(outlet, name, tier, identity.user)
         try:

@@ -183,8 +183,7 @@ class Wire:
                 self._tasks[0] = asyncio.create_task(self._run())
 
     def _lost(self, error: BaseException) -> None:
-        if self.connected:
-            self.connected = False
+        self.connected = False
         self._on_state(False)
         self._fail(self._sent, ReplyLost(f"the connection broke: {type(error).__name__}"))
 

@@ -8,7 +8,7 @@ deployment begin with `{<domain>`. None of ours begins with the callback prefix,
 import zlib
 from typing import Final
 
-from orchestrator.protocol.tiers import TIERS, Tier
+from orchestrator.protocol.tiers import Tier
 
 AGENDA_PARTS: Final = 16
 
@@ -79,8 +79,3 @@ class Keys:
 def execution_queue(context_id: str, tier: Tier) -> str:
     """The list on which tasks wait for an agent."""
     return f"execution:{context_id}:{tier}"
-
-
-def execution_queues(context_id: str) -> tuple[str, ...]:
-    """The lists of all tiers of a context."""
-    return tuple(execution_queue(context_id, tier) for tier in TIERS)
