@@ -2,14 +2,15 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.servers import OrchestratorServer, base_environment, orchestrator_server
+
 from orchestrator.embedded import EmbeddedValkey, load_demo
 from orchestrator.settings import Settings
-from tests.servers import OrchestratorServer, base_environment, orchestrator_server
 
 
 class Measured:
@@ -33,7 +34,7 @@ def _cpu(pid: int) -> float:
 
 
 @contextmanager
-def deployment() -> Iterator[Measured]:
+def deployment() -> Generator[Measured]:
     """A running service with the demo tenant and no limits in the way."""
     with TemporaryDirectory() as folder, EmbeddedValkey(Path(folder)) as valkey:
         limits = '{"professional": {"requests_per_minute": 1000000000, "max_outstanding": 1000000}}'

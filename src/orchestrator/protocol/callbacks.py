@@ -6,6 +6,8 @@ here every time: live, on replay and in the ledger.
 """
 
 import json
+import math
+import re
 from typing import Any, Final, cast
 
 import msgspec
@@ -20,6 +22,8 @@ _CODE_MAX: Final = 64
 _MESSAGE_MAX: Final = 4_000
 _DEPTH_MAX: Final = 64
 _INT_MAX: Final = 2**63
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s,:\[\]{}"]+', re.DOTALL)
+_NUMBER: Final = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?\Z").match
 
 
 def read_callback(raw: bytes) -> Members:
@@ -33,11 +37,26 @@ def read_callback(raw: bytes) -> Members:
 
 
 def _repaired(raw: bytes) -> Any:
+    text = _TOKEN.sub(_strict, raw.decode("utf-8", "replace"))
     try:
-        loose = json.loads(raw.decode("utf-8", "replace"), strict=False, parse_constant=lambda _: None)
+        loose = json.loads(text, strict=False, parse_constant=lambda _: None)
     except (ValueError, RecursionError):
         return {}
     return _plain(loose, _DEPTH_MAX)
+
+
+def _strict(token: re.Match[str]) -> str:
+    """A token as JSON spells it: Redis takes whatever C's `strtod` takes for a number, like `01`, `+1` or `inf`."""
+    word = token[0]
+    if word[0] == '"' or word in {"true", "false", "null"} or _NUMBER(word):
+        return word
+    try:
+        number = float(int(word, 16)) if "x" in word.lower() else float(word)
+    except (ValueError, OverflowError):
+        return "null"
+    if not math.isfinite(number):
+        return "null"
+    return str(int(number)) if number.is_integer() else repr(number)
 
 
 def _plain(value: Any, depth: int) -> Any:

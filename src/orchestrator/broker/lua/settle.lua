@@ -6,16 +6,29 @@
 
 local a = cmsgpack.unpack(ARGV[1])
 local T = '{' .. KEYS[1] .. '}:'
-if redis.call('HGET', T .. 'session:' .. a.session, 'epoch') ~= a.epoch then return 0 end
-local acks = T .. 'acks:' .. a.session
-local listed = redis.call('ZRANGEBYSCORE', acks, '-inf', int(math.max(a.delivered, a.acknowledged)), 'WITHSCORES', 'LIMIT', 0, 1000)
+local session, acks = T .. 'session:' .. a.session, T .. 'acks:' .. a.session
+local h = redis.call('HMGET', session, 'epoch', 'settled')
+if h[1] ~= a.epoch then return 0 end
 local noted = 0
-for i = 1, #listed, 2 do
-  local key, offset = T .. 'task:' .. listed[i], tonumber(listed[i + 1])
-  if redis.call('EXISTS', key) == 1 then
-    noted = noted + redis.call('HSETNX', key, 'delivered_at', int(now))
-    if offset <= a.acknowledged then redis.call('HSETNX', key, 'acknowledged_at', int(now)) end
+
+local function note(from, upto, acknowledged)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', acks, from, int(upto), 'LIMIT', 0, 1000)) do
+    local key = T .. 'task:' .. id
+    if redis.call('EXISTS', key) == 1 then
+      noted = noted + redis.call('HSETNX', key, 'delivered_at', int(now))
+      if acknowledged then redis.call('HSETNX', key, 'acknowledged_at', int(now)) end
+    end
   end
 end
-if a.acknowledged > 0 then redis.call('ZREMRANGEBYSCORE', acks, '-inf', int(a.acknowledged)) end
+
+if a.acknowledged > 0 then
+  note('-inf', a.acknowledged, true)
+  redis.call('ZREMRANGEBYSCORE', acks, '-inf', int(a.acknowledged))
+end
+-- What was noted as delivered once is not looked at again, though nobody acknowledges it.
+local settled = tonumber(h[2] or 0)
+if a.delivered > settled then
+  note('(' .. int(settled), a.delivered, false)
+  redis.call('HSET', session, 'settled', int(a.delivered))
+end
 return noted
