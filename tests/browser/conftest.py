@@ -1,8 +1,6 @@
 """A real Chromium before real processes: Valkey, the service and the demo worker."""
 
-import os
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -10,9 +8,9 @@ import pytest_asyncio
 from playwright.async_api import Browser, async_playwright, expect
 from tests.browser.chat import Chat
 from tests.browser.deployment import deployment
+from tests.conftest import CHROMIUM
 from tests.servers import OrchestratorServer
 
-CHROMIUM: Final = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 PATIENCE_MS: Final = 15_000
 """How long a state may take to show on a machine that is busy with other tests."""
 
@@ -28,17 +26,6 @@ _ARGUMENTS: Final = (
 )
 
 collect_ignore_glob = [] if CHROMIUM.exists() else ["test_*.py"]
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say plainly what a run without a browser has not tested."""
-    if not CHROMIUM.exists():
-        terminalreporter.write_line(
-            f"LEFT OUT: browser tests (chromium not found at {CHROMIUM}; CHROMIUM names another place): "
-            "page round trip, reload, killed server, stop, refused messages, hostile text",
-            yellow=True,
-            bold=True,
-        )
 
 
 @pytest.fixture(scope="session")

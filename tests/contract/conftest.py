@@ -24,13 +24,10 @@ from redis.backoff import NoBackoff
 from tests.contract.client import Agent, Caller, Tenant, unique
 from tests.permanent_keys import keys_without_end
 from tests.servers import OrchestratorServer, base_environment, orchestrator_server, valkey_server
-from tests.store.conftest import postgres, postgres_url
 
 from orchestrator.embedded import ValkeyServer
 from orchestrator.protocol.context import ContextType
 from orchestrator.store.store import Store
-
-__all__ = ["postgres", "postgres_url"]  # fixtures of the store's tests, wanted here too
 
 
 class StartService(Protocol):
