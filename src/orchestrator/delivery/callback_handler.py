@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from orchestrator.broker.callbacks import Callbacks, Delivered
+from orchestrator.broker.connection import Refused
 from orchestrator.metrics import Counter, Histogram, Metrics
 from orchestrator.protocol.callbacks import read_callback, result_of
 from orchestrator.protocol.tasks import ENDINGS
@@ -81,7 +82,10 @@ class CallbackHandler:
         if raw is None or self._strikes[tenant] < STRIKES_MAX:
             return msgspec.structs.replace(delivered, stop="")
         del self._strikes[tenant]
-        buried = await self._callbacks.bury(tenant, raw, "undeliverable")
+        try:
+            buried = await self._callbacks.bury(tenant, raw, "undeliverable")
+        except Refused:
+            return delivered  # it lies with the tenant's keys, not with the callback
         self._note(tenant, buried)
         return buried
 
@@ -148,6 +152,10 @@ def judge_big(raw: bytes) -> tuple[dict[str, Any] | None, str]:
 def _packable(envelope: dict[str, Any]) -> dict[str, Any]:
     """Only what the script can judge: a number is a number there, everything else that is no text is a fault."""
     plain = {name: value for name, value in envelope.items() if value is not None}
-    return {
-        name: value if isinstance(value, str | int | float | bool) else False for name, value in plain.items()
-    }
+    return {name: value if _is_packable(value) else False for name, value in plain.items()}
+
+
+def _is_packable(value: Any) -> bool:
+    if isinstance(value, int):
+        return abs(value) < 2**63
+    return isinstance(value, str | float)

@@ -22,7 +22,9 @@ _CODE_MAX: Final = 64
 _MESSAGE_MAX: Final = 4_000
 _DEPTH_MAX: Final = 64
 _INT_MAX: Final = 2**63
-_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s,:\[\]{}"]+', re.DOTALL)
+_DIGITS_MAX: Final = 4_000  # Python reads no longer integers
+# A string that does not end is one token, too: to look for its end again from each quote in it would take hours.
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.?)*+"?|[^\s,:\[\]{}"]++', re.DOTALL)
 _NUMBER: Final = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?\Z").match
 
 
@@ -48,7 +50,7 @@ def _repaired(raw: bytes) -> Any:
 def _strict(token: re.Match[str]) -> str:
     """A token as JSON spells it: Redis takes whatever C's `strtod` takes for a number, like `01`, `+1` or `inf`."""
     word = token[0]
-    if word[0] == '"' or word in {"true", "false", "null"} or _NUMBER(word):
+    if word[0] == '"' or word in {"true", "false", "null"} or (len(word) < _DIGITS_MAX and _NUMBER(word)):
         return word
     try:
         number = float(int(word, 16)) if "x" in word.lower() else float(word)
