@@ -178,7 +178,13 @@ def create_app(settings: Settings) -> Starlette:
 def _routes(service: Service, identifier: Identifier, origins: Origins) -> list[BaseRoute]:
     clock = service.broker.clock
     frames = ClientFrames(
-        service.context_handler, service.sender, service.cancellation, service.settlements, clock, service.log
+        identifier,
+        service.context_handler,
+        service.sender,
+        service.cancellation,
+        service.settlements,
+        clock,
+        service.log,
     )
     following = Following(
         manager=service.manager,

@@ -14,12 +14,12 @@ class RedisState:
         self._log = log
         self._since: float | None = None
 
-    def note(self, up: bool) -> None:
-        """A connection was made or lost."""
+    def note(self, up: bool, failure: str) -> None:
+        """A connection was made or lost, and why."""
         self._metrics.set(Gauge.REDIS_UP, float(up))
         if up and self._since is not None:
             self._log.info(LogEvent.REDIS_RECOVERED, seconds=round(time.monotonic() - self._since, 3))
             self._since = None
         elif not up and self._since is None:
-            self._log.error(LogEvent.REDIS_UNREACHABLE)
+            self._log.error(LogEvent.REDIS_UNREACHABLE, error=failure)
             self._since = time.monotonic()

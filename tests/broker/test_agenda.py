@@ -14,7 +14,17 @@ async def test_earlier_look_wins(broker: Broker, tenant: Tenant) -> None:
     assert abs(tenant.client.zscore(key, "acme") - now - LOOK_AHEAD_MICROS) < SECOND
     await agenda.note("acme", now + 5 * SECOND)
     await agenda.note("acme", now + 30 * SECOND)
-    assert tenant.client.zscore(key, "acme") == now + 5 * SECOND
+    assert tenant.client.zscore(key, "acme") == now + 5 * SECOND - 1
+
+
+async def test_note_during_a_look(broker: Broker, tenant: Tenant) -> None:
+    """A note that comes while somebody looks keeps the tenant on the agenda, though its look is no earlier."""
+    agenda, now = Agenda(broker), broker.clock.now()
+    key = broker.keys.agenda("acme")
+    tenant.client.zadd(key, {"acme": now - SECOND})
+    await agenda.note("acme", now + 60 * SECOND)
+    await agenda.reschedule("acme", str(now - SECOND).encode(), 0)
+    assert tenant.client.zscore(key, "acme") == now - SECOND - 1
 
 
 async def test_due(broker: Broker, tenant: Tenant) -> None:

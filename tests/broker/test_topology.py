@@ -114,7 +114,7 @@ async def test_cluster_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Cluster that was never reached is unavailable, like a single server."""
     monkeypatch.setattr(connection, "PATIENCE_SECONDS", 0.2)
     told: list[bool] = []
-    opened = Topology(Endpoint(f"redis+cluster://127.0.0.1:{free_port()}"), told.append)
+    opened = Topology(Endpoint(f"redis+cluster://127.0.0.1:{free_port()}"), lambda up, _: told.append(up))
     opened.start()
     for _ in range(2):
         with pytest.raises(Unavailable):

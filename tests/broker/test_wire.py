@@ -50,7 +50,7 @@ async def states() -> list[bool]:
 @pytest.fixture
 async def wire(own: ValkeyServer, states: list[bool]) -> AsyncIterator[Wire]:
     """A wire to that server, connected."""
-    opened = Wire(Endpoint(own.url), states.append)
+    opened = Wire(Endpoint(own.url), lambda up, _: states.append(up))
     opened.start()
     assert await opened.call("PING") == b"PONG"
     yield opened

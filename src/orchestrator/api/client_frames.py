@@ -9,7 +9,7 @@ from orchestrator.admission.context_handler import ContextHandler
 from orchestrator.admission.request import Addressed
 from orchestrator.admission.send import Sender
 from orchestrator.api.headers import parse_body
-from orchestrator.auth.identity import Identity, require_user_id
+from orchestrator.auth.identity import Identifier, Identity, require_user_id
 from orchestrator.broker.broker import Clock
 from orchestrator.broker.connection import BrokerError
 from orchestrator.delivery.cancellation import Cancellation
@@ -62,6 +62,7 @@ class ClientFrames:
 
     def __init__(
         self,
+        identifier: Identifier,
         context_handler: ContextHandler,
         sender: Sender,
         cancellation: Cancellation,
@@ -69,6 +70,7 @@ class ClientFrames:
         clock: Clock,
         log: Log,
     ) -> None:
+        self._identifier = identifier
         self._context_handler = context_handler
         self._sender = sender
         self._cancellation = cancellation
@@ -151,7 +153,7 @@ class ClientFrames:
         address = {name: _text(members, name) for name in _ADDRESS}
         if not address["agent_id"]:
             raise Complaint("invalid_body", "`agent_id` is missing")
-        identity = _named(identity, address["user_id"])
+        identity = self._named(identity, address["user_id"])
         addressed = Addressed(
             agent=address["agent_id"],
             context_type=address["context_type"] or "agent",
@@ -167,6 +169,18 @@ class ClientFrames:
         request_id = members.get("request_id")
         data = {"request_id": request_id} if request_id is not None else {}
         connection.say(self.frame(connection, "accepted", data | msgspec.structs.asdict(sent.answer)))
+
+    def _named(self, identity: Identity, user: str | None) -> Identity:
+        """The identity with the user that the frame names, where the socket's own names none.
+
+        Behind a gateway only the handshake's headers name one.
+        """
+        if user is None or user == identity.user:
+            return identity
+        if identity.user or self._identifier.needs_secret:
+            raise Problem("access_denied", "`user_id` contradicts the identity of the socket")
+        require_user_id("user_id", user)
+        return msgspec.structs.replace(identity, user=user)
 
     async def _cancel(self, connection: Connection, members: Members) -> None:
         task = _text(members, "task_id") or ""
@@ -199,16 +213,6 @@ def _members(text: str) -> Members:
     if not isinstance(value, dict):
         raise Complaint("invalid_frame", "the frame is no JSON object")
     return cast("Members", value)
-
-
-def _named(identity: Identity, user: str | None) -> Identity:
-    """The identity with the user that the frame names, where the socket's own names none."""
-    if user is None or user == identity.user:
-        return identity
-    if identity.user:
-        raise Problem("access_denied", "`user_id` contradicts the identity of the socket")
-    require_user_id("user_id", user)
-    return msgspec.structs.replace(identity, user=user)
 
 
 def _text(members: Members, name: str) -> str | None:

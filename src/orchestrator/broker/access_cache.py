@@ -1,10 +1,11 @@
 """Cached answers of the access check, void at once when a tenant's records change (contract §6)."""
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
 from orchestrator.broker.broker import Broker, Keeping
+from orchestrator.broker.connection import OnState
 from orchestrator.broker.keys import Keys
 from orchestrator.settings import Settings
 
@@ -47,7 +48,7 @@ async def open_access_cache(settings: Settings) -> AsyncGenerator[AccessCache, N
         yield AccessCache(broker, settings.validation_cache_ttl)
 
 
-def open_broker(settings: Settings, on_state: Callable[[bool], None] | None = None) -> Broker:
+def open_broker(settings: Settings, on_state: OnState | None = None) -> Broker:
     """A broker of the deployment that `settings` describe."""
     keeping = Keeping(
         settings.event_log_ttl,

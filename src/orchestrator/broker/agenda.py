@@ -22,8 +22,7 @@ class Agenda:
         """Have the tenant looked at by `deadline` (µs), sooner if that was planned already."""
         key = self._broker.keys.agenda(tenant)
         look = min(deadline, self._broker.clock.now() + LOOK_AHEAD_MICROS)
-        # GT would lose an earlier look, and plain ZADD too; LT keeps the earlier and still adds.
-        await self._broker.command(key, "ZADD", key, "LT", look, tenant)
+        await self._broker.run("note", key, tenant, look)
 
     async def due(self, parts: Sequence[int]) -> list[tuple[str, bytes]]:
         """Tenants of these parts whose time has come, with the score that was read."""

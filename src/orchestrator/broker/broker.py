@@ -2,12 +2,11 @@
 
 import secrets
 import time
-from collections.abc import Callable
 from typing import Any, Final, Self
 
 import msgspec
 
-from orchestrator.broker.connection import Argument, BrokerError, Refused, Reply, Unavailable
+from orchestrator.broker.connection import Argument, BrokerError, OnState, Refused, Reply, Unavailable
 from orchestrator.broker.endpoint import Endpoint
 from orchestrator.broker.keys import Keys
 from orchestrator.broker.script_source import Script
@@ -58,7 +57,7 @@ class Broker:
         url: str,
         keys: Keys,
         keeping: Keeping,
-        on_state: Callable[[bool], None] | None = None,
+        on_state: OnState | None = None,
     ) -> None:
         self.keys: Final = keys
         self.clock: Final = Clock()

@@ -19,6 +19,8 @@ from orchestrator.errors import OrchestratorError
 
 Argument = str | bytes | int | float
 Reply = Any
+OnState = Callable[[bool, str], None]
+"""Is told whether the server is reached, and if not why."""
 
 PATIENCE_SECONDS: Final = 1.5
 """How long a call waits for a connection before it is certainly not made."""
@@ -58,10 +60,10 @@ class _Call:
 class Wire:
     """A pipelined connection that comes back by itself.
 
-    `on_state` is told `True` when the server is reached and `False` when it is lost.
+    `on_state` is told when the server is reached and, with the reason, when it is lost.
     """
 
-    def __init__(self, endpoint: Endpoint, on_state: Callable[[bool], None] | None = None) -> None:
+    def __init__(self, endpoint: Endpoint, on_state: OnState | None = None) -> None:
         self.endpoint = endpoint
         self._on_state = on_state or _nobody_asks
         self._unsent: deque[_Call] = deque()
@@ -70,6 +72,8 @@ class Wire:
         self._tasks: list[asyncio.Task[None]] = []
         self._closed = False
         self.connected = False
+        self.failure = "not connected yet"
+        """Why the server is not reached, as far as it is known; without credentials."""
 
     def start(self) -> None:
         """Begin to connect; calls made before it succeeds wait for it."""
@@ -117,7 +121,7 @@ class Wire:
             async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
                 await connection.connect()
             self.connected = True
-            self._on_state(True)
+            self._on_state(True, "")
             reading = asyncio.create_task(self._read(connection))
             writing = asyncio.create_task(self._write(connection))
             try:
@@ -175,7 +179,7 @@ class Wire:
             while self._unsent and self._unsent[0].due < now:
                 call = self._unsent.popleft()
                 if not call.reply.done():
-                    call.reply.set_exception(Unavailable("Redis cannot be reached"))
+                    call.reply.set_exception(Unavailable(f"Redis cannot be reached: {self.failure}"))
             if self._sent and self._sent[0].due < now:
                 self._tasks[0].cancel()
                 await asyncio.gather(self._tasks[0], return_exceptions=True)
@@ -184,7 +188,8 @@ class Wire:
 
     def _lost(self, error: BaseException) -> None:
         self.connected = False
-        self._on_state(False)
+        self.failure = str(error) or type(error).__name__
+        self._on_state(False, self.failure)
         self._fail(self._sent, ReplyLost(f"the connection broke: {type(error).__name__}"))
 
     @staticmethod
@@ -196,9 +201,9 @@ class Wire:
                 call.reply.exception()  # one nobody waits for any more is no warning
 
 
-def _nobody_asks(up: bool) -> None:
+def _nobody_asks(up: bool, failure: str) -> None:
     """For a wire whose state nobody wants to know."""
-    del up
+    del up, failure
 
 
 class Moved(Refused):

@@ -7,7 +7,7 @@ from typing import Final
 
 _INCLUDE: Final = re.compile(r"^-- include ([a-z_ ]+)$", re.MULTILINE)
 # These work on one execution queue or one part of the agenda, not on a tenant's keys.
-_ALONE: Final = frozenset({"push", "withdraw", "due", "reschedule"})
+_ALONE: Final = frozenset({"push", "withdraw", "due", "note", "reschedule"})
 
 
 class Script:

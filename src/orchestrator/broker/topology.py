@@ -2,14 +2,13 @@
 
 import asyncio
 import math
-from collections.abc import Callable
 from typing import Any, Final
 
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.crc import key_slot
 from redis.exceptions import RedisClusterException, RedisError
 
-from orchestrator.broker.connection import Argument, Moved, Reply, Unavailable, Wire
+from orchestrator.broker.connection import Argument, Moved, OnState, Reply, Unavailable, Wire
 from orchestrator.broker.endpoint import CONNECT_TIMEOUT_SECONDS, Endpoint
 
 _MOVES_MAX: Final = 4
@@ -19,7 +18,7 @@ REFRESH_SECONDS: Final = 30.0
 class Topology:
     """The wires to every server that holds keys, by key."""
 
-    def __init__(self, endpoint: Endpoint, on_state: Callable[[bool], None] | None = None) -> None:
+    def __init__(self, endpoint: Endpoint, on_state: OnState | None = None) -> None:
         self._endpoint = endpoint
         self._on_state = on_state
         self._single = None if endpoint.is_cluster else Wire(endpoint, on_state)
@@ -144,7 +143,7 @@ class Topology:
             }
         except (RedisError, RedisClusterException, OSError) as error:
             if self._on_state:
-                self._on_state(False)
+                self._on_state(False, str(error))
             raise Unavailable(f"the Cluster cannot be reached: {type(error).__name__}") from error
         finally:
             await cluster.aclose()
