@@ -3,26 +3,27 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Final
 
 import msgspec
 
+from orchestrator.admission.new_task import NewTask
 from orchestrator.broker.admissions import MARKER_SLACK_MS, Admissions
 from orchestrator.broker.agenda import Agenda
 from orchestrator.broker.connection import BrokerError
 from orchestrator.broker.tasks import UNPUSHED_PATIENCE_MICROS
 from orchestrator.telemetry import Log, LogEvent
 
+PUSH_SECONDS: Final = 0.4
 
-class Admission(msgspec.Struct, frozen=True, kw_only=True):
-    """A task that is recorded and will end exactly once; only `Sender` makes one."""
 
-    tenant: str
-    session: str
-    task: str
-    queue: str
-    payload: bytes
-    created: int
-    deadline: int
+class Admission(msgspec.Struct, frozen=True):
+    """The right to push a task: it is recorded and will end exactly once.
+
+    Only `Sender` makes one, of a script's yes.
+    """
+
+    new: NewTask
 
 
 class Enqueue:
@@ -38,33 +39,40 @@ class Enqueue:
         self._background: set[asyncio.Task[None]] = set()
 
     async def push(self, admission: Admission) -> None:
-        """Put the task on its queue and note that; a Redis fault leaves both to the agenda."""
-        marker_ms = (admission.deadline - admission.created) // 1000 + MARKER_SLACK_MS
+        """Put the task on its queue and note that; a Redis fault leaves both to the agenda.
+
+        Returns after `PUSH_SECONDS` at the latest, since the caller waits for an answer that is already sure.
+        """
+        await asyncio.wait((self._later(self._push(admission.new)),), timeout=PUSH_SECONDS)
+
+    async def _push(self, new: NewTask) -> None:
+        marker_ms = (new.deadline - new.created) // 1000 + MARKER_SLACK_MS
         try:
-            await self._admissions.push(admission.queue, admission.task, 1, admission.payload, marker_ms)
+            await self._admissions.push(new.queue, new.task, 1, new.payload, marker_ms)
         except BrokerError as error:
             self._log.warning(
                 LogEvent.PUSH_FAILED,
-                tenant_id=admission.tenant,
-                session_id=admission.session,
-                task_id=admission.task,
+                tenant_id=new.tenant,
+                session_id=new.session,
+                task_id=new.task,
                 error=str(error),
             )
-            self._later(self._agenda.note(admission.tenant, admission.created + UNPUSHED_PATIENCE_MICROS))
+            self._later(self._agenda.note(new.tenant, new.created + UNPUSHED_PATIENCE_MICROS))
             return
-        self._on_queue(admission.queue)
+        self._on_queue(new.queue)
         # Nobody waits for these two: the agenda finds a task whose note was lost, and push is idempotent.
-        self._later(self._admissions.mark_queued(admission.tenant, admission.task))
-        self._later(self._agenda.note(admission.tenant, admission.deadline))
+        self._later(self._admissions.mark_queued(new.tenant, new.task))
+        self._later(self._agenda.note(new.tenant, new.deadline))
 
     async def close(self) -> None:
         """Wait for what was left to the background."""
         await asyncio.gather(*self._background, return_exceptions=True)
 
-    def _later(self, work: Awaitable[None]) -> None:
+    def _later(self, work: Awaitable[None]) -> asyncio.Task[None]:
         task = asyncio.create_task(_quietly(work))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        return task
 
 
 async def _quietly(work: Awaitable[None]) -> None:
