@@ -178,13 +178,14 @@ def create_app(settings: Settings) -> Starlette:
 def _routes(service: Service, identifier: Identifier, origins: Origins) -> list[BaseRoute]:
     clock = service.broker.clock
     frames = ClientFrames(
-        identifier,
-        service.context_handler,
-        service.sender,
-        service.cancellation,
-        service.settlements,
-        clock,
-        service.log,
+        identifier=identifier,
+        context_handler=service.context_handler,
+        sender=service.sender,
+        cancellation=service.cancellation,
+        settlements=service.settlements,
+        clock=clock,
+        metrics=service.metrics,
+        log=service.log,
     )
     following = Following(
         manager=service.manager,

@@ -1,8 +1,7 @@
 """`/api/chat`: send, tasks, sessions, figures of a tenant."""
 
 import asyncio
-from collections.abc import Awaitable
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,7 +12,6 @@ from orchestrator.api.headers import addressed, caller, send_body, send_headers
 from orchestrator.api.problems import JsonResponse
 from orchestrator.auth.identity import Identifier, Stated, require_id
 from orchestrator.broker.broker import Clock
-from orchestrator.broker.connection import BrokerError
 from orchestrator.broker.tasks import Figures, Tasks
 from orchestrator.delivery.cancellation import Cancellation
 from orchestrator.delivery.ledgers import Ledgers
@@ -23,7 +21,6 @@ from orchestrator.protocol.tasks import ENDINGS
 
 LEAST_SECONDS: Final = 0.8
 """What Redis gets when the body took all the time."""
-_AnswerT = TypeVar("_AnswerT")
 
 
 class Chat:
@@ -78,48 +75,38 @@ class Chat:
         """The ledger of one task."""
         identity = caller(self._identifier, request.headers)
         return JsonResponse(
-            await _asked(
-                self._ledgers.of_task(identity.tenant, request.path_params["task_id"], identity.user)
-            )
+            await self._ledgers.of_task(identity.tenant, request.path_params["task_id"], identity.user)
         )
 
     async def cancel(self, request: Request) -> Response:
         """Cancel a task; its ledger as it is then."""
         identity = caller(self._identifier, request.headers)
         task = request.path_params["task_id"]
-        known = is_valid_task_id(task) and await _asked(
-            self._cancellation.cancel(identity.tenant, task, identity.user)
+        known = is_valid_task_id(task) and await self._cancellation.cancel(
+            identity.tenant, task, identity.user
         )
         if not known:
             raise Problem("not_found", "there is no such task")
-        return JsonResponse(await _asked(self._ledgers.of_task(identity.tenant, task, identity.user)))
+        return JsonResponse(await self._ledgers.of_task(identity.tenant, task, identity.user))
 
     async def session(self, request: Request) -> Response:
         """Where a session stands, and its tasks."""
         identity = caller(self._identifier, request.headers)
         session = request.path_params["session_id"]
         require_id("session_id", session)
-        position, tasks = await _asked(self._ledgers.of_session(identity.tenant, session, identity.user))
+        position, tasks = await self._ledgers.of_session(identity.tenant, session, identity.user)
         return JsonResponse({"position": position, "tasks": tasks})
 
     async def stats(self, request: Request) -> Response:
         """Figures of the tenant."""
         identity = caller(self._identifier, request.headers)
-        return JsonResponse(tenant_stats(identity.tenant, await _asked(self._tasks.figures(identity.tenant))))
+        return JsonResponse(tenant_stats(identity.tenant, await self._tasks.figures(identity.tenant)))
 
     async def ticket(self, request: Request) -> Response:
         """Tickets are given for a bearer token, and without a key there is none."""
         raise Problem(
             "unauthorized", "a ticket is given for a bearer token; token authentication is off here"
         )
-
-
-async def _asked(question: Awaitable[_AnswerT]) -> _AnswerT:
-    """The answer of Redis, or `unavailable`."""
-    try:
-        return await question
-    except BrokerError:
-        raise Problem("unavailable", "Redis cannot be reached", retry_after=1) from None
 
 
 def tenant_stats(tenant: str, figures: Figures) -> dict[str, Any]:

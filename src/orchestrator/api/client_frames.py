@@ -16,6 +16,7 @@ from orchestrator.delivery.cancellation import Cancellation
 from orchestrator.delivery.connection import Connection
 from orchestrator.delivery.settlements import Settlements
 from orchestrator.errors import Problem
+from orchestrator.metrics import Counter, Metrics
 from orchestrator.protocol.events import EVENT_TYPES, EventType, Frame
 from orchestrator.protocol.filters import listed, matching
 from orchestrator.protocol.identifiers import is_valid_task_id
@@ -62,12 +63,14 @@ class ClientFrames:
 
     def __init__(
         self,
+        *,
         identifier: Identifier,
         context_handler: ContextHandler,
         sender: Sender,
         cancellation: Cancellation,
         settlements: Settlements,
         clock: Clock,
+        metrics: Metrics,
         log: Log,
     ) -> None:
         self._identifier = identifier
@@ -76,6 +79,7 @@ class ClientFrames:
         self._cancellation = cancellation
         self._settlements = settlements
         self._clock = clock
+        self._metrics = metrics
         self._log = log
         # What needs nobody outside; the other two wait for Redis.
         self._at_once: Mapping[str, Callable[[Connection, Members], None]] = {
@@ -100,6 +104,8 @@ class ClientFrames:
         except Complaint as complaint:
             self.complain(connection, members, {"code": complaint.code, "message": complaint.message})
         except Problem as problem:
+            if members.get("type") == "send":
+                self._note_refused(connection, problem)
             told: Members = {"code": problem.code, "message": problem.detail or problem.title}
             if problem.retry_after is not None:
                 told["retry_after"] = problem.retry_after
@@ -113,6 +119,11 @@ class ClientFrames:
         except Exception as error:  # noqa: BLE001 - a fault of ours must not cost the client its socket
             self._log.error(LogEvent.UNEXPECTED_ERROR, tenant_id=connection.tenant, exc_info=error)
             self.complain(connection, members, {"code": "internal", "message": "something went wrong here"})
+
+    def _note_refused(self, connection: Connection, problem: Problem) -> None:
+        self._metrics.count(Counter.SENDS_REFUSED, problem.code)
+        named = {"tenant_id": connection.tenant, "session_id": connection.session}
+        self._log.info(LogEvent.SEND_REFUSED, code=problem.code, detail=problem.detail, **named)
 
     def complain(self, connection: Connection, members: Members, told: Members) -> None:
         """An `error` frame without a task, with the request's own id where it had one."""

@@ -13,7 +13,6 @@ from orchestrator.auth.identity import require_id
 from orchestrator.broker.connection import BrokerError
 from orchestrator.broker.queues import Queues
 from orchestrator.broker.roster import Roster
-from orchestrator.errors import Problem
 from orchestrator.figures import Figures, Report, overview, socket_stats
 from orchestrator.metrics import CONTENT_TYPE
 from orchestrator.runtime import Runtime
@@ -65,20 +64,14 @@ class Deployment:
     async def overview(self, _request: Request) -> Response:
         """`/metrics/overview`."""
         reports = await self._reports()
-        try:
-            totals = await self._roster.totals()
-        except BrokerError:
-            raise Problem("unavailable", "Redis cannot be reached", retry_after=1) from None
+        totals = await self._roster.totals()
         for field, count in self._figures.untold().items():
             totals[field] = totals.get(field, 0) + count
         return JsonResponse(overview(reports, totals))
 
     async def queues(self, _request: Request) -> Response:
         """`/metrics/queues`."""
-        try:
-            rows = await self._queues.survey(self._figures.noted_queues())
-        except BrokerError:
-            raise Problem("unavailable", "Redis cannot be reached", retry_after=1) from None
+        rows = await self._queues.survey(self._figures.noted_queues())
         totals = {
             kind: sum(row.depth for row in rows if row.kind == kind) for kind in ("execution", "callbacks")
         }
@@ -95,10 +88,7 @@ class Deployment:
         return Response(text, media_type=None, headers={"Content-Type": CONTENT_TYPE})
 
     async def _reports(self) -> list[Report]:
-        try:
-            return [*(await self._others()).values(), self._own_report()]
-        except BrokerError:
-            raise Problem("unavailable", "Redis cannot be reached", retry_after=1) from None
+        return [*(await self._others()).values(), self._own_report()]
 
     async def _others(self) -> dict[str, Report]:
         reports = await self._roster.reports()

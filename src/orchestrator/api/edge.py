@@ -11,8 +11,10 @@ from orchestrator.api.headers import OPTIONAL, REQUIRED, check_size
 from orchestrator.api.problems import problem_response
 from orchestrator.auth.identity import Identifier
 from orchestrator.auth.origins import Origins
+from orchestrator.broker.connection import BrokerError
 from orchestrator.errors import Problem
 from orchestrator.metrics import Counter, Metrics
+from orchestrator.protocol.identifiers import is_valid_id
 from orchestrator.telemetry import Log, LogEvent
 
 HEALTH: Final = frozenset({"/health", "/health/live", "/health/ready", "/api/chat/health", "/ws/health"})
@@ -46,6 +48,9 @@ class Edge:
             await self._pass(scope, headers, receive, answer)
         except Problem as problem:
             await self._refuse(problem, scope, receive, answer)
+        except BrokerError:
+            problem = Problem("unavailable", "Redis cannot be reached", retry_after=1)
+            await self._refuse(problem, scope, receive, answer)
         except Exception as error:  # noqa: BLE001 - answered without internals, and told in the log
             self._log.error(LogEvent.UNEXPECTED_ERROR, path=scope["path"], exc_info=error)
             await self._refuse(Problem("internal", "something went wrong here"), scope, receive, answer)
@@ -69,7 +74,8 @@ class Edge:
             return  # the answer has begun: nothing can be said any more
         if scope["path"] == "/api/chat/send":
             self._metrics.count(Counter.SENDS_REFUSED, problem.code)
-            self._log.info(LogEvent.SEND_REFUSED, code=problem.code, detail=problem.detail)
+            named = _named(Headers(scope=scope))
+            self._log.info(LogEvent.SEND_REFUSED, code=problem.code, detail=problem.detail, **named)
         await problem_response(problem)(scope, receive, answer)
 
     def _listed(self, headers: Headers) -> str | None:
@@ -95,6 +101,12 @@ class _Answer:
                 headers["Access-Control-Expose-Headers"] = _EXPOSED_HEADERS
                 headers.add_vary_header("Origin")
         await self._send(message)
+
+
+def _named(headers: Headers) -> dict[str, str]:
+    """Tenant and session of a request, where they are ids."""
+    stated = {"tenant_id": headers.get("x-tenant-id", ""), "session_id": headers.get("x-session-id", "")}
+    return {name: value for name, value in stated.items() if is_valid_id(value)}
 
 
 def _preflight() -> Response:

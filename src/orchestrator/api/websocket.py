@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
+import msgspec
 from starlette.datastructures import Headers
 from starlette.websockets import WebSocket
 
@@ -27,6 +28,8 @@ REASON_MAX: Final = 123
 """Bytes that a close frame has for its reason."""
 SIGNS_PER_SECOND: Final = 10
 """Budget of `ping` and `ack`, apart from the tier's for messages."""
+SIGN_MAX: Final = 300
+"""Characters of the longest `ack`, amply."""
 _SECRETS: Final = ("token", "access_token", "authorization", "jwt", "secret")
 _RETRY_MS: Final = (500, 3_000)
 
@@ -166,9 +169,21 @@ class Sockets:
                 self._frames.complain(connection, {}, told | {"retry_after": round(budget.wait_seconds, 3)})
 
 
+class _Kind(msgspec.Struct):
+    type: str = ""
+
+
+_kind: Final = msgspec.json.Decoder(_Kind).decode
+
+
 def is_sign(text: str) -> bool:
-    """Whether a frame is a short `ping` or `ack`, which have a budget of their own."""
-    return len(text) < 300 and ('"ping"' in text or '"ack"' in text)
+    """Whether a frame is a `ping` or `ack`, which have a budget of their own."""
+    if len(text) > SIGN_MAX:
+        return False
+    try:
+        return _kind(text).type in {"ping", "ack"}
+    except (msgspec.MsgspecError, ValueError):
+        return False
 
 
 def retry_after() -> str:
