@@ -69,6 +69,7 @@ class Top(msgspec.Struct, frozen=True, array_like=True):
 
     epoch: str
     offset: int
+    mark: int = 0
 
 
 class SessionView(msgspec.Struct, frozen=True):
@@ -106,9 +107,11 @@ class Logs:
         first, *entries = await self._broker.run("open_session", self._queue(tenant), arguments)
         return _opened(first), entries
 
-    async def read(self, tenant: str, session: str, epoch: str, seen: int) -> tuple[Page, list[bytes]]:
-        """The events after the offset `seen`, a page of them."""
-        arguments = self._broker.arguments(session=session, epoch=epoch, **{"from": seen})
+    async def read(
+        self, tenant: str, session: str, epoch: str, seen: int, mark: int | None = None
+    ) -> tuple[Page, list[bytes]]:
+        """The events after the offset `seen`, a page of them; `gone` where the entry there has another `mark`."""
+        arguments = self._broker.arguments(session=session, epoch=epoch, mark=mark, **{"from": seen})
         first, *entries = await self._broker.run("read_log", self._queue(tenant), arguments)
         return _page(first), entries
 

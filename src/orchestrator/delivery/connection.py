@@ -71,19 +71,25 @@ class Connection:
 
     def say(self, frame: bytes) -> None:
         """Queue a frame that is no event."""
-        self.subscriber.say(frame)
+        if not self.subscriber.say(frame):
+            self.close(4408, "too slow: reconnect with position")
         self._wake.set()
 
-    def offer(self, event: Event) -> None:
-        """Queue an event that the channel brought."""
+    def offer(self, event: Event, after: int | None = None) -> None:
+        """Queue an event that the channel brought; `after` is the mark of the one before it, where that is told."""
         self.announced = max(self.announced, event.offset)
-        self.subscriber.offer(event)
+        self.subscriber.offer(event, after)
         self._wake.set()
 
     def missed(self, offset: int) -> None:
         """Events up to `offset` exist, told without their content."""
         self.announced = max(self.announced, offset)
         self.subscriber.missed(offset)
+        self._wake.set()
+
+    def compare(self, offset: int, mark: int) -> None:
+        """The log ends at `offset`, with this mark; where that is not where the reader stands, it reads the log."""
+        self.subscriber.compare(offset, mark)
         self._wake.set()
 
     def unread_for(self, now: float) -> float:
@@ -147,12 +153,12 @@ class Connection:
         """Take the next page. Live only when nothing was announced behind it: that would be a hole."""
         announced = self.announced  # what was announced before the read is in the log when it runs
         try:
-            page = await log.read(self.name, self.subscriber.offset)
+            page = await log.read(self.name, self.reached.offset, self.reached.mark)
         except BrokerError:
             await asyncio.sleep(_RETRY_SECONDS)
             return
         if page is None:
-            # Trimmed under the reader, or begun anew: only the client can decide what to do about it.
+            # Trimmed under the reader, begun anew, or not what it has seen: only the client can decide what to do.
             self.close(1011, "the log begins anew: reconnect")
             return
         self.subscriber.replay(page.events, page.reached, page.mark)

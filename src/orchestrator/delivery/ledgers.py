@@ -3,7 +3,7 @@
 import asyncio
 
 from orchestrator.broker.logs import Logs
-from orchestrator.broker.tasks import Tasks
+from orchestrator.broker.tasks import Record, Tasks
 from orchestrator.errors import Problem
 from orchestrator.protocol.identifiers import is_valid_task_id
 from orchestrator.protocol.ledger import Ledger, is_waiting, read_ledger
@@ -18,16 +18,10 @@ class Ledgers:
 
     async def of_task(self, tenant: str, task: str, user: str = "") -> Ledger:
         """A task's ledger; `not_found` also for another tenant's or user's: existence is not revealed."""
-        ledger = await self._read(tenant, task) if is_valid_task_id(task) else None
-        if (
-            ledger is not None
-            and user
-            and await self._tasks.owner(tenant, ledger.session_id) not in {"", user}
-        ):
-            ledger = None
-        if ledger is None:
+        record = await self._tasks.record(tenant, task) if is_valid_task_id(task) else None
+        if record is None or "status" not in record or not await self._may_see(tenant, record, user):
             raise Problem("not_found", "there is no such task")
-        return ledger
+        return await self._told(task, record)
 
     async def of_session(self, tenant: str, session: str, user: str) -> tuple[str, list[Ledger]]:
         """A session's position and the ledgers of its open and recent tasks, newest first."""
@@ -39,10 +33,18 @@ class Ledgers:
         ledgers = await asyncio.gather(*(self._read(tenant, task) for task in view.tasks))
         return view.position, [ledger for ledger in ledgers if ledger is not None]
 
+    async def _may_see(self, tenant: str, record: Record, user: str) -> bool:
+        if not user:
+            return True
+        # Of the session nothing may be kept any more: then the task itself says whose it is.
+        owner = await self._tasks.owner(tenant, record["session"].decode()) or record["owner"].decode()
+        return owner in {"", user}
+
     async def _read(self, tenant: str, task: str) -> Ledger | None:
         record = await self._tasks.record(tenant, task)
-        if record is None or "status" not in record:
-            return None
+        return None if record is None or "status" not in record else await self._told(task, record)
+
+    async def _told(self, task: str, record: Record) -> Ledger:
         ahead = None
         if is_waiting(record) and "payload" in record:
             ahead = await self._tasks.ahead(record["queue"].decode(), record["payload"])

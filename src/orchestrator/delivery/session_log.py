@@ -27,9 +27,12 @@ class SessionLog:
         name = SessionName(tenant, request.session, opened.epoch)
         return opened, _events(name, opened.offsets, entries)
 
-    async def read(self, name: SessionName, seen: int) -> Read | None:
-        """The events after the offset `seen`, a page of them; None when the log cannot be read on from there."""
-        page, entries = await self._logs.read(name.tenant, name.session, name.epoch, seen)
+    async def read(self, name: SessionName, seen: int, mark: int | None = None) -> Read | None:
+        """The events after the offset `seen`, a page of them; None when the log cannot be read on from there.
+
+        With `mark`, also when the entry at `seen` is another one: the server lost what the reader has seen.
+        """
+        page, entries = await self._logs.read(name.tenant, name.session, name.epoch, seen, mark)
         if page.outcome == "gone":
             return None
         events = _events(name, page.offsets, entries)

@@ -14,7 +14,7 @@ from orchestrator.broker.logs import Opened, OpenRequest, Top
 from orchestrator.delivery.connection import UNREAD_SECONDS_MAX, Connection
 from orchestrator.delivery.session_log import SessionLog
 from orchestrator.metrics import Counter, Metrics
-from orchestrator.protocol.batches import read_batch
+from orchestrator.protocol.batches import Announced, read_batch
 from orchestrator.protocol.events import Event, SessionName, read_event
 from orchestrator.protocol.position import Position
 
@@ -132,15 +132,15 @@ class WebSocketManager:
                 SessionName(name, announced.session, announced.epoch), announced.offset, announced.entry
             )
             (tenant.busy.discard if event.ends else tenant.busy.add)(announced.session)
-            self._bring(event, announced.epoch, sockets)
+            self._bring(event, announced, sockets)
 
-    def _bring(self, event: Event, epoch: str, sockets: set[Connection]) -> None:
+    def _bring(self, event: Event, announced: Announced, sockets: set[Connection]) -> None:
         for connection in sockets:
-            if connection.epoch not in (epoch, ""):
+            if connection.epoch not in (announced.epoch, ""):
                 connection.close(1011, "the log begins anew: reconnect")
                 continue
             before = connection.subscriber.state
-            connection.offer(event)
+            connection.offer(event, announced.after)
             self._metrics.count(Counter.EVENTS_DELIVERED, event.type)
             if before == "live" and connection.subscriber.state == "replay":
                 self._metrics.count(Counter.GAP_READS)
@@ -153,7 +153,7 @@ class WebSocketManager:
                 if connection.epoch and top.epoch != connection.epoch:
                     connection.close(1011, "the log begins anew: reconnect")
                 else:
-                    connection.missed(top.offset)
+                    connection.compare(top.offset, top.mark)
 
     def sessions_to_check(self, *, busy: bool) -> Iterator[tuple[str, list[str]]]:
         """Sessions with sockets by tenant: those with a task under way, or all."""

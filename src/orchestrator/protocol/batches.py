@@ -11,6 +11,7 @@ class _Run(msgspec.Struct, array_like=True):
     epoch: str
     first: int
     lengths: list[int]
+    after: int | None = None
 
 
 class Announced(msgspec.Struct):
@@ -20,15 +21,23 @@ class Announced(msgspec.Struct):
     epoch: str
     offset: int
     entry: bytes
+    after: int | None
+    """The mark of the event before it, where the message tells it."""
 
 
 _index: Final = msgspec.msgpack.Decoder(list[_Run]).decode
 
 
 def read_batch(message: bytes) -> Iterator[Announced]:
-    """The events of a message, each session's in order."""
+    """The events of a message, each session's in order; none where somebody else wrote to the channel."""
     at = 4 + int.from_bytes(message[:4])
-    for run in _index(message[4:at]):
+    try:
+        runs = _index(message[4:at])
+    except msgspec.MsgspecError:
+        return
+    for run in runs:
+        after = run.after
         for index, length in enumerate(run.lengths):
-            yield Announced(run.session, run.epoch, run.first + index, message[at : at + length])
-            at += length
+            entry = message[at : at + length]
+            yield Announced(run.session, run.epoch, run.first + index, entry, after)
+            at, after = at + length, None

@@ -17,6 +17,8 @@ from orchestrator.protocol.position import Position
 State = Literal["replay", "live", "closed"]
 
 QUEUED_BYTES_MAX: Final = 256 * 1024
+SAID_BYTES_MAX: Final = 256 * 1024
+"""Of frames that are no events: the log does not have them, so who does not read its answers is too slow."""
 
 
 class Subscriber:
@@ -31,6 +33,7 @@ class Subscriber:
         self._framed = (0, 0)
         self._queue: deque[tuple[bytes, Event | None]] = deque()
         self._bytes = 0
+        self._said = 0
         self._wanted: frozenset[EventType] = frozenset(EVENT_TYPES)
 
     def start(self, offset: int, mark: int) -> None:
@@ -55,16 +58,23 @@ class Subscriber:
         """Up to where everything was queued or passed over: where a client that filters may resume."""
         return Position(epoch, self.offset, self._mark)
 
-    def say(self, frame: bytes) -> None:
-        """Queue a frame that is no event of the log."""
+    def say(self, frame: bytes) -> bool:
+        """Queue a frame that is no event of the log; False where too many of those wait already."""
+        if self._said > SAID_BYTES_MAX:
+            return False
         self._queue.append((frame, None))
         self._bytes += len(frame)
+        self._said += len(frame)
+        return True
 
-    def offer(self, event: Event) -> None:
-        """Take an event from the channel. A hole, or too much unread, sends the reader to the log."""
+    def offer(self, event: Event, after: int | None = None) -> None:
+        """Take an event from the channel; `after` is the mark of the one before it, where that is known.
+
+        A hole, too much unread, or another event before it than was seen here sends the reader to the log.
+        """
         if self.state != "live" or event.offset <= self.offset:
             return
-        if event.offset > self.offset + 1:
+        if event.offset > self.offset + 1 or after not in {None, self._mark}:
             self.state = "replay"
             return
         self._take(event)
@@ -83,6 +93,11 @@ class Subscriber:
         if self.state == "live" and offset > self.offset:
             self.state = "replay"
 
+    def compare(self, offset: int, mark: int) -> None:
+        """The log ends here; a reader that stands elsewhere has missed something, or seen what the server lost."""
+        if self.state == "live" and (offset, mark) != (self.offset, self._mark):
+            self.state = "replay"
+
     def go_live(self) -> None:
         """The log was read to its end, and nothing has been announced since."""
         self.state = "live"
@@ -92,6 +107,7 @@ class Subscriber:
         frame, event = self._queue.popleft()
         self._bytes -= len(frame)
         if event is None:
+            self._said -= len(frame)
             return frame, 0
         self._framed = (event.offset, event.at)
         return frame, event.offset if event.ends else 0

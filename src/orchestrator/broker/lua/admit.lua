@@ -64,7 +64,7 @@ local task = { id = a.task, attempt = 1, set = {}, append = {} }
 s.keep = math.max(s.keep, a.deadline)
 append_update(t, s, task, 'queued', '')
 spend(t, a, limits, state)
-redis.call('HSET', T .. 'task:' .. a.task, 'status', 'accepted', 'attempt', 1, 'session', a.session, 'owner', a.user,
+redis.call('HSET', T .. 'task:' .. a.task, 'status', 'accepted', 'attempt', 1, 'session', a.session, 'owner', s.owner,
   'context', a.context, 'tier', a.tier, 'queue', a.queue, 'stream', a.stream and '1' or '0', 'deadline', int(a.deadline),
   'accepted_at', int(now), 'created_at', int(a.created), 'before', before, 'seq', -1, 'chunks', 0, 'text_bytes', 0,
   'bytes', #ARGV[2], 'payload', ARGV[2])

@@ -31,16 +31,11 @@ if a.user ~= '' then
   s.dirty, s.owner = s.owner ~= a.user, a.user
 end
 
--- The entry at the position must bear its mark: a server that lost its last writes is recognised by that.
 local function honoured()
   if a.resume == 'live' then return true, s.top end
   if a.resume == 'earliest' then return true, s.top - s.len end
-  if a.epoch ~= s.epoch or a.offset > s.top or a.offset < s.top - s.len then return false, s.top end
-  if a.offset == s.top then return int(a.mark) == s.mark, s.top end
-  if a.offset == s.top - s.len then return true, a.offset end
-  local entry = redis.call('LINDEX', s.log, a.offset - (s.top - s.len + 1))
-  local n = struct.unpack('>I2', entry)
-  return int(cmsgpack.unpack(entry:sub(3, 2 + n))[2]) == int(a.mark), a.offset
+  if a.epoch == s.epoch and is_seen(s, a.offset, a.mark) then return true, a.offset end
+  return false, s.top
 end
 
 commit(t)

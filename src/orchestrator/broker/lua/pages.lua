@@ -22,7 +22,8 @@ end
 local function flush(t, page, run)
   if not run then return 0 end
   local meta = run.meta
-  local text = redis.call('GETRANGE', t.T .. 'text:' .. meta[4], meta[7], meta[8] - 1)
+  -- An empty piece at the beginning would be the range 0 to -1: all of the text.
+  local text = meta[8] > meta[7] and redis.call('GETRANGE', t.T .. 'text:' .. meta[4], meta[7], meta[8] - 1) or ''
   page[#page + 1] = { run.offset, frame(meta, text) }
   return #text
 end
@@ -30,6 +31,19 @@ end
 local function follows(run, meta, offset)
   local last = run and run.meta
   return last and run.offset == offset - 1 and last[4] == meta[4] and last[5] == meta[5] and last[8] == meta[7]
+end
+
+-- Whether the entry at `offset` is the one that the reader has seen: it must bear its mark. A server that lost its last
+-- writes is recognised by that. The entry before the first that is kept cannot be asked
+-- any more, and a reader that tells no mark is believed.
+local function is_seen(s, offset, mark)
+  if offset > s.top or offset < s.top - s.len then return false end
+  if not mark then return true end
+  if offset == s.top then return int(mark) == s.mark end
+  if offset == s.top - s.len then return true end
+  local entry = redis.call('LINDEX', s.log, offset - (s.top - s.len + 1))
+  local n = struct.unpack('>I2', entry)
+  return int(cmsgpack.unpack(entry:sub(3, 2 + n))[2]) == int(mark)
 end
 
 -- Events after `from`, at most a page: {{offset, entry}, …}, the offset reached and its mark. What ended meanwhile stands for its

@@ -59,6 +59,15 @@ local function change(task, name, value)
   task.set[name] = value
 end
 
+-- Of a session whose log is gone tasks may be kept: whoever it belonged to, they are still theirs.
+local function kept_owner(t, id)
+  for _, task in ipairs(redis.call('ZREVRANGE', t.T .. 'tasks:' .. id, 0, 99)) do
+    local owner = redis.call('HGET', t.T .. 'task:' .. task, 'owner')
+    if owner and owner ~= '' then return owner end
+  end
+  return ''
+end
+
 -- A session whose hash is gone begins a new epoch, and its old list is deleted: no offset is ever reused.
 local function load_session(t, id)
   local s = t.sessions[id]
@@ -71,9 +80,10 @@ local function load_session(t, id)
     owner = h[5] or '', keep = tonumber(h[6] or 0), expires = tonumber(h[7] or 0), len = len, entries = {}, live = {}, acks = {} }
   if not s.epoch then
     s.fresh, s.epoch, s.top, s.bytes, s.len, s.mark = true, t.keep.seed, 0, 0, 0, '0'
+    s.owner = kept_owner(t, id)
   end
   if s.len == 0 then s.bytes = 0 end
-  s.before = s.top
+  s.before, s.before_mark = s.top, s.mark
   t.sessions[id] = s
   t.order[#t.order + 1] = s
   return s
@@ -249,8 +259,8 @@ local function commit_stats(t)
   if t.running ~= 0 or t.bytes ~= 0 then redis.call('EXPIRE', t.T .. 'tenant', 14 * 86400) end
 end
 
--- One message a batch: length of the index (4 bytes), index {{session, epoch, first offset, {lengths}}, …},
--- entries. Length 0: too large to send along, the reader takes it from the log.
+-- One message a batch: length of the index (4 bytes), index {{session, epoch, first offset, {lengths}, mark of the
+-- entry before}, …}, entries. Length 0: too large to send along, the reader takes it from the log.
 local function publish(t)
   local index, blobs, size = {}, {}, 0
   for _, s in ipairs(t.order) do
@@ -262,7 +272,7 @@ local function publish(t)
         lengths[i] = #entry
         blobs[#blobs + 1] = entry
       end
-      index[#index + 1] = { s.id, s.epoch, s.before + 1, lengths }
+      index[#index + 1] = { s.id, s.epoch, s.before + 1, lengths, tonumber(s.before_mark) }
     end
   end
   if #index == 0 then return end

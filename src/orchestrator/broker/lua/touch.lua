@@ -1,14 +1,14 @@
 #!lua flags=allow-oom
 -- Keeps the logs of sessions with open sockets, and tells where they stand.
 -- KEYS[1] callback queue   ARGV[1] msgpack {keep…, sessions}
--- result  msgpack {{epoch or '', top}, …}, in the order asked
+-- result  msgpack {{epoch or '', top, mark}, …}, in the order asked
 
 local a = cmsgpack.unpack(ARGV[1])
 local t = open_tenant(KEYS[1], a)
 local tops = {}
 for i, id in ipairs(a.sessions) do
-  local h = redis.call('HMGET', t.T .. 'session:' .. id, 'epoch', 'top', 'expires')
-  tops[i] = { h[1] or '', tonumber(h[2] or 0) }
+  local h = redis.call('HMGET', t.T .. 'session:' .. id, 'epoch', 'top', 'expires', 'mark')
+  tops[i] = { h[1] or '', tonumber(h[2] or 0), tonumber(h[4] or 0) }
   if h[1] and tonumber(h[3] or 0) < now + a.log_ttl * 0.9 then
     local at = int((now + a.log_ttl) / 1000)
     redis.call('PEXPIREAT', t.T .. 'session:' .. id, at)
