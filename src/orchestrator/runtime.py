@@ -109,8 +109,12 @@ class Runtime:
         self._log.info(LogEvent.SERVICE_DRAINING, sockets=self.manager.count)
         with suppress(BrokerError):  # else the others notice by the missing heartbeat
             await self._roster.leave(self.replica)
-        while sockets := self.manager.connections()[:DRAIN_BATCH]:
-            for connection in sockets:
+        while self.manager.count:
+            # One that does not read is slow to leave: the others must not wait for it.
+            open_ones = [
+                connection for connection in self.manager.connections() if connection.closing is None
+            ]
+            for connection in open_ones[:DRAIN_BATCH]:
                 connection.close(1012, json.dumps({"retry_after_ms": random.randint(0, DRAIN_SPREAD_MS)}))
             await asyncio.sleep(0.05)
 
@@ -128,8 +132,12 @@ class Runtime:
     # What the listener hears
 
     def on_message(self, channel: str, message: bytes) -> None:
-        """A batch on a tenant's channel."""
-        self.manager.on_message(channel, message)
+        """A batch on a tenant's channel; whatever it is, it must not end the wire that brings everyone's."""
+        try:
+            self.manager.on_message(channel, message)
+        except Exception as error:  # noqa: BLE001 - anyone with access to Redis can publish there
+            self._log.error(LogEvent.UNEXPECTED_ERROR, exc_info=error)
+            self._recheck.set()
 
     def on_ring(self, queue: str) -> None:
         """A push on somebody's callback queue."""

@@ -14,6 +14,9 @@ MAX_HEAD_BYTES: Final = 32_768
 HEAD_SECONDS: Final = 10.0
 """From a request's first byte, or from the connection, to the end of its headers."""
 
+UNREAD_SECONDS: Final = 20.0
+"""How long a peer may take nothing of an answer; a stream of events is closed before, but cannot end by itself."""
+
 LINGER_SECONDS: Final = 5.0
 """How long a peer that is refused while it sends may go on, so that it reads why."""
 
@@ -22,6 +25,7 @@ class HttpProtocol(HttpToolsProtocol):
     """Passed to uvicorn as `http=`. Without it, headers without end take memory without end."""
 
     head_seconds: float = HEAD_SECONDS
+    unread_seconds: float = UNREAD_SECONDS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -29,6 +33,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
+        self._unread_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts the clock: a connection that asks nothing is closed as well."""
@@ -38,9 +43,20 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forgets the clocks."""
         self._stop_head_timer()
+        self._stop_unread_timer()
         if self._linger_timer is not None:
             self._linger_timer.cancel()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Starts the clock of a peer that does not read: the application would wait for it, and keep all, for ever."""
+        super().pause_writing()
+        self._unread_timer = self.loop.call_later(self.unread_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Stops it."""
+        super().resume_writing()
+        self._stop_unread_timer()
 
     def data_received(self, data: bytes) -> None:
         """Never feeds the parser more of a head than is allowed, since it keeps all of it."""
@@ -87,6 +103,11 @@ class HttpProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _stop_unread_timer(self) -> None:
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
 
     def _head_too_late(self) -> None:
         self._head_timer = None
