@@ -44,6 +44,7 @@ from orchestrator.broker.tasks import Tasks
 from orchestrator.delivery.callback_handler import CallbackHandler
 from orchestrator.delivery.callback_worker import CallbackWorker
 from orchestrator.delivery.cancellation import Cancellation
+from orchestrator.delivery.endings import Endings
 from orchestrator.delivery.ledgers import Ledgers
 from orchestrator.delivery.session_log import SessionLog
 from orchestrator.delivery.settlements import Settlements
@@ -99,9 +100,10 @@ class Service:
         )
 
     def _build_delivery(self) -> None:
-        handler = CallbackHandler(Callbacks(self.broker), self.metrics, self.log)
+        endings = Endings(self.metrics, self.log)
+        handler = CallbackHandler(Callbacks(self.broker), endings, self.metrics, self.log)
         worker = CallbackWorker(handler, self.log, is_cluster=self.broker.topology.is_cluster)
-        self.cancellation = Cancellation(self.tasks, self.admissions, self.metrics, self.log)
+        self.cancellation = Cancellation(self.tasks, self.admissions, endings)
         replica = new_replica_name()
         self.runtime = Runtime(
             replica=replica,
@@ -110,7 +112,7 @@ class Service:
             agenda=self.agenda,
             logs=self.logs,
             worker=worker,
-            sweeper=Sweeper(self.agenda, self.tasks, self.admissions, worker, handler, self.log),
+            sweeper=Sweeper(self.agenda, self.tasks, self.admissions, worker, endings, self.log),
             settlements=self.settlements,
             figures=self.figures,
             log=self.log,

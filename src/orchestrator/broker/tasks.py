@@ -22,6 +22,7 @@ class Cancelled(msgspec.Struct, frozen=True):
     attempt: int
     left: int
     """Milliseconds for which the marker of the attempt has to live."""
+    ended: list[Ended] = []
 
 
 class Errand(msgspec.Struct, frozen=True, array_like=True):

@@ -15,6 +15,7 @@ from orchestrator.cli.deployment import TENANT_OPTION, tenants_of, with_broker
 from orchestrator.cli.examples import example
 from orchestrator.cli.listing import JSON_OPTION, show_json
 from orchestrator.delivery.cancellation import Cancellation
+from orchestrator.delivery.endings import Endings
 from orchestrator.delivery.ledgers import Ledgers
 from orchestrator.delivery.session_log import SessionLog
 from orchestrator.metrics import Metrics
@@ -62,8 +63,8 @@ def cancel(task_id: str, tenant: str | None) -> None:
     """Cancel a task, at once and for every viewer; one that ended stays as it ended."""
 
     async def stop(broker: Broker, owner: str, _record: Record) -> Ledger:
-        log = configure_logging("ERROR", "text")
-        await Cancellation(Tasks(broker), Admissions(broker), Metrics(), log).cancel(owner, task_id, "")
+        endings = Endings(Metrics(), configure_logging("ERROR", "text"))
+        await Cancellation(Tasks(broker), Admissions(broker), endings).cancel(owner, task_id, "")
         return await _ledger(broker, owner, task_id)
 
     _, ledger = _of_owner(task_id, tenant, stop)

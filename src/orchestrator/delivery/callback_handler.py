@@ -1,12 +1,12 @@
 """Handles a tenant's callbacks: lets the script take them, and does what the script leaves to Python."""
 
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
 from orchestrator.broker.callbacks import Callbacks, Delivered
 from orchestrator.broker.connection import Refused
+from orchestrator.delivery.endings import Endings
 from orchestrator.metrics import Counter, Histogram, Metrics
 from orchestrator.protocol.callbacks import read_callback, result_of
 from orchestrator.protocol.tasks import ENDINGS
@@ -30,36 +30,50 @@ _SERVERS_OWN: Final = (
 )
 
 
+class Handled(msgspec.Struct, frozen=True):
+    """What is left after a call, by tenant."""
+
+    more: list[str]
+    """Those with more waiting; first whom the call did not come to, so that a heavy backlog starves nobody."""
+    failed: list[str]
+    """Those whose queue cannot be taken as the server is now: try again a while later."""
+
+
 class CallbackHandler:
     """Takes callbacks of some tenants and notes what became of them."""
 
-    def __init__(self, callbacks: Callbacks, metrics: Metrics, log: Log) -> None:
+    def __init__(self, callbacks: Callbacks, endings: Endings, metrics: Metrics, log: Log) -> None:
         self._callbacks = callbacks
+        self._endings = endings
         self._metrics = metrics
         self._log = log
         self._strikes: dict[str, int] = {}
-        self.on_ended: Callable[[str, Delivered], None] = lambda _tenant, _delivered: None
 
-    async def handle(self, tenants: list[str]) -> list[str]:
-        """Take what waits for `tenants`, within bounds; those that have more waiting.
+    async def handle(self, tenants: list[str]) -> Handled:
+        """Take what waits for `tenants`, within bounds.
 
         Raises `BrokerError` where Redis cannot be asked; nothing is lost by that.
         """
-        more: list[str] = []
+        served: list[str] = []
+        passed_over: list[str] = []
+        failed: list[str] = []
         for tenant, delivered in zip(tenants, await self._callbacks.deliver(tenants), strict=True):
             self._note(tenant, delivered)
             last = await self._finish(tenant, delivered)
-            if last.left and last.stop != "error":
-                more.append(tenant)
-        return more
+            if last.stop == "error":
+                failed.append(tenant)
+            elif last.left:
+                (served if delivered.taken or last.taken else passed_over).append(tenant)
+        return Handled([*passed_over, *served], failed)
 
     async def _finish(self, tenant: str, delivered: Delivered) -> Delivered:
         """Do what the script left undone; how the queue stands after it."""
+        if delivered.taken:
+            self._strikes.pop(tenant, None)  # another callback is at the head now
         if delivered.stop == "big":
             return await self._take_big(tenant)
         if delivered.stop == "error":
             return await self._strike(tenant, delivered)
-        self._strikes.pop(tenant, None)
         return delivered
 
     async def _take_big(self, tenant: str) -> Delivered:
@@ -95,22 +109,7 @@ class CallbackHandler:
             self._count(tenant, kind, label, count)
         for started in delivered.started:
             self._metrics.observe(Histogram.QUEUE, started.queue_micros / 1e6)
-        if delivered.ended:
-            self.note_ended(tenant, delivered)
-
-    def note_ended(self, tenant: str, delivered: Any) -> None:
-        """Count and log endings, whoever brought them about."""
-        for ended in delivered.ended:
-            self._metrics.count(Counter.TASKS_ENDED, ended.status)
-            self._metrics.observe(Histogram.ANSWER, ended.answer_micros / 1e6)
-            self._log.info(
-                LogEvent.TASK_ENDED,
-                tenant_id=tenant,
-                session_id=ended.session,
-                task_id=ended.task,
-                status=ended.status,
-                seconds=round(ended.answer_micros / 1e6, 3),
-            )
+        self._endings.note(tenant, delivered.ended)
 
     def _count(self, tenant: str, what: str, label: str, count: int) -> None:
         match what:

@@ -19,6 +19,7 @@ from orchestrator.telemetry import Log, LogEvent
 TICK_SECONDS: Final = 0.002
 CALLS_AT_ONCE: Final = 4
 _RETRY_SECONDS: Final = 0.25
+_AGAIN_SECONDS: Final = 1.0
 
 
 class CallbackWorker:
@@ -68,6 +69,10 @@ class CallbackWorker:
             self._idle.clear()
             await self._idle.wait()
 
+    def _ring_later(self, tenants: list[str]) -> None:
+        if tenants:
+            asyncio.get_running_loop().call_later(_AGAIN_SECONDS, self.ring_all, tenants)
+
     def _start_call(self) -> None:
         batch = [tenant for tenant, _ in zip(self._waiting, range(self._share), strict=False)]
         for tenant in batch:
@@ -80,7 +85,9 @@ class CallbackWorker:
         more: list[str] = []
         call = cast("asyncio.Task[None]", asyncio.current_task())
         try:
-            more = await self._handler.handle(batch)
+            handled = await self._handler.handle(batch)
+            more = handled.more
+            self._ring_later(handled.failed)
         except BrokerError as error:
             self._log.debug(LogEvent.CALLBACK_FAILED, error=str(error))
             await asyncio.sleep(_RETRY_SECONDS)

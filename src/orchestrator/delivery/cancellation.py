@@ -5,29 +5,25 @@ from contextlib import suppress
 from orchestrator.broker.admissions import Admissions
 from orchestrator.broker.connection import BrokerError
 from orchestrator.broker.tasks import Tasks
-from orchestrator.metrics import Counter, Metrics
-from orchestrator.telemetry import Log, LogEvent
+from orchestrator.delivery.endings import Endings
 
 
 class Cancellation:
     """Cancels tasks."""
 
-    def __init__(self, tasks: Tasks, admissions: Admissions, metrics: Metrics, log: Log) -> None:
+    def __init__(self, tasks: Tasks, admissions: Admissions, endings: Endings) -> None:
         self._tasks = tasks
         self._admissions = admissions
-        self._metrics = metrics
-        self._log = log
+        self._endings = endings
 
     async def cancel(self, tenant: str, task: str, user: str) -> bool:
         """End the task as cancelled, or leave it as it ended; False where the caller has no such task."""
         cancelled, payload = await self._tasks.cancel(tenant, task, user)
-        if cancelled.outcome == "cancelled":
-            self._metrics.count(Counter.TASKS_ENDED, "cancelled")
-            self._log.info(LogEvent.TASK_ENDED, tenant_id=tenant, task_id=task, status="cancelled")
-            if payload:
-                # Lost, it costs an agent one task that it skips: the cancel key says so.
-                with suppress(BrokerError):
-                    await self._admissions.withdraw(
-                        cancelled.queue, task, cancelled.attempt, payload, cancelled.left
-                    )
+        self._endings.note(tenant, cancelled.ended)
+        if payload:
+            # Lost, it costs an agent one task that it skips: the cancel key says so.
+            with suppress(BrokerError):
+                await self._admissions.withdraw(
+                    cancelled.queue, task, cancelled.attempt, payload, cancelled.left
+                )
         return cancelled.outcome != "not_found"

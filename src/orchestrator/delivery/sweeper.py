@@ -7,8 +7,8 @@ from orchestrator.broker.admissions import Admissions
 from orchestrator.broker.agenda import Agenda
 from orchestrator.broker.connection import BrokerError
 from orchestrator.broker.tasks import Errand, Tasks
-from orchestrator.delivery.callback_handler import CallbackHandler
 from orchestrator.delivery.callback_worker import CallbackWorker
+from orchestrator.delivery.endings import Endings
 from orchestrator.protocol.shares import Shares
 from orchestrator.telemetry import Log, LogEvent
 
@@ -26,14 +26,14 @@ class Sweeper:
         tasks: Tasks,
         admissions: Admissions,
         worker: CallbackWorker,
-        handler: CallbackHandler,
+        endings: Endings,
         log: Log,
     ) -> None:
         self._agenda = agenda
         self._tasks = tasks
         self._admissions = admissions
         self._worker = worker
-        self._handler = handler
+        self._endings = endings
         self._log = log
 
     async def sweep(self, shares: Shares) -> None:
@@ -46,7 +46,7 @@ class Sweeper:
         try:
             await self._pump(tenant)
             tended, payloads = await self._tasks.tend(tenant)
-            self._handler.note_ended(tenant, tended)
+            self._endings.note(tenant, tended.ended)
             for errand, payload in zip(tended.errands, payloads, strict=True):
                 await self._run(tenant, errand, payload)
             await self._agenda.reschedule(tenant, score, tended.next)

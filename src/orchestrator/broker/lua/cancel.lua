@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Ends a task as cancelled, at once and for every viewer.
 -- KEYS[1] callback queue   ARGV[1] msgpack {keep…, task, user}
--- result  msgpack {outcome: cancelled | ended | not_found, queue, attempt, left: ms for which the marker has to live}; then the payload to withdraw
+-- result  msgpack {outcome: cancelled | ended | not_found, queue, attempt, left: ms for which the marker has to live, ended}; then the payload to withdraw
 
 local a = cmsgpack.unpack(ARGV[1])
 local t = open_tenant(KEYS[1], a)
@@ -23,4 +23,4 @@ redis.call('RPUSH', cancel_key, '1')
 redis.call('PEXPIREAT', cancel_key, int((task.deadline + 60000000) / 1000))
 publish(t)
 return { cmsgpack.pack({ outcome = 'cancelled', queue = more[1], attempt = task.attempt,
-  left = math.ceil((task.deadline - now) / 1000) + 60000 }), more[2] or '' }
+  left = math.ceil((task.deadline - now) / 1000) + 60000, ended = t.ended }), more[2] or '' }

@@ -1,0 +1,29 @@
+"""Notes endings, whoever brought them about: an agent, a deadline, or somebody who cancelled."""
+
+from collections.abc import Sequence
+
+from orchestrator.broker.callbacks import Ended
+from orchestrator.metrics import Counter, Histogram, Metrics
+from orchestrator.telemetry import Log, LogEvent
+
+
+class Endings:
+    """Counts and logs what ended."""
+
+    def __init__(self, metrics: Metrics, log: Log) -> None:
+        self._metrics = metrics
+        self._log = log
+
+    def note(self, tenant: str, ended: Sequence[Ended]) -> None:
+        """These tasks have just ended."""
+        for task in ended:
+            self._metrics.count(Counter.TASKS_ENDED, task.status)
+            self._metrics.observe(Histogram.ANSWER, task.answer_micros / 1e6)
+            self._log.info(
+                LogEvent.TASK_ENDED,
+                tenant_id=tenant,
+                session_id=task.session,
+                task_id=task.task,
+                status=task.status,
+                seconds=round(task.answer_micros / 1e6, 3),
+            )
