@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 from starlette.datastructures import Headers
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from orchestrator.api.client_frames import ClientFrames
 from orchestrator.api.following import Draining, Following, Full
@@ -32,6 +32,9 @@ SIGN_MAX: Final = 300
 """Characters of the longest `ack`, amply."""
 _SECRETS: Final = ("token", "access_token", "authorization", "jwt", "secret")
 _RETRY_MS: Final = (500, 3_000)
+# Starlette makes an OSError of a send its own exception, which is no OSError.
+_LEFT: Final = (OSError, RuntimeError, WebSocketDisconnect)
+_COUNTED: Final = frozenset({*range(1000, 1015), 4400, 4401, 4403, 4408, 4429})
 
 _CLOSE_CODES: Final[Mapping[str, int]] = {
     "missing_headers": 4400,
@@ -57,13 +60,13 @@ class SocketOutlet:
         """Write one text frame."""
         try:
             await self._socket.send({"type": "websocket.send", "text": frame.decode()})
-        except (OSError, RuntimeError) as error:
+        except _LEFT as error:
             raise Gone from error
 
     async def close(self, code: int, reason: str) -> None:
         """Send the close frame."""
         self.closed_with = code
-        with suppress(OSError, RuntimeError):
+        with suppress(*_LEFT):
             await self._socket.send({"type": "websocket.close", "code": code, "reason": reason})
 
 
@@ -108,7 +111,7 @@ class Sockets:
             await outlet.close(1012, retry_after())
         else:
             await self._converse(socket, outlet, connection, identity)
-        self._metrics.count(Counter.WEBSOCKETS_CLOSED, str(outlet.closed_with or 1006))
+        self._metrics.count(Counter.WEBSOCKETS_CLOSED, code_label(outlet.closed_with))
 
     def _identify(self, socket: WebSocket) -> Identity:
         headers = Headers(scope=socket.scope)
@@ -174,6 +177,12 @@ class _Kind(msgspec.Struct):
 
 
 _kind: Final = msgspec.json.Decoder(_Kind).decode
+
+
+def code_label(code: int | None) -> str:
+    """A close code as a label; a client may choose any of 4 000, and each would be kept as a figure for ever."""
+    code = code or 1006
+    return str(code) if code in _COUNTED else "other"
 
 
 def is_sign(text: str) -> bool:
