@@ -74,15 +74,13 @@ class Figures:
         """Queues noted and not yet taken."""
         return list(self._queues)
 
-    def take_totals(self) -> dict[str, int]:
-        """How much the deployment's sums rise, since they were last taken."""
-        risen = self.untold()
+    def note_told(self, risen: dict[str, int]) -> None:
+        """The deployment's sums have this now."""
         for field, count in risen.items():
             self._told[field] = self._told.get(field, 0) + count
-        return risen
 
     def untold(self) -> dict[str, int]:
-        """What happened here since the sums were last taken."""
+        """By how much the deployment's sums have to rise for what happened here."""
         now: dict[str, int] = {}
         snapshot = self._metrics.snapshot()
         for counter in _SUMMED:

@@ -11,7 +11,7 @@ from typing import Final
 
 from orchestrator.broker.agenda import Agenda
 from orchestrator.broker.broker import Broker, UnfitServer
-from orchestrator.broker.connection import BrokerError, Unavailable
+from orchestrator.broker.connection import BrokerError, ReplyLost, Unavailable
 from orchestrator.broker.keys import AGENDA_PARTS
 from orchestrator.broker.listener import Listener
 from orchestrator.broker.logs import Logs
@@ -28,6 +28,7 @@ from orchestrator.telemetry import Log, LogEvent
 BEAT_SECONDS: Final = 1.0
 BUSY_CHECK_SECONDS: Final = 2.0
 IDLE_CHECK_SECONDS: Final = 40.0
+TOLD_AT_ONCE: Final = 200
 DRAIN_BATCH: Final = 100
 DRAIN_SPREAD_MS: Final = 2_000
 
@@ -66,6 +67,8 @@ class Runtime:
         self._shares = share_out(replica, (), AGENDA_PARTS)
         self._recheck = asyncio.Event()
         self._delivers = True
+        self._refusal = ""
+        self._deaf = ""
         self._tasks: list[asyncio.Task[None]] = []
         self.manager: WebSocketManager
         self.listener: Listener
@@ -127,7 +130,12 @@ class Runtime:
         await self.listener.close()
         with suppress(BrokerError):
             await self._roster.leave(self.replica)
-            await self._roster.add_totals(self._figures.take_totals())
+            await self._add_totals()
+
+    async def _add_totals(self) -> None:
+        risen = self._figures.untold()
+        await self._roster.add_totals(risen)
+        self._figures.note_told(risen)
 
     # What the listener hears
 
@@ -149,17 +157,32 @@ class Runtime:
         """Something may have been missed: look everywhere, soon."""
         self._recheck.set()
 
+    def on_deaf(self, reason: str) -> None:
+        """Why nothing can be heard; told with the next change of health."""
+        self._deaf = reason
+
     # What happens again and again
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:
             await asyncio.sleep(seconds)
-            try:
-                await work()
-            except BrokerError:
-                continue  # the wire says when Redis goes and comes back
-            except Exception as error:  # noqa: BLE001 - one bad turn must not be the last
-                self._log.error(LogEvent.UNEXPECTED_ERROR, exc_info=error)
+            await self._guarded(work)
+
+    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> bool:
+        """Whether `work` was done; one bad turn must not be the last."""
+        try:
+            await work()
+        except (Unavailable, ReplyLost):
+            return False  # the wire says when Redis goes and comes back
+        except BrokerError as error:
+            if str(error) != self._refusal:  # once, not every second
+                self._refusal = str(error)
+                self._log.error(LogEvent.REDIS_REFUSED, error=self._refusal)
+            return False
+        except Exception as error:  # noqa: BLE001 - a fault of ours
+            self._log.error(LogEvent.UNEXPECTED_ERROR, exc_info=error)
+            return False
+        return True
 
     async def _beat(self) -> None:
         try:
@@ -169,7 +192,7 @@ class Runtime:
                 self._share(tuple(sorted(replicas)))
             await asyncio.gather(
                 self._roster.claim_prefix(),
-                self._roster.add_totals(self._figures.take_totals()),
+                self._add_totals(),
                 self._roster.note_queues(self._figures.take_queues()),
             )
         except BrokerError:
@@ -199,7 +222,10 @@ class Runtime:
         if self.listener.healthy != self._delivers:
             self._delivers = self.listener.healthy
             event = LogEvent.DELIVERY_RECOVERED if self._delivers else LogEvent.DELIVERY_DEGRADED
-            (self._log.info if self._delivers else self._log.error)(event)
+            if self._delivers:
+                self._log.info(event)
+            else:
+                self._log.error(event, error=self._deaf)
 
     async def _ring_everyone(self) -> None:
         self._worker.ring_all(t for t in await self._agenda.tenants() if self._shares.pumps(t))
@@ -215,16 +241,22 @@ class Runtime:
             except TimeoutError:
                 pass
             self._recheck.clear()
-            try:
-                await self._ring_everyone()
-                await self._check(busy=False)
-                await self._tell_sockets(changed=False)
-            except BrokerError:
-                continue
+            if not await self._guarded(self._look_everywhere):
+                self._recheck.set()
+                await asyncio.sleep(BEAT_SECONDS)
+
+    async def _look_everywhere(self) -> None:
+        await self._ring_everyone()
+        await self._check(busy=False)
+        await self._tell_sockets(changed=False)
 
     async def _tell_sockets(self, *, changed: bool) -> None:
-        for tenant, count in self.manager.counts(changed=changed):
-            await self._logs.tell_sockets(tenant, self.replica, count)
+        counts = self.manager.counts(changed=changed)
+        for start in range(0, len(counts), TOLD_AT_ONCE):
+            some = counts[start : start + TOLD_AT_ONCE]
+            await asyncio.gather(
+                *(self._logs.tell_sockets(name, self.replica, count) for name, count in some)
+            )
 
     async def _check(self, *, busy: bool) -> None:
         """Compare what sockets have with where their logs stand, a tenant a call; that keeps the logs, too."""

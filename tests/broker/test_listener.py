@@ -27,6 +27,7 @@ class Heard:
         self.messages: list[tuple[str, bytes]] = []
         self.rings: list[str] = []
         self.gaps = 0
+        self.reasons: list[str] = []
 
     def on_message(self, channel: str, message: bytes) -> None:
         """A batch came."""
@@ -39,6 +40,10 @@ class Heard:
     def on_gap(self) -> None:
         """Something may have been missed."""
         self.gaps += 1
+
+    def on_deaf(self, reason: str) -> None:
+        """Nothing is heard for now."""
+        self.reasons.append(reason)
 
 
 class Ears:

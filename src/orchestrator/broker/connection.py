@@ -108,7 +108,7 @@ class Wire:
             try:
                 await self._converse()
                 delay = low
-            except (RedisError, OSError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the wire has to come back
                 if self.connected:
                     delay = low
                 self._lost(error)

@@ -34,6 +34,9 @@ class Hears(Protocol):
     def on_gap(self) -> None:
         """Messages and rings may have been missed."""
 
+    def on_deaf(self, reason: str) -> None:
+        """The listening connection broke, or cannot be made."""
+
 
 class Ear:
     """The listening connection to one server."""
@@ -86,8 +89,8 @@ class Ear:
         while True:
             try:
                 await self._listen()
-            except (RedisError, OSError, TimeoutError, BrokerError):
-                pass
+            except Exception as error:  # noqa: BLE001 - whatever it is, the ear has to come back
+                self._hears.on_deaf(_reason(error))
             finally:
                 self.healthy = False
                 self._connection = None
@@ -107,8 +110,6 @@ class Ear:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._read(connection))
                 group.create_task(self._probe())
-        except* (RedisError, OSError, TimeoutError, BrokerError) as group_error:
-            raise RedisConnectionLost from group_error
         finally:
             self._connection = None
             with contextlib.suppress(RedisError, OSError, TimeoutError):
@@ -207,6 +208,14 @@ class Ear:
 
 class RedisConnectionLost(BrokerError):
     """The listening connection has to be made anew."""
+
+
+def _reason(error: BaseException) -> str:
+    """The first error at the bottom of what the tasks of a connection raised."""
+    while isinstance(error, BaseExceptionGroup):
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        error = group.exceptions[0]
+    return str(error) or type(error).__name__
 
 
 async def _as_it_is(response: Any) -> Any:

@@ -1,5 +1,6 @@
 """The scripts of a session's log: open, read on, keep alive, settle."""
 
+import asyncio
 from typing import Any, Final, Literal
 
 import msgspec
@@ -125,8 +126,10 @@ class Logs:
         key = self._broker.keys.of_tenant(tenant, "sockets")
         if count:
             until = self._broker.clock.now() + SOCKETS_TOLD_SECONDS * 1_000_000
-            await self._broker.command(key, "HSET", key, replica, f"{count}:{until}")
-            await self._broker.command(key, "EXPIRE", key, SOCKETS_TOLD_SECONDS)
+            await asyncio.gather(
+                self._broker.command(key, "HSET", key, replica, f"{count}:{until}"),
+                self._broker.command(key, "EXPIRE", key, SOCKETS_TOLD_SECONDS),
+            )
         else:
             await self._broker.command(key, "HDEL", key, replica)
 
