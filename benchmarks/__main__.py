@@ -4,6 +4,7 @@ The load runs on the same machine, so a rate says little; CPU per message comes 
 says more. Compare figures of one run, not of two machines.
 """
 
+import argparse
 import asyncio
 import platform
 from collections.abc import Callable, Coroutine
@@ -22,6 +23,7 @@ MEASURES: tuple[Callable[[Measured], Coroutine[Any, Any, Result]], ...] = (
 
 def main() -> None:
     """Run every measure and print a table."""
+    argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__).parse_args()
     print(f"Python {platform.python_version()}, {platform.machine()}; each measure takes some seconds")
     print(f"{'measure':<28}{'messages':>10}{'service µs':>12}{'valkey µs':>11}  note")
     with deployment() as measured:

@@ -115,6 +115,7 @@ class Service:
             sweeper=Sweeper(self.agenda, self.tasks, self.admissions, worker, endings, self.log),
             settlements=self.settlements,
             figures=self.figures,
+            log_ttl_seconds=self.settings.event_log_ttl,
             log=self.log,
         )
         listener = Listener(self.broker, replica, self.runtime)

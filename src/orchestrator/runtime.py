@@ -48,6 +48,7 @@ class Runtime:
         sweeper: Sweeper,
         settlements: Settlements,
         figures: Figures,
+        log_ttl_seconds: float,
         log: Log,
     ) -> None:
         self.replica = replica
@@ -64,6 +65,8 @@ class Runtime:
         self._figures = figures
         self._log = log
         self._live: tuple[str, ...] = ()
+        # A log is kept while a socket follows it, so it has to be looked at well within its life.
+        self._check_seconds = min(IDLE_CHECK_SECONDS, log_ttl_seconds / 3)
         self._shares = share_out(replica, (), AGENDA_PARTS)
         self._recheck = asyncio.Event()
         self._delivers = True
@@ -207,7 +210,9 @@ class Runtime:
     def _share(self, replicas: tuple[str, ...]) -> None:
         if replicas != self._live:
             self._live = replicas
-            self._shares = share_out(self.replica, replicas, AGENDA_PARTS)
+            # A log is kept while a socket follows it, so it has to be looked at well within its life.
+        self._check_seconds = min(IDLE_CHECK_SECONDS, log_ttl_seconds / 3)
+        self._shares = share_out(self.replica, replicas, AGENDA_PARTS)
             self._recheck.set()  # tenants that became ours may have rung at somebody who is gone
 
     async def _sweep(self) -> None:
@@ -236,7 +241,7 @@ class Runtime:
     async def _check_all(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(IDLE_CHECK_SECONDS * random.uniform(0.8, 1.2)):
+                async with asyncio.timeout(self._check_seconds * random.uniform(0.8, 1.2)):
                     await self._recheck.wait()
             except TimeoutError:
                 pass

@@ -45,7 +45,9 @@ class LogEvent(StrEnum):
     WEBSOCKET_OPENED = "websocket_opened"  # connection_id
     WEBSOCKET_CLOSED = "websocket_closed"  # connection_id, code
     REDIS_UNREACHABLE = "redis_unreachable"  # once when it begins, not for every call
-    REDIS_REFUSED = "redis_refused"  # it answers, but not to this: error, once for each cause; check ACL and prefix
+    REDIS_REFUSED = (
+        "redis_refused"  # it answers, but not to this: error, once for each cause; check ACL and prefix
+    )
     REDIS_RECOVERED = "redis_recovered"  # seconds it was away
     DATABASE_UNREACHABLE = "database_unreachable"  # cached answers go on, nobody new gets in
     DATABASE_RECOVERED = "database_recovered"  # it answers again

@@ -19,6 +19,8 @@ STRIKES_MAX: Final = 3
 # What is wrong with the server or our rights rather than with the callback is never the callback's end.
 _SERVERS_OWN: Final = (
     "NOPERM",
+    "ERR ACL failure in script",  # what NOPERM and MOVED are called inside a script
+    "ERR Script attempted",
     "OOM",
     "READONLY",
     "MISCONF",

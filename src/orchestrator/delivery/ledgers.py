@@ -1,12 +1,16 @@
 """Ledgers of tasks and the view of a session, for who may see them."""
 
 import asyncio
+from typing import Final
 
 from orchestrator.broker.logs import Logs
 from orchestrator.broker.tasks import Record, Tasks
 from orchestrator.errors import Problem
 from orchestrator.protocol.identifiers import is_valid_task_id
 from orchestrator.protocol.ledger import Ledger, is_waiting, read_ledger
+
+PLACED_MAX: Final = 20
+"""Of so many of a session's tasks the place in their queue is told: each costs a search through the queue."""
 
 
 class Ledgers:
@@ -30,7 +34,8 @@ class Ledgers:
             raise Problem("session_denied", "the session belongs to another user")
         if view.outcome == "not_found":
             raise Problem("not_found", "there is no such session")
-        ledgers = await asyncio.gather(*(self._read(tenant, task) for task in view.tasks))
+        placed = set(view.tasks[:PLACED_MAX])
+        ledgers = await asyncio.gather(*(self._read(tenant, task, task in placed) for task in view.tasks))
         return view.position, [ledger for ledger in ledgers if ledger is not None]
 
     async def _may_see(self, tenant: str, record: Record, user: str) -> bool:
@@ -40,12 +45,12 @@ class Ledgers:
         owner = await self._tasks.owner(tenant, record["session"].decode()) or record["owner"].decode()
         return owner in {"", user}
 
-    async def _read(self, tenant: str, task: str) -> Ledger | None:
+    async def _read(self, tenant: str, task: str, placed: bool) -> Ledger | None:
         record = await self._tasks.record(tenant, task)
-        return None if record is None or "status" not in record else await self._told(task, record)
+        return None if record is None or "status" not in record else await self._told(task, record, placed)
 
-    async def _told(self, task: str, record: Record) -> Ledger:
+    async def _told(self, task: str, record: Record, placed: bool = True) -> Ledger:
         ahead = None
-        if is_waiting(record) and "payload" in record:
+        if placed and is_waiting(record) and "payload" in record:
             ahead = await self._tasks.ahead(record["queue"].decode(), record["payload"])
         return read_ledger(task, record, None if ahead is None else ahead + 1)
