@@ -210,9 +210,7 @@ class Runtime:
     def _share(self, replicas: tuple[str, ...]) -> None:
         if replicas != self._live:
             self._live = replicas
-            # A log is kept while a socket follows it, so it has to be looked at well within its life.
-        self._check_seconds = min(IDLE_CHECK_SECONDS, log_ttl_seconds / 3)
-        self._shares = share_out(self.replica, replicas, AGENDA_PARTS)
+                self._shares = share_out(self.replica, replicas, AGENDA_PARTS)
             self._recheck.set()  # tenants that became ours may have rung at somebody who is gone
 
     async def _sweep(self) -> None:
