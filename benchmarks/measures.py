@@ -34,7 +34,8 @@ class Result(msgspec.Struct):
 
 
 def _client(measured: Measured) -> redis.asyncio.Redis:
-    return redis.asyncio.Redis.from_url(measured.redis_url, retry=Retry(NoBackoff(), 0), socket_timeout=30)
+    options: dict[str, Any] = {"retry": Retry(NoBackoff(), 0), "socket_timeout": 30}
+    return redis.asyncio.Redis.from_url(measured.redis_url, **options)  # pyright: ignore[reportUnknownMemberType]
 
 
 async def _send(http: httpx.AsyncClient, session: str) -> str:

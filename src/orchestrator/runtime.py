@@ -210,7 +210,7 @@ class Runtime:
     def _share(self, replicas: tuple[str, ...]) -> None:
         if replicas != self._live:
             self._live = replicas
-                self._shares = share_out(self.replica, replicas, AGENDA_PARTS)
+            self._shares = share_out(self.replica, replicas, AGENDA_PARTS)
             self._recheck.set()  # tenants that became ours may have rung at somebody who is gone
 
     async def _sweep(self) -> None:
