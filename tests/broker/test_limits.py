@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -25,6 +26,20 @@ async def test_state_of_both_limits(tenant: Tenant) -> None:
 
     assert (first.s, first.t) == (LimitState(100, 99, 3600), LimitState(60, 5, 1))
     assert (second.s, second.t) == (LimitState(100, 98, 3600), LimitState(60, 4, 2))
+
+
+async def test_state_without_a_send(tenant: Tenant) -> None:
+    """The state can be told without a send: nothing is spent by that, and the tenant's own limits show."""
+    await tenant.task(session_limit=100, per_minute=60, burst=6)
+    kept = tenant.dump()
+    asked: dict[str, Any] = {"session": "sess-1", "session_limit": 100, "per_minute": 60, "burst": 6}
+    reply = await tenant.admissions.limit_state(tenant.name, **asked)
+    assert (reply.s, reply.t) == (LimitState(100, 99, 3600), LimitState(60, 5, 1))
+    assert tenant.dump() == kept
+    await AccessCache(tenant.broker, 300).remember(tenant.name, "0", "free", {"requests_per_minute": 600}, {})
+    reply = await tenant.admissions.limit_state(tenant.name, **asked)
+    assert reply.t is not None
+    assert reply.t.limit == 600
 
 
 async def test_no_session_limit(tenant: Tenant) -> None:

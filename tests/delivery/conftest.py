@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from tests.broker.conftest import KEEPING
 from tests.broker.tenant import Tenant, raw_client
+from tests.delivery.parts import Parts
 
 from orchestrator.broker.broker import Broker
 from orchestrator.broker.keys import Keys
@@ -31,3 +32,9 @@ async def broker(valkey: ValkeyServer) -> AsyncIterator[Broker]:
 def tenant(broker: Broker, client: Any) -> Tenant:
     """The tenant `acme`."""
     return Tenant(broker, client)
+
+
+@pytest.fixture
+def parts(tenant: Tenant) -> Parts:
+    """The delivery side of one replica."""
+    return Parts(tenant)

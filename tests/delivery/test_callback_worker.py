@@ -1,0 +1,132 @@
+"""When whose callbacks are taken: at once when it is quiet, together when it is not (DESIGN §3.3)."""
+
+import asyncio
+
+import pytest
+from tests.broker.tenant import Tenant, callback, chunk
+from tests.delivery.parts import Parts
+from tests.servers import wait_until
+
+from orchestrator.broker.connection import Unavailable
+from orchestrator.delivery import callback_worker
+from orchestrator.delivery.callback_handler import CallbackHandler, Handled
+
+
+async def test_a_plain_push_is_taken(parts: Parts, tenant: Tenant) -> None:
+    """An LPUSH alone brings a callback to its task: no command of ours is needed."""
+    task = await tenant.task()
+    async with parts.listening():
+        tenant.report(callback(task, "running"))
+        await wait_until(lambda: tenant.client.hget(tenant.key(f"task:{task}"), "status") == b"running")
+
+
+async def test_whole_backlog(parts: Parts, tenant: Tenant) -> None:
+    """One ring is enough for any number of callbacks, in their order."""
+    task = await tenant.task()
+    tenant.report(*[chunk(task, chr(97 + n % 26), n) for n in range(400)], callback(task, "completed"))
+    async with parts.pumping():
+        parts.worker.ring(tenant.name)
+        await parts.worker.settled(tenant.name)
+        await wait_until(lambda: tenant.client.llen(tenant.queue) == 0)
+    assert (await tenant.frames())[-1]["data"]["response"] == ("abcdefghijklmnopqrstuvwxyz" * 16)[:400]
+
+
+class Scripted:
+    """A handler whose calls the test holds and answers."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+        self.gate = asyncio.Event()
+        self.answers: list[Handled | Exception] = []
+
+    async def handle(self, tenants: list[str]) -> Handled:
+        """Note the call, and answer when the gate is open."""
+        self.calls.append(tenants)
+        answer = self.answers.pop(0) if self.answers else Handled([], [])
+        await self.gate.wait()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+def scripted(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> Scripted:
+    """The worker's handler, played by the test."""
+    found = Scripted()
+    monkeypatch.setattr(CallbackHandler, "handle", lambda _self, tenants: found.handle(tenants))  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+    return found
+
+
+async def test_one_call_per_tenant(parts: Parts, scripted: Scripted) -> None:
+    """Rings during a call are one further call after it, and another tenant need not wait."""
+    async with parts.pumping():
+        parts.worker.ring("a")
+        await wait_until(lambda: scripted.calls == [["a"]])
+        for _ in range(5):
+            parts.worker.ring("a")
+        parts.worker.ring("b")
+        await wait_until(lambda: scripted.calls == [["a"], ["b"]])
+        scripted.gate.set()
+        await wait_until(lambda: scripted.calls == [["a"], ["b"], ["a"]])
+        await parts.worker.settled("a")
+    assert len(scripted.calls) == 3
+
+
+async def test_rings_are_collected(parts: Parts, scripted: Scripted) -> None:
+    """Tenants that ring while the worker is busy share a call, 64 at most."""
+    scripted.gate.set()
+    parts.worker.ring_all(f"t-{number}" for number in range(150))
+    async with parts.pumping():
+        await parts.worker.settled("t-149")
+    assert [len(call) for call in scripted.calls] == [64, 64, 22]
+
+
+async def test_who_has_more_comes_again(parts: Parts, scripted: Scripted) -> None:
+    """A tenant with more waiting is taken again after the others, without a ring."""
+    scripted.gate.set()
+    scripted.answers = [Handled(["b"], [])]
+    parts.worker.ring_all(["a", "b"])
+    async with parts.pumping():
+        await wait_until(lambda: len(scripted.calls) == 2)
+    assert scripted.calls == [["a", "b"], ["b"]]
+
+
+@pytest.mark.parametrize("error", [Unavailable("away"), RuntimeError("a fault of ours")])
+async def test_call_that_fails(
+    parts: Parts, scripted: Scripted, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis away, or a fault of ours: the same tenants are tried again, and the pump goes on."""
+    monkeypatch.setattr(callback_worker, "_RETRY_SECONDS", 0.01)
+    scripted.gate.set()
+    scripted.answers = [error]
+    parts.worker.ring("a")
+    async with parts.pumping():
+        await wait_until(lambda: scripted.calls == [["a"], ["a"]])
+    assert ("unexpected_error" in parts.events) == isinstance(error, RuntimeError)
+
+
+async def test_queue_that_cannot_be_taken(
+    parts: Parts, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that the server does not let us take is tried again a while later, not in a circle."""
+    monkeypatch.setattr(callback_worker, "_AGAIN_SECONDS", 0.05)
+    scripted.gate.set()
+    scripted.answers = [Handled([], ["a"])]
+    parts.worker.ring("a")
+    async with parts.pumping():
+        await parts.worker.settled("a")
+        assert scripted.calls == [["a"]]
+        await wait_until(lambda: scripted.calls == [["a"], ["a"]])
+
+
+async def test_stopped(parts: Parts, scripted: Scripted) -> None:
+    """What is under way is finished before the worker has stopped."""
+    parts.worker.ring("a")
+    running = asyncio.create_task(parts.worker.run())
+    await wait_until(lambda: scripted.calls == [["a"]])
+    running.cancel()
+    await asyncio.sleep(0)
+    assert not running.done()
+    scripted.gate.set()
+    await asyncio.gather(running, return_exceptions=True)
+    assert running.cancelled()

@@ -1,0 +1,253 @@
+"""Sockets of a session: in order, once, and one slow reader costs nobody else anything (DESIGN §3.7, §3.8)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from tests.broker.tenant import Tenant, callback, chunk
+from tests.delivery.parts import Parts, Reader
+from tests.servers import wait_until
+
+from orchestrator.broker.connection import Unavailable
+from orchestrator.broker.logs import Logs
+from orchestrator.delivery import connection as connection_module
+from orchestrator.delivery import websocket_manager
+from orchestrator.protocol.position import Position
+from orchestrator.protocol.subscriber import QUEUED_BYTES_MAX
+
+
+@pytest.fixture
+async def live(parts: Parts) -> AsyncIterator[Parts]:
+    """The parts, hearing."""
+    async with parts.listening():
+        yield parts
+
+
+async def test_live_and_in_order(live: Parts, tenant: Tenant) -> None:
+    """A socket gets each event as it happens, other sessions' not at all."""
+    reader, other = Reader(live), Reader(live, "sess-2")
+    assert (await reader.open(), await other.open()) == ("opened", "opened")
+    task = await tenant.task()
+    tenant.report(callback(task, "running"), chunk(task, "a"), callback(task, "completed"))
+    await wait_until(lambda: len(reader.frames) == 4)
+    assert reader.offsets == [1, 2, 3, 4]
+    assert other.frames == []
+    for one in (reader, other):
+        await one.leave()
+
+
+async def test_resumes(live: Parts, tenant: Tenant) -> None:
+    """Cut off and back with its position, a socket gets what came meanwhile and what comes, without a seam."""
+    first = Reader(live)
+    await first.open()
+    task = await tenant.task()
+    await wait_until(lambda: first.offsets == [1])
+    position = first.connection.reached
+    await first.leave()
+    await tenant.deliver(callback(task, "running"), chunk(task, "a"), chunk(task, "b"))
+    second = Reader(live)
+    await second.open(position)
+    tenant.report(chunk(task, "c"), callback(task, "completed"))
+    await wait_until(lambda: second.frames and second.frames[-1]["type"] == "agent_response")
+    assert [position.offset, *second.offsets][-1] == 6
+    assert second.frames[0]["position"].split(":")[1].startswith("2-")
+    assert second.frames[-1]["data"]["response"] == "abc"
+    await second.leave()
+
+
+async def test_long_backlog(live: Parts, tenant: Tenant) -> None:
+    """A backlog of several pages is read page by page, while events go on to come."""
+    task = await tenant.task()
+    for _ in range(20):
+        await tenant.deliver(*[callback(task, "progress", {"n": 1})] * 120)
+    reader = Reader(live)
+    await reader.open("earliest")
+    tenant.report(*[callback(task, "progress", {"n": 2})] * 50)
+    await wait_until(lambda: len(reader.frames) == 2 + 2_400 + 50)
+    assert reader.offsets == list(range(1, 2_453))
+    await reader.leave()
+
+
+async def test_missed_batch(live: Parts, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the channel did not bring is read from the log when the next one shows the hole, or the check does."""
+    reader = Reader(live)
+    await reader.open()
+    task = await tenant.task()
+    await wait_until(lambda: reader.offsets == [1])
+    monkeypatch.setattr(live, "on_message", lambda *_: None)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+    await tenant.deliver(callback(task, "running"), chunk(task, "a"))
+    tops = await tenant.logs.touch(tenant.name, ["sess-1"])
+    live.manager.check(tenant.name, ["sess-1"], tops)
+    await wait_until(lambda: reader.offsets == [1, 2, 3])
+    await tenant.deliver(chunk(task, "b"))
+    monkeypatch.undo()
+    await tenant.deliver(chunk(task, "c"))
+    await wait_until(lambda: reader.offsets[-1] == 5)
+    assert "".join(f["data"]["delta"] for f in reader.frames if f["type"] == "agent_chunk") == "abc"
+    await reader.leave()
+
+
+async def test_too_large_for_the_channel(live: Parts, tenant: Tenant) -> None:
+    """A large event is announced without its content, and read from the log."""
+    reader = Reader(live)
+    await reader.open()
+    task = await tenant.task()
+    tenant.report(callback(task, "completed", {"response": "x" * 900_000}))
+    await wait_until(lambda: reader.frames and reader.frames[-1]["type"] == "agent_response")
+    assert len(reader.frames[-1]["data"]["response"]) == 900_000
+    assert reader.offsets == [1, 2]
+    await reader.leave()
+
+
+async def test_slow_reader(live: Parts, tenant: Tenant) -> None:
+    """Who does not read keeps a bounded queue and delays nobody; when he reads again, his chunks come merged."""
+    slow, quick = Reader(live), Reader(live)
+    for reader in (slow, quick):
+        await reader.open()
+    slow.gate.clear()
+    task = await tenant.task()
+    for number in range(60):
+        await tenant.deliver(*[chunk(task, "x" * 5_000, number * 4 + n) for n in range(4)])
+    await wait_until(lambda: quick.offsets[-1:] == [242])
+    assert slow.connection.state == "replay"
+    waiting = slow.connection.subscriber._queue  # pyright: ignore[reportPrivateUsage]
+    assert sum(len(frame) for frame, _ in waiting) <= QUEUED_BYTES_MAX
+    slow.gate.set()
+    await wait_until(lambda: slow.offsets[-1:] == [242])
+    text = "".join(f["data"]["delta"] for f in slow.frames if f["type"] == "agent_chunk")
+    assert text == "x" * 5_000 * 240
+    assert len(slow.frames) < 100 < len(quick.frames)
+    for reader in (slow, quick):
+        await reader.leave()
+
+
+async def test_too_slow(live: Parts, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who takes nothing of what is sent for the allowed time is closed with 4408; who has nothing to take is not."""
+    slow, idle = Reader(live), Reader(live, "sess-2")
+    for reader in (slow, idle):
+        await reader.open()
+    slow.gate.clear()
+    await tenant.task()
+    await wait_until(lambda: slow.connection.unread_for(asyncio.get_running_loop().time()) > 0)
+    live.manager.close_slow()
+    assert slow.connection.closing is None
+    for module in (connection_module, websocket_manager):
+        monkeypatch.setattr(module, "UNREAD_SECONDS_MAX", 0.0)
+    live.manager.close_slow()
+    await wait_until(lambda: slow.closed)
+    assert slow.closed == (4408, "too slow: reconnect with position")
+    assert idle.closed is None
+    await idle.leave()
+
+
+async def test_epoch_that_ended(live: Parts, tenant: Tenant) -> None:
+    """Where the log begins anew its readers are sent away, to resume and be told so."""
+    reader = Reader(live)
+    await reader.open()
+    await tenant.task()
+    await wait_until(lambda: reader.offsets == [1])
+    position = reader.connection.reached
+    tenant.client.delete(tenant.key("session:sess-1"))
+    await tenant.task()
+    await wait_until(lambda: reader.closed)
+    assert reader.closed is not None
+    assert reader.closed[0] == 1011
+    opened, _ = await tenant.open(position)
+    assert not opened.recovered
+
+
+async def test_log_that_cannot_be_read(live: Parts, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While Redis is away a reader waits and reads on after."""
+    monkeypatch.setattr(connection_module, "_RETRY_SECONDS", 0.01)
+    read, failures = Logs.read, [Unavailable("away"), Unavailable("away")]
+
+    async def failing(self: Logs, *args: object) -> object:
+        if failures:
+            raise failures.pop()
+        return await read(self, *args)  # type: ignore[arg-type]
+
+    reader = Reader(live)
+    await reader.open()
+    monkeypatch.setattr(Logs, "read", failing)
+    reader.connection.missed(1)
+    await tenant.task()
+    await wait_until(lambda: reader.offsets == [1])
+    assert not failures
+    await reader.leave()
+
+
+async def test_refused(live: Parts, tenant: Tenant) -> None:
+    """A socket that may not follow the session is not registered, and neither is one too many."""
+    reader, further = Reader(live), Reader(live)
+    await reader.open(sockets_max=1)
+    assert await further.open(sockets_max=1) == "too_many_connections"
+    assert (live.manager.count, live.manager.connections()) == (1, [reader.connection])
+    await reader.leave()
+    assert await further.open(sockets_max=1) == "opened"
+    await further.leave()
+    assert live.manager.count == 0
+
+
+async def test_peer_that_has_gone(live: Parts, tenant: Tenant) -> None:
+    """A peer that left in the middle of a frame ends its writer, without a goodbye."""
+    reader = Reader(live)
+    await reader.open()
+    reader.gone = True
+    await tenant.task()
+    assert reader.writing is not None
+    await asyncio.wait_for(reader.writing, 5)
+    assert reader.closed is None
+    live.manager.detach(reader.connection)
+
+
+async def test_delivered_endings_are_told(live: Parts, tenant: Tenant) -> None:
+    """What ends a task is told to the settlements when it was written, with its offset."""
+    reader = Reader(live)
+    told: list[int] = []
+    reader.connection.on_ending_sent = lambda _connection, offset: told.append(offset)
+    await reader.open()
+    task = await tenant.task()
+    tenant.report(callback(task, "running"), callback(task, "completed"))
+    await wait_until(lambda: told)
+    assert told == [3]
+    await reader.leave()
+
+
+async def test_unused_channel(live: Parts, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A channel is heard from the first socket of a tenant until a while after the last."""
+    channel = tenant.broker.keys.events(tenant.name)
+
+    def heard() -> bool:
+        return bool(tenant.client.execute_command("PUBSUB", "SHARDNUMSUB", channel)[1])
+
+    assert not heard()
+    reader = Reader(live)
+    await reader.open()
+    assert heard()
+    await reader.leave()
+    await live.manager.give_up_unused()
+    assert heard()
+    monkeypatch.setattr(websocket_manager, "UNUSED_CHANNEL_SECONDS", -1.0)
+    await live.manager.give_up_unused()
+    await wait_until(lambda: not heard())
+    again = Reader(live)
+    await again.open(Position("x", 0))
+    assert heard()
+    await again.leave()
+
+
+async def test_busy_sessions(live: Parts, tenant: Tenant) -> None:
+    """Sessions with a task under way are checked more often than those without."""
+    reader, other = Reader(live), Reader(live, "sess-2")
+    for one in (reader, other):
+        await one.open()
+    assert list(live.manager.sessions_to_check(busy=True)) == []
+    task = await tenant.task()
+    await wait_until(lambda: list(live.manager.sessions_to_check(busy=True)) == [(tenant.name, ["sess-1"])])
+    assert [sorted(names) for _, names in live.manager.sessions_to_check(busy=False)] == [
+        ["sess-1", "sess-2"]
+    ]
+    tenant.report(callback(task, "completed"))
+    await wait_until(lambda: list(live.manager.sessions_to_check(busy=True)) == [])
+    for one in (reader, other):
+        await one.leave()
