@@ -89,7 +89,9 @@ class Development:
         )
 
     def _worker(self) -> Child:
-        return self._child("The demo worker", "worker", "orchestrator.demo:worker")
+        # Less than its child may take, so that it still says of each open task that it failed.
+        stop = ("--stop-timeout", _DRAIN)
+        return self._child("The demo worker", "worker", "orchestrator.demo:worker", *stop)
 
     def _child(self, name: str, *arguments: str, descriptor: int | None = None) -> Child:
         return Child(

@@ -104,8 +104,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     _own("EVENT_LOG_TTL", "3600", whole(1, _YEAR), "Seconds a session's log is kept after its last event."),
     _own("EVENT_LOG_MAX_EVENTS", "10000", whole(1, 10_000_000), "Events a session's log holds."),
     _own("EVENT_LOG_MAX_BYTES", "8388608", whole(1024, 1 << 30), "Bytes a session's log holds."),
-    _own("LEASE", "15", seconds(0.1, 3600), "Seconds of silence after which a worker counts as gone."),
-    _own("MAX_ATTEMPTS", "3", whole(1, 100), "Attempts at one task before it fails."),
+    _own(
+        "LEASE",
+        "15",
+        seconds(0.1, 3600),
+        "Seconds of silence after which a worker counts as gone (not in this version).",
+    ),
+    _own("MAX_ATTEMPTS", "3", whole(1, 100), "Attempts at one task before it fails (not in this version)."),
     _own("DRAIN_TIMEOUT", "30", seconds(0, 3600), "Seconds a stopping replica gives to what it has in hand."),
     Setting(
         PREFIX + "GATEWAY_SECRET",

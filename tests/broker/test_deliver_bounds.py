@@ -73,14 +73,24 @@ async def test_stops_at_a_big_one(tenant: Tenant) -> None:
 
 
 async def test_chunks_of_a_task(tenant: Tenant) -> None:
-    """After 20 000 chunks further ones are counted and dropped, and the task still ends with its text."""
+    """After 20 000 chunks further ones are dropped and counted; an answer that lacks them is none, so it failed."""
     task = await tenant.task()
     tenant.client.hset(
         tenant.key(f"task:{task}"), mapping={"chunks": 19_999, "status": "running", "started_at": 1}
     )
     delivered = await tenant.deliver(chunk(task, "a"), chunk(task, "b"), callback(task, "completed"))
     assert counted(delivered) == {"taken|streaming": 2, "dropped|too_much_text": 1, "taken|completed": 1}
-    assert (await tenant.frames())[-1]["data"]["response"] == "a"
+    assert (await tenant.frames())[-1]["data"]["code"] == "result_too_large"
+
+
+async def test_an_answer_beside_too_many_chunks(tenant: Tenant) -> None:
+    """Dropped chunks do not matter where the ending brings the answer itself."""
+    task = await tenant.task()
+    tenant.client.hset(
+        tenant.key(f"task:{task}"), mapping={"chunks": 20_000, "status": "running", "started_at": 1}
+    )
+    await tenant.deliver(chunk(task, "b"), callback(task, "completed", {"response": "whole"}))
+    assert (await tenant.frames())[-1]["data"]["response"] == "whole"
 
 
 async def test_text_of_a_task(tenant: Tenant) -> None:

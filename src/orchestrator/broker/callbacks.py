@@ -9,6 +9,7 @@ from orchestrator.broker.broker import Broker
 ITEMS_PER_CALL: Final = 128
 BYTES_PER_CALL: Final = 256 * 1024
 QUEUES_PER_CALL: Final = 64
+HUGE_BYTES: Final = 4 * 1024 * 1024
 
 Stop = Literal["", "big", "error", "moved"]
 
@@ -36,6 +37,8 @@ class Delivered(msgspec.Struct, frozen=True):
     left: int
     stop: Stop
     error: str
+    size: int
+    """Bytes of the callback that stopped it for being big."""
     counts: list[tuple[str, int]]
     started: list[Started]
     ended: list[Ended]
@@ -45,7 +48,7 @@ _delivered: Final = msgspec.msgpack.Decoder(Delivered).decode
 
 
 class Callbacks:
-    """Typed calls of `deliver.lua`, `deliver_big.lua` and `bury.lua`."""
+    """Typed calls of `deliver.lua`, `deliver_big.lua`, `deliver_huge.lua` and `bury.lua`."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -71,6 +74,11 @@ class Callbacks:
         """Take one large callback that was read here; `verdict` is '', 'result_too_large' or a dead letter's reason."""
         arguments = self._broker.arguments(envelope=envelope or {}, verdict=verdict)
         return _delivered((await self._broker.run("deliver_big", self._queue(tenant), arguments, raw))[0])
+
+    async def deliver_huge(self, tenant: str) -> Delivered:
+        """Take the callback at the tail, of `HUGE_BYTES` or more, without reading all of it."""
+        arguments = self._broker.arguments(least=HUGE_BYTES)
+        return _delivered((await self._broker.run("deliver_huge", self._queue(tenant), arguments))[0])
 
     async def bury(self, tenant: str, raw: bytes, reason: str) -> Delivered:
         """Move a callback that no attempt could deliver to the dead letters."""

@@ -57,8 +57,9 @@ class Roster:
 
     async def live(self) -> list[str]:
         """The names of the live replicas."""
-        key = self._keys.replicas
-        names = await self._broker.command(key, "ZRANGEBYSCORE", key, self._broker.clock.now(), "+inf")
+        key, now = self._keys.replicas, self._broker.clock.now()
+        # No further ahead than a beat can lie: after a step of the clock backwards a dead one would stay alive.
+        names = await self._broker.command(key, "ZRANGEBYSCORE", key, now, now + 2 * DEAD_AFTER_MICROS)
         return [name.decode() for name in names]
 
     async def leave(self, replica: str) -> None:

@@ -81,23 +81,24 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(current_version(), prog_name="orchestrator")
 def main() -> None:
-    r"""The front door of a multi-tenant agent platform.
+    """The front door of a multi-tenant agent platform.
 
     \b
-      frontend -- POST /api/chat/send --> execution:{context_id}:{tier} -----> agent
-      frontend <-- WS /ws/{session_id} --- orchestrator:{tenant}:callbacks <-- agent
+      POST /api/chat/send -->  execution:{context_id}:{tier}    --> agent
+      WS /ws/{session_id} <--  orchestrator:{tenant}:callbacks  <-- agent
 
     Every accepted message ends in exactly one ending, and the browser can prove that it saw it.
 
     \b
     First steps:
-      orchestrator dev                                   a chat on http://127.0.0.1:8008
+      orchestrator dev                              a chat on http://127.0.0.1:8008
+
     \b
     With a Redis and a database of your own (REDIS_URL, DATABASE_URL):
-      orchestrator settings                              what is set, and where it came from
-      orchestrator db upgrade                            the schema
-      orchestrator tenants create acme --tier free       a customer
-      orchestrator agents create 123 --tenant acme       what answers: agent-123
-      orchestrator serve                                 the service
-      orchestrator worker MODULE:WORKER                  the agent's side
-    """
+      orchestrator settings                         what is set, and from where
+      orchestrator db upgrade                       the schema
+      orchestrator tenants create acme --tier free  a customer
+      orchestrator agents create 123 --tenant acme  what answers: agent-123
+      orchestrator serve                            the service
+      orchestrator worker MODULE:WORKER             the agent's side
+    """  # noqa: D301 - click looks for the character itself

@@ -18,7 +18,12 @@ from orchestrator.worker import AgentWorker
 @click.command()
 @click.argument("target", metavar="MODULE:WORKER")
 @click.option("--concurrency", type=click.IntRange(min=1), help="How many tasks to run at a time.")
-def worker(target: str, concurrency: int | None) -> None:
+@click.option(
+    "--stop-timeout",
+    type=click.FloatRange(min=0),
+    help="How many seconds running tasks may still take once it is asked to stop.",
+)
+def worker(target: str, concurrency: int | None, stop_timeout: float | None) -> None:
     """Run the agents of WORKER, an AgentWorker in MODULE.
 
     MODULE is importable from the current directory. REDIS_URL says where the queues are. SIGTERM
@@ -29,6 +34,8 @@ def worker(target: str, concurrency: int | None) -> None:
     found = _found(target)
     if concurrency:
         found.concurrency = concurrency
+    if stop_timeout is not None:
+        found.stop_timeout = stop_timeout
     if not found.context_ids:
         raise click.UsageError(f"{target} serves nothing: declare an agent with @worker.agent(…)")
     click.echo(f"Serving {', '.join(found.context_ids)}; up to {found.concurrency} tasks at a time.")

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from orchestrator.broker.callbacks import Callbacks, Delivered
+from orchestrator.broker.callbacks import HUGE_BYTES, Callbacks, Delivered
 from orchestrator.broker.connection import Refused
 from orchestrator.delivery.endings import Endings
 from orchestrator.metrics import Counter, Histogram, Metrics
@@ -73,16 +73,20 @@ class CallbackHandler:
         if delivered.taken:
             self._strikes.pop(tenant, None)  # another callback is at the head now
         if delivered.stop == "big":
-            return await self._take_big(tenant)
+            return await self._take_big(tenant, delivered.size)
         if delivered.stop == "error":
             return await self._strike(tenant, delivered)
         return delivered
 
-    async def _take_big(self, tenant: str) -> Delivered:
-        """Read one callback of over 64 KiB here, where it holds up nobody else's."""
+    async def _take_big(self, tenant: str, size: int) -> Delivered:
+        """Read one callback of over 64 KiB here, where it holds up nobody else's; a huge one stays where it is."""
+        if size >= HUGE_BYTES:
+            delivered = await self._callbacks.deliver_huge(tenant)
+            self._note(tenant, delivered)
+            return delivered
         raw = await self._callbacks.peek(tenant)
         if raw is None:
-            return Delivered(0, 0, "", "", [], [], [])
+            return Delivered(0, 0, "", "", 0, [], [], [])
         envelope, verdict = judge_big(raw)
         delivered = await self._callbacks.deliver_big(tenant, raw, envelope, verdict)
         self._note(tenant, delivered)

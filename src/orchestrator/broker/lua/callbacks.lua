@@ -27,7 +27,10 @@ local function take_chunk(t, s, task, c)
   if seq > task.seq + 1 then count(t, 'seq_gap') end
   change(task, 'seq', seq)
   local from = task.text_bytes
-  if task.chunks >= CHUNKS_MAX or from + #c.delta > TEXT_MAX then return count(t, 'dropped|too_much_text') end
+  if task.chunks >= CHUNKS_MAX or from + #c.delta > TEXT_MAX then
+    change(task, 'lost', '1')
+    return count(t, 'dropped|too_much_text')
+  end
   change(task, 'chunks', task.chunks + 1)
   change(task, 'text_bytes', from + #c.delta)
   task.append[#task.append + 1] = c.delta
@@ -64,6 +67,8 @@ local function take(t, raw, c, code)
   local s = session_of(t, task)
   count(t, 'taken|' .. c.status)
   if not ENDINGS[c.status] then return take_report(t, s, task, c, raw) end
+  -- An answer of which pieces were dropped is no answer.
+  if c.status == 'completed' and task.lost and not c.has_response then code = 'result_too_large' end
   if code ~= '' then return end_task(t, s, task, 'failed', code, '', true) end
   end_task(t, s, task, c.status, '', raw, c.has_response)
 end
@@ -77,9 +82,9 @@ local function envelope(raw)
     delta = result.delta, has_response = given(result.response) ~= nil, has_result = next(result) ~= nil }
 end
 
-local function outcome(t, taken, stop, err)
+local function outcome(t, taken, stop, err, size)
   local counts = {}
   for what, n in pairs(t.counts) do counts[#counts + 1] = { what, n } end
-  return cmsgpack.pack({ taken = taken, left = redis.call('LLEN', t.queue), stop = stop or '', error = err or '',
+  return cmsgpack.pack({ taken = taken, left = redis.call('LLEN', t.queue), stop = stop or '', error = err or '', size = size or 0,
     counts = counts, started = t.started, ended = t.ended })
 end

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- A socket comes to a session: may it, where does the log stand, can its position be honoured; with the first page.
 -- KEYS[1] callback queue
 -- ARGV[1] msgpack {keep…, session, user, tier, validate, resume: 'live' | 'earliest' | 'at', epoch, offset, mark,
@@ -38,6 +38,8 @@ local function honoured()
   return false, s.top
 end
 
+-- Kept until it is looked at again, also where logs are kept for seconds only.
+s.keep = math.max(s.keep, now + SOCKET_KEPT - t.keep.log_ttl)
 commit(t)
 redis.call('HSET', sockets_key, a.replica, int(a.sockets) .. ':' .. int(now + a.sockets_ttl * 1000000))
 redis.call('EXPIRE', sockets_key, a.sockets_ttl)

@@ -17,9 +17,10 @@ local function int(x) return string.format('%.0f', x) end
 local CHUNKS_MAX, TEXT_MAX = 20000, 4 * 1024 * 1024
 local PUBLISH_MAX, LIVE_ENTRY_MAX = 256 * 1024, 64 * 1024
 local DEAD_MAX, DEAD_BYTES_MAX, DEAD_ENTRY_MAX, DEAD_KEPT = 1000, 4 * 1024 * 1024, 64 * 1024, 7 * 86400 * 1000000
+local SOCKET_KEPT = 120 * 1000000
 local ENDED = { completed = true, failed = true, timeout = true, cancelled = true }
 local TASK_FIELDS = { 'status', 'attempt', 'session', 'stream', 'deadline', 'seq', 'chunks', 'text_bytes',
-  'bytes', 'accepted_at', 'started_at', 'first_chunk_at', 'context', 'owner', 'queued_at' }
+  'bytes', 'accepted_at', 'started_at', 'first_chunk_at', 'context', 'owner', 'queued_at', 'lost' }
 
 -- keep: how long things are kept (see Keeping in broker.py), with the seed of a new epoch.
 local function open_tenant(queue, keep)

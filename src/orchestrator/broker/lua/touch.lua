@@ -9,11 +9,12 @@ local tops = {}
 for i, id in ipairs(a.sessions) do
   local h = redis.call('HMGET', t.T .. 'session:' .. id, 'epoch', 'top', 'expires', 'mark')
   tops[i] = { h[1] or '', tonumber(h[2] or 0), tonumber(h[4] or 0) }
-  if h[1] and tonumber(h[3] or 0) < now + a.log_ttl * 0.9 then
-    local at = int((now + a.log_ttl) / 1000)
+  local kept = math.max(a.log_ttl, SOCKET_KEPT)
+  if h[1] and tonumber(h[3] or 0) < now + kept * 0.9 then
+    local at = int((now + kept) / 1000)
     redis.call('PEXPIREAT', t.T .. 'session:' .. id, at)
     redis.call('PEXPIREAT', t.T .. 'log:' .. id, at)
-    redis.call('HSET', t.T .. 'session:' .. id, 'expires', int(now + a.log_ttl))
+    redis.call('HSET', t.T .. 'session:' .. id, 'expires', int(now + kept))
   end
 end
 return cmsgpack.pack(tops)
