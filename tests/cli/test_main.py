@@ -63,6 +63,19 @@ def test_help_teaches_without_loading_anything_heavy() -> None:
     assert shown.endswith("[]\n")
 
 
+def test_the_picture_of_the_help_keeps_its_lines() -> None:
+    """Each of the two paths stands on a line of its own, within 80 columns, and no mark of layout is shown."""
+    result = CliRunner().invoke(main, ["--help"], terminal_width=80)
+    lines = [line.strip() for line in result.output.splitlines()]
+
+    assert "\\b" not in result.output
+    assert "\b" not in result.output
+    assert "POST /api/chat/send -->  execution:{context_id}:{tier}    --> agent" in lines
+    assert "WS /ws/{session_id} <--  orchestrator:{tenant}:callbacks  <-- agent" in lines
+    assert "orchestrator serve                            the service" in lines
+    assert max(map(len, result.output.splitlines())) <= 80
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_listed_command_explains_itself(name: str) -> None:
     """Each command of the table exists under that name and answers `--help`."""

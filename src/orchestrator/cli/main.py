@@ -91,7 +91,7 @@ def main() -> None:
 
     \b
     First steps:
-      orchestrator dev                              a chat on http://127.0.0.1:8008
+      orchestrator dev                              chat: http://127.0.0.1:8008
 
     \b
     With a Redis and a database of your own (REDIS_URL, DATABASE_URL):
