@@ -126,6 +126,18 @@ async def test_a_signal_has_its_limit(start: Start, service: Service) -> None:
     assert process.returncode == 0
 
 
+async def test_the_limit_of_the_command_line_wins(start: Start, service: Service) -> None:
+    """`--stop-timeout` takes the place of the `stop_timeout` of the file."""
+    process = start("agents:worker", "--stop-timeout", "0.2", limit=60)
+    await service.send("60")
+    assert [(await service.callback(20))["status"] for _ in range(2)] == ["running", "streaming"]
+    process.terminate()
+
+    assert (await service.ending())["result"]["error"]["code"] == "worker_stopped"
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
 async def test_a_second_ctrl_c_does_not_wait(start: Start, service: Service) -> None:
     """Whoever presses Ctrl-C twice wants it to end now; the task is failed all the same."""
     process = start("agents:worker", limit=60)
