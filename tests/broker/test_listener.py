@@ -174,6 +174,17 @@ async def test_more_than_a_ping(server: ValkeyServer, client: Any, monkeypatch: 
     client.acl_deluser("probing")
 
 
+async def test_echo_that_does_not_come(ears: Ears, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listener that does not hear itself is unhealthy, however well its commands are answered, and begins anew."""
+    monkeypatch.setattr(listener, "ECHO_SECONDS", 0.2)
+    (ear,) = ears.listener._ears.values()  # pyright: ignore[reportPrivateUsage]
+    gaps = ears.heard.gaps
+    ear._probe_channel += "-elsewhere"  # pyright: ignore[reportPrivateUsage]
+    await wait_until(lambda: not ears.listener.healthy)
+    await wait_until(lambda: ears.listener.healthy)
+    assert ears.heard.gaps > gaps
+
+
 @pytest.fixture
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
     """A Valkey that the test may stop."""
