@@ -119,6 +119,32 @@ def test_the_printed_line_works_and_ctrl_c_leaves_nothing(tmp_path: Path) -> Non
         assert "Traceback" not in running.output
 
 
+def test_what_is_printed_is_enough_to_go_on(tmp_path: Path) -> None:
+    """The exports serve a second terminal, `Follow` shows what was sent, and Ctrl-C fails what is open."""
+    with dev(tmp_path) as running:
+        (exports,) = re.findall(r"^ *(export REDIS_URL=.*)$", running.output, re.MULTILINE)
+        (follow,) = re.findall(r"^ *Follow +(curl .*)$", running.output, re.MULTILINE)
+        (send,) = re.findall(r"^ *Send +(curl .*)$", running.output, re.MULTILINE)
+        listing = f"{exports} && {sys.executable} -m orchestrator agents list --tenant tenant-456"
+        for command in (listing, send.replace("agent-123", "agent-slow")):
+            shown = subprocess.run(
+                ["sh", "-c", command],
+                env=base_environment(),
+                capture_output=True,
+                text=True,
+                timeout=20,
+                check=True,
+            ).stdout
+            assert "agent-slow" in shown or '"queued"' in shown
+        with subprocess.Popen(["sh", "-c", f"exec {follow}"], stdout=subprocess.PIPE, text=True) as following:
+            assert any('"status":"queued"' in line for line in following.stdout or ())
+            following.terminate()
+
+        assert running.interrupt() == 0
+        assert "worker_abandoned" in running.output
+        assert "did not stop within" not in running.output
+
+
 def test_killed_parts_come_back(tmp_path: Path) -> None:
     """Server, worker and Valkey are each replaced; who connects while the server is away just waits."""
     with dev(tmp_path) as running:
@@ -154,12 +180,12 @@ def test_a_second_start_says_what_is_in_its_way(tmp_path: Path) -> None:
             return tried.returncode, tried.stderr
 
         taken = f"port {running.port} on 127.0.0.1 is in use by process {pid}"
-        way_out = f"stop it (kill {pid}) or use --port {running.port + 1}"
-        assert second("--port", str(running.port)) == (1, f"Error: {taken}; {way_out}\n")
-        assert second("--port", str(free_port()), "--data", "data") == (
-            1,
-            f"Error: the data in data is in use by process {pid}; stop it or use --data DIR\n",
-        )
+        way_out = f'stop it (kill {pid}) or make run ARGS="--port {running.port + 1}"'
+        assert second("--port", str(running.port), "--data", "data2") == (1, f"Error: {taken}; {way_out}\n")
+        there = f"already running here (process {pid}): http://127.0.0.1:{running.port}/ ."
+        for port in (running.port, free_port()):
+            again = f'For a second one: make run ARGS="--port {port + 1} --data data2"'
+            assert second("--port", str(port), "--data", "data") == (1, f"Error: {there} {again}\n")
         assert running.interrupt() == 0
 
 

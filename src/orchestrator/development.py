@@ -6,15 +6,23 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from orchestrator.embedded import DEMO_AGENTS, DEMO_TENANT, DataLock, EmbeddedValkey, ValkeyServer, load_demo
+from orchestrator.embedded import (
+    DEMO_AGENTS,
+    DEMO_TENANT,
+    DataInUseError,
+    DataLock,
+    EmbeddedValkey,
+    ValkeyServer,
+    load_demo,
+)
 from orchestrator.errors import OrchestratorError
-from orchestrator.listener import listen
+from orchestrator.listener import listen, next_port
 from orchestrator.settings import Settings
 from orchestrator.supervisor import MAX_QUICK_DEATHS, Child, ChildKeeper, Supervisor
 
@@ -23,6 +31,8 @@ READY_WITHIN: Final = 30.0
 
 _DRAIN: Final = "3"
 _STOP_WITHIN: Final = 6.0
+_FOLLOWED: Final = f"tenant_id={DEMO_TENANT}&tier=professional&position=earliest"
+_WAY_OUT: Final = 'make run ARGS="--port {port}"'
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what to show in place of it
 
 
@@ -46,7 +56,8 @@ class Development:
     def run(self) -> None:
         """Returns after Ctrl-C or SIGTERM, with nothing left running."""
         settings = Settings.from_environment(self._environment)
-        with listen(settings.host, settings.port) as listener, self._redis() as valkey:
+        # The data first: who starts it twice learns where it runs, not just that a port is taken.
+        with self._redis(settings) as valkey, listen(settings.host, settings.port, _WAY_OUT) as listener:
             if valkey is not None:
                 self._environment["REDIS_URL"] = valkey.url
             try:
@@ -57,13 +68,20 @@ class Development:
         self._say(f"Stopped. The data is kept in {self._data}.")
 
     @contextmanager
-    def _redis(self) -> Generator[ValkeyServer | None]:
-        if "REDIS_URL" in self._environment:
-            with DataLock(self._data):
-                yield None
-        else:
-            with EmbeddedValkey(self._data) as valkey:
-                yield valkey
+    def _redis(self, settings: Settings) -> Generator[ValkeyServer | None]:
+        with ExitStack() as stack:
+            url = _url(settings)
+            try:
+                if "REDIS_URL" in self._environment:
+                    stack.enter_context(DataLock(self._data, url))
+                    valkey = None
+                else:
+                    valkey = stack.enter_context(EmbeddedValkey(self._data, url))
+            except DataInUseError as error:
+                if not error.address:
+                    raise
+                raise OrchestratorError(_already_running(error, settings.port)) from error
+            yield valkey
 
     async def _run(self, listener: socket.socket, valkey: ValkeyServer | None) -> None:
         settings = Settings.from_environment(self._environment)
@@ -112,7 +130,7 @@ class Development:
         except TimeoutError:
             said = f"; its last lines:\n{server.last_lines}" if server.last_lines else ""
             raise NotReadyError(f"the service did not get ready within {READY_WITHIN:g} s{said}") from None
-        self._say(_welcome(address, settings, valkey))
+        self._say(_welcome(settings, valkey))
 
     async def _keep(self, valkey: ValkeyServer) -> None:
         for _ in range(MAX_QUICK_DEATHS):
@@ -141,20 +159,46 @@ def _place(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _welcome(address: str, settings: Settings, valkey: ValkeyServer | None) -> str:
-    url = f"http://{_place(address, settings.port)}"
+def _url(settings: Settings) -> str:
+    return f"http://{_place(_EVERYWHERE.get(settings.host, settings.host), settings.port)}"
+
+
+def _already_running(error: DataInUseError, port: int) -> str:
+    second = f'make run ARGS="--port {next_port(port)} --data data2"'
+    return f"already running here (process {error.owner}): {error.address}/ . For a second one: {second}"
+
+
+def _welcome(settings: Settings, valkey: ValkeyServer | None) -> str:
+    url = _url(settings)
     return f"""
 The Orchestrator is ready.
 
   Chat    {url}/
+  API     {url}/docs
+  Agents  agent-123 (echo), agent-slow, agent-fail, agent-llm (needs OPENAI_MODEL)
 
   Send    {_curl(url)}
 
-  Redis   {settings.redis_url if valkey else "the one of REDIS_URL"}
+  Follow  curl -sN '{url}/api/chat/sessions/demo/events?{_FOLLOWED}'
+
   Answer  {_redis_cli(settings, valkey)}
+          (TASK_ID: from a Send to agent-slow)
+
+For the other commands, in a second terminal:
+
+  {_exports(settings, valkey)}
 
 Ctrl-C stops everything.
 """
+
+
+def _exports(settings: Settings, valkey: ValkeyServer | None) -> str:
+    """What `orchestrator agents …` needs; what the user set is not repeated, for it may hold a password."""
+    ours = {"REDIS_URL": settings.redis_url} if valkey else {}
+    if settings.database_url.startswith("sqlite"):
+        ours["DATABASE_URL"] = settings.database_url
+    pairs = " ".join(f"{name}='{value}'" for name, value in ours.items())
+    return f"export {pairs}" if pairs else "(REDIS_URL and DATABASE_URL as here)"
 
 
 def _curl(url: str) -> str:
@@ -173,6 +217,6 @@ def _curl(url: str) -> str:
 def _redis_cli(settings: Settings, valkey: ValkeyServer | None) -> str:
     """The line with which anyone can play the agent; the task's id is left to fill in."""
     server = ["-s", str(valkey.socket_path)] if valkey else ["-u", "REDIS_URL"]
-    callback = {"task_id": "TASK_ID", "status": "completed", "result": {"response": "Hello from Redis"}}
+    callback = {"task_id": "TASK_ID", "status": "completed", "result": {"response": "Hello from redis-cli"}}
     queue = f"{settings.callback_queue_prefix}:{DEMO_TENANT}:callbacks"
     return shlex.join(["redis-cli", *server, "LPUSH", queue, msgspec.json.encode(callback).decode()])

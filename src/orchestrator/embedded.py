@@ -43,7 +43,12 @@ _LONGEST_SOCKET_PATH: Final = 100
 
 
 class DataInUseError(OrchestratorError):
-    """Another process works in the data folder."""
+    """Another process works in the data folder; `address` is where, "" when it did not say."""
+
+    def __init__(self, directory: Path, owner: int, address: str) -> None:
+        super().__init__(f"the data in {directory} is in use by process {owner}; stop it or use --data DIR")
+        self.owner: Final = owner
+        self.address: Final = address
 
 
 class ValkeyError(OrchestratorError):
@@ -51,10 +56,14 @@ class ValkeyError(OrchestratorError):
 
 
 class DataLock:
-    """Keeps a data folder to one process. `with DataLock(folder):` raises `DataInUseError` at once."""
+    """Keeps a data folder to one process. `with DataLock(folder):` raises `DataInUseError` at once.
 
-    def __init__(self, directory: Path) -> None:
+    `address` is what the next one who wants the folder is told of this one.
+    """
+
+    def __init__(self, directory: Path, address: str = "") -> None:
         self._directory = directory
+        self._address = address
         self.descriptor: int = -1
 
     def __enter__(self) -> Self:
@@ -66,7 +75,7 @@ class DataLock:
             os.close(self.descriptor)
             raise
         os.ftruncate(self.descriptor, 0)
-        os.pwrite(self.descriptor, str(os.getpid()).encode(), 0)
+        os.pwrite(self.descriptor, f"{os.getpid()} {self._address}".encode(), 0)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -79,20 +88,19 @@ class DataLock:
             except BlockingIOError:
                 # A killed owner is gone at once; its Valkey, which holds the lock too, may still be writing.
                 if self._owner_lives() or time.monotonic() > deadline:
-                    raise DataInUseError(
-                        f"the data in {self._directory} is in use by process {self._owner()}; "
-                        "stop it or use --data DIR"
-                    ) from None
+                    raise DataInUseError(self._directory, *self._owner()) from None
                 time.sleep(0.05)
             else:
                 return
 
-    def _owner(self) -> int:
-        return int(os.pread(self.descriptor, 20, 0) or b"0")
+    def _owner(self) -> tuple[int, str]:
+        """Its process and its address."""
+        pid, _, address = os.pread(self.descriptor, 500, 0).decode().partition(" ")
+        return int(pid or 0), address
 
     def _owner_lives(self) -> bool:
         try:
-            os.kill(self._owner(), 0)
+            os.kill(self._owner()[0], 0)
         except ProcessLookupError:
             return False
         except PermissionError:
@@ -226,11 +234,12 @@ class ValkeyServer:
 class EmbeddedValkey:
     """Valkey for a data folder, with the folder's lock: `with EmbeddedValkey(data) as valkey: valkey.url`."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, address: str = "") -> None:
         self._data_dir = data_dir
+        self._address = address
 
     def __enter__(self) -> ValkeyServer:
-        self._lock = DataLock(self._data_dir).__enter__()
+        self._lock = DataLock(self._data_dir, self._address).__enter__()
         # The lock is Valkey's too: it is free only when nobody writes in the folder any more.
         self._server = ValkeyServer(self._data_dir / "valkey", inherits=(self._lock.descriptor,))
         try:

@@ -16,8 +16,10 @@ class PortTakenError(OrchestratorError):
     """Another process listens on the port."""
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, way_out: str = "use --port {port}") -> socket.socket:
     """A socket that listens on `host`:`port`; `PortTakenError` says who does already.
+
+    `way_out` is what its message offers in the end, with the next port at `{port}`.
 
     It listens before anything else is started, so that what cannot start has not begun.
     """
@@ -27,16 +29,21 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise OrchestratorError(f"cannot listen on {host} port {port}: {error.strerror}") from error
-        raise PortTakenError(_taken(host, port)) from error
+        raise PortTakenError(_taken(host, port, way_out)) from error
 
 
-def _taken(host: str, port: int) -> str:
+def _taken(host: str, port: int, way_out: str) -> str:
     # The oldest: the ones after it have the socket from it, and it would start them again.
     holder = min(_holders(port), default=None)
     who, stop = (
         (f"process {holder}", f"stop it (kill {holder})") if holder else ("another process", "stop it")
     )
-    return f"port {port} on {host} is in use by {who}; {stop} or use --port {port % 65_535 + 1}"
+    return f"port {port} on {host} is in use by {who}; {stop} or {way_out.format(port=next_port(port))}"
+
+
+def next_port(port: int) -> int:
+    """The one to offer when `port` is taken."""
+    return port % 65_535 + 1
 
 
 def _holders(port: int) -> Iterator[int]:
