@@ -1,6 +1,7 @@
 """What the script leaves to Python: large callbacks, and those that cannot be taken."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -101,6 +102,16 @@ async def test_large_oddities(
 def test_no_object(raw: bytes) -> None:
     """What is no JSON object says nothing that could be judged."""
     assert judge_big(raw) == (None, "not_json")
+
+
+def test_largest_are_not_repaired() -> None:
+    """Over 1 MiB what is no strict JSON is a dead letter at once: to repair 15 MiB would take ten seconds."""
+    began = time.process_time()
+    assert judge_big(b'{"task_id":"task-1","status":"completed","x":"' + b'"\\u' * 5_000_000) == (
+        None,
+        "not_json",
+    )
+    assert time.process_time() - began < 2
 
 
 async def test_buried_at_the_third_time(parts: Parts, tenant: Tenant) -> None:

@@ -1,5 +1,6 @@
 """Handles a tenant's callbacks: lets the script take them, and does what the script leaves to Python."""
 
+import asyncio
 from typing import Any, Final
 
 import msgspec
@@ -87,7 +88,8 @@ class CallbackHandler:
         raw = await self._callbacks.peek(tenant)
         if raw is None:
             return Delivered(0, 0, "", "", 0, [], [], [])
-        envelope, verdict = judge_big(raw)
+        # In a thread: to repair a hostile one takes long enough for every socket here to feel it.
+        envelope, verdict = await asyncio.to_thread(judge_big, raw)
         delivered = await self._callbacks.deliver_big(tenant, raw, envelope, verdict)
         self._note(tenant, delivered)
         return await self._strike(tenant, delivered) if delivered.stop == "error" else delivered
@@ -139,9 +141,10 @@ class CallbackHandler:
 def judge_big(raw: bytes) -> tuple[dict[str, Any] | None, str]:
     """The envelope of a large callback as deliver_big.lua takes it, and the verdict on its size.
 
-    Over 1 MiB only an ending is of use: it ends its task as failed with `result_too_large`.
+    Over 1 MiB only an ending is of use: it ends its task as failed with `result_too_large`. Nothing is repaired then:
+    that takes most of a second a MiB.
     """
-    callback = read_callback(raw)
+    callback = read_callback(raw, repair=len(raw) <= CALLBACK_BYTES_MAX)
     if not callback:
         return None, "not_json"
     result = result_of(callback)

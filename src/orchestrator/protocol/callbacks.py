@@ -28,13 +28,14 @@ _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.?)*+"?|[^\s,:\[\]{}"]++', re.DOTALL)
 _NUMBER: Final = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?\Z").match
 
 
-def read_callback(raw: bytes) -> Members:
+def read_callback(raw: bytes, *, repair: bool = True) -> Members:
     """The members of a callback; what cannot be said in strict JSON is repaired, what cannot be read is {}."""
+    value: Any = {}
     try:
         value = _decode(raw)
         _encode(value)
     except (ValueError, RecursionError, msgspec.MsgspecError):
-        value = _repaired(raw)
+        value = _repaired(raw) if repair else {}
     return cast("Members", value) if isinstance(value, dict) else {}
 
 
