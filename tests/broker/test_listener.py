@@ -136,6 +136,19 @@ async def test_subscribed_once(ears: Ears, tenant: Tenant) -> None:
     assert len(ears.heard.messages) == 1
 
 
+async def test_wanted_again(ears: Ears, tenant: Tenant) -> None:
+    """A channel that is given up and wanted again at once is heard, and nothing else is missed for it."""
+    channel = tenant.broker.keys.events(tenant.name)
+    gaps = ears.heard.gaps
+    for _ in range(3):
+        await ears.listener.subscribe(channel)
+        await ears.listener.unsubscribe(channel)
+    await ears.listener.subscribe(channel)
+    await tenant.task()
+    await wait_until(lambda: bool(ears.heard.messages))
+    assert ears.heard.gaps == gaps
+
+
 async def test_connection_that_was_killed(ears: Ears, tenant: Tenant) -> None:
     """It is made anew with channels and doorbell, and the gap is told."""
     channel = tenant.broker.keys.events(tenant.name)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import math
 import random
+from collections import Counter
 from typing import Any, Final, Protocol, cast
 
 from redis.exceptions import RedisError
@@ -47,6 +48,8 @@ class Ear:
         self._hears = hears
         self._replica = replica
         self._channels: dict[str, asyncio.Future[None]] = {}
+        # Channels given up and not yet confirmed: somebody may want one again by then.
+        self._left: Counter[str] = Counter()
         self._connection: Any = None
         self._bell = False
         self._task: asyncio.Task[None] | None = None
@@ -76,6 +79,7 @@ class Ear:
     async def unsubscribe(self, channel: str) -> None:
         """Hear a channel no more."""
         if self._channels.pop(channel, None):
+            self._left[channel] += 1
             await self._send("SUNSUBSCRIBE", channel)
 
     async def ring(self, wanted: bool) -> None:
@@ -105,6 +109,7 @@ class Ear:
             parser.set_pubsub_push_handler(_as_it_is)
             parser.set_invalidation_push_handler(_as_it_is)
             self._connection = connection
+            self._left.clear()
             await self._name_probes()
             await self._send_all()
             async with asyncio.TaskGroup() as group:
@@ -161,7 +166,13 @@ class Ear:
             confirmed = self._channels.get(heard[1].decode())
             if confirmed and not confirmed.done():
                 confirmed.set_result(None)
-        elif kind == b"sunsubscribe" and heard[1] and heard[1].decode() in self._channels:
+        elif kind == b"sunsubscribe" and heard[1]:
+            self._hear_left(heard[1].decode())
+
+    def _hear_left(self, channel: str) -> None:
+        if self._left[channel]:
+            self._left[channel] -= 1
+        elif channel in self._channels:
             raise RedisConnectionLost  # the slot moved away under us
 
     def _hear_ring(self, keys: list[bytes] | None) -> None:
