@@ -1,7 +1,6 @@
 """Callbacks that JSON readers disagree about: one row a kind, and nothing raises (DESIGN §2)."""
 
 import json
-import time
 from typing import Any
 
 import msgspec
@@ -76,12 +75,10 @@ def test_unreadable_value(written: bytes) -> None:
 @pytest.mark.parametrize(
     "part", [b'\\"', b'"', b'"x",', b"\\", b"[", b"{", b'{"a":', b"1", b"0x", b"\xff", b'"\\u']
 )
-def test_hostile_text_is_read_in_no_time(part: bytes) -> None:
-    """The reader's work grows with the length and not with its square: it runs beside everybody else's sockets."""
-    began = time.process_time()
-    read_callback(b'{"a":"' + part * (2**18 // len(part)))
-    read_callback(b'{"a":0' + part * (2**18 // len(part)))
-    assert time.process_time() - began < 5
+def test_hostile_text_is_read_to_its_end(part: bytes) -> None:
+    """The reader's work grows with the length: were it with its square, this would not end within a test's limit."""
+    assert read_callback(b'{"a":"' + part * (2**20 // len(part))) in ({}, {"a": None})
+    assert read_callback(b'{"a":0' + part * (2**20 // len(part))) == {}
 
 
 def test_too_deep() -> None:
