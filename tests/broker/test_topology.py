@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
 import pytest
+import redis
 from redis.crc import key_slot
 from tests.broker.tenant import raw_client
 from tests.servers import free_port, valkey_server, wait_blocking
@@ -32,9 +33,21 @@ class Pair:
         return self.nodes[node].execute_command("CLUSTER", *args)
 
     def move(self, to: int) -> None:
-        """Give the empty slot to a node."""
+        """Give the empty slot to a node, as resharding does, and return when both know."""
+        if not self.serves(to):
+            self.ask(to, "SETSLOT", SLOT, "IMPORTING", self.names[1 - to])
+            self.ask(1 - to, "SETSLOT", SLOT, "MIGRATING", self.names[to])
         for node in (to, 1 - to):
             self.ask(node, "SETSLOT", SLOT, "NODE", self.names[to])
+        wait_blocking(lambda: self.serves(to) and not self.serves(1 - to), why="a slot that was moved")
+
+    def serves(self, node: int) -> bool:
+        """Whether a node answers for the slot."""
+        try:
+            self.nodes[node].llen(KEY)
+        except redis.ResponseError:
+            return False
+        return True
 
 
 @pytest.fixture(scope="module")
