@@ -97,8 +97,8 @@ def test_a_second_signal_hurries() -> None:
     with tiny_service("endless-drain") as service:
         service.wait_until_up()
         service.process.terminate()
-        told = time.monotonic()
         service.wait_for("draining")
+        told = time.monotonic()  # by now the server has taken the first one
         wait_blocking(lambda: time.monotonic() - told > IMPATIENCE, why="a person's second Ctrl-C")
         service.process.terminate()
 

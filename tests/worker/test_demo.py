@@ -160,7 +160,7 @@ async def model_server(endpoint: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncG
     """A server that speaks the chat completions protocol as `endpoint` does."""
     app = Starlette(routes=[Route("/v1/chat/completions", endpoint, methods=["POST"])])
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, lifespan="off"))
     serving = asyncio.create_task(server.serve())
     await wait_until(lambda: server.started)
     _set_up(monkeypatch, port)
