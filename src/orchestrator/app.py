@@ -84,7 +84,7 @@ class Service:
     def _build_admission(self) -> None:
         settings = self.settings
         self.context_handler = ContextHandler(self.access, settings.task_timeout_max)
-        self.enqueue = Enqueue(self.admissions, self.agenda, self.figures.note_queue, self.log)
+        self.enqueue = Enqueue(self.admissions, self.agenda, self._note_queue, self.log)
         self.sender = Sender(
             context_handler=self.context_handler,
             limits=Limits(settings.max_requests_per_session, settings.tier_limits),
@@ -98,6 +98,11 @@ class Service:
             metrics=self.metrics,
             log=self.log,
         )
+
+    def _note_queue(self, queue: str) -> None:
+        """A queue is told with the heartbeat, and at once where it is new: an operator may look for it now."""
+        if self.figures.note_queue(queue):
+            self.enqueue.later(self.roster.note_queues([queue]))
 
     def _build_delivery(self) -> None:
         endings = Endings(self.metrics, self.log)

@@ -20,6 +20,7 @@ from orchestrator.metrics import (
 )
 
 TENANTS_MAX: Final = 100
+KNOWN_MAX: Final = 10_000
 ROWS_MAX: Final = 5_000
 """Rows of sockets that a replica tells of, the largest first: a megabyte a second would be a load of its own."""
 _SUMMED: Final = (
@@ -45,10 +46,17 @@ class Figures:
         self._started = time.monotonic()
         self._told: dict[str, int] = {}
         self._queues: set[str] = set()
+        self._known: set[str] = set()
 
-    def note_queue(self, queue: str) -> None:
-        """A task was pushed on this queue."""
+    def note_queue(self, queue: str) -> bool:
+        """A task was pushed on this queue; whether that is the first one here since the queues were forgotten."""
         self._queues.add(queue)
+        if queue in self._known:
+            return False
+        if len(self._known) >= KNOWN_MAX:
+            self._known.clear()
+        self._known.add(queue)
+        return True
 
     def take_queues(self) -> list[str]:
         """Queues noted since the last time."""

@@ -43,7 +43,7 @@ class Enqueue:
 
         Returns after `PUSH_SECONDS` at the latest, since the caller waits for an answer that is already sure.
         """
-        await asyncio.wait((self._later(self._push(admission.new)),), timeout=PUSH_SECONDS)
+        await asyncio.wait((self.later(self._push(admission.new)),), timeout=PUSH_SECONDS)
 
     async def _push(self, new: NewTask) -> None:
         marker_ms = (new.deadline - new.created) // 1000 + MARKER_SLACK_MS
@@ -57,18 +57,19 @@ class Enqueue:
                 task_id=new.task,
                 error=str(error),
             )
-            self._later(self._agenda.note(new.tenant, new.created + UNPUSHED_PATIENCE_MICROS))
+            self.later(self._agenda.note(new.tenant, new.created + UNPUSHED_PATIENCE_MICROS))
             return
         self._on_queue(new.queue)
         # Nobody waits for these two: the agenda finds a task whose note was lost, and push is idempotent.
-        self._later(self._admissions.mark_queued(new.tenant, new.task))
-        self._later(self._agenda.note(new.tenant, new.deadline))
+        self.later(self._admissions.mark_queued(new.tenant, new.task))
+        self.later(self._agenda.note(new.tenant, new.deadline))
 
     async def close(self) -> None:
         """Wait for what was left to the background."""
         await asyncio.gather(*self._background, return_exceptions=True)
 
-    def _later(self, work: Awaitable[None]) -> asyncio.Task[None]:
+    def later(self, work: Awaitable[None]) -> asyncio.Task[None]:
+        """Do `work` while nobody waits; `close` does. A Redis fault is left to whoever looks next."""
         task = asyncio.create_task(_quietly(work))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
