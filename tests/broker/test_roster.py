@@ -1,5 +1,6 @@
 """The roster of replicas, the sums of the deployment, and the survey of its queues."""
 
+import asyncio
 from typing import Any
 
 from tests.broker.tenant import QUEUE, SECOND, Tenant
@@ -47,6 +48,17 @@ async def test_queues_that_were_used(broker: Broker, client: Any) -> None:
     client.zadd(broker.keys.queues, {QUEUE: broker.clock.now() - 8 * 86_400 * SECOND})
     await roster.note_queues(["execution:agent-9:free"])
     assert await roster.queues() == ["execution:agent-9:free"]
+
+
+async def test_a_queue_noted_by_a_replica_that_stops_there(broker: Broker, client: Any) -> None:
+    """The note and its expiry leave together: whoever stops after the first reply leaves no key without an end."""
+    roster, key = Roster(broker, "orchestrator"), broker.keys.queues
+    noting = asyncio.create_task(roster.note_queues([QUEUE]))
+    while not await broker.command(key, "EXISTS", key):
+        pass
+    noting.cancel()
+    await asyncio.gather(noting, return_exceptions=True)
+    assert client.ttl(key) > 0
 
 
 async def test_survey(tenant: Tenant) -> None:

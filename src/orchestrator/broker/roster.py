@@ -90,15 +90,19 @@ class Roster:
 
     async def note_queues(self, queues: list[str]) -> None:
         """Remember execution queues that were used, for a week after their last use."""
+        if not queues:
+            return
         key = self._keys.queues
         now = self._broker.clock.now()
-        for start in range(0, len(queues), 500):
-            pairs = [item for queue in queues[start : start + 500] for item in (now, queue)]
-            await self._broker.command(key, "ZADD", key, *pairs)
-        if queues:
-            await self._broker.command(key, "ZREMRANGEBYSCORE", key, "-inf", now - _QUEUES_KEPT_MICROS)
-            await self._broker.command(key, "ZREMRANGEBYRANK", key, 0, -_QUEUES_MAX - 1)
-            await self._broker.command(key, "PEXPIRE", key, _QUEUES_KEPT_MICROS // 1000)
+        chunks = [queues[start : start + 500] for start in range(0, len(queues), 500)]
+        adds = [[item for queue in chunk for item in (now, queue)] for chunk in chunks]
+        # In one go: a replica that dies between two of them would leave the key without an end.
+        await asyncio.gather(
+            *(self._broker.command(key, "ZADD", key, *pairs) for pairs in adds),
+            self._broker.command(key, "ZREMRANGEBYSCORE", key, "-inf", now - _QUEUES_KEPT_MICROS),
+            self._broker.command(key, "ZREMRANGEBYRANK", key, 0, -_QUEUES_MAX - 1),
+            self._broker.command(key, "PEXPIRE", key, _QUEUES_KEPT_MICROS // 1000),
+        )
 
     async def queues(self) -> list[str]:
         """Execution queues that were used within a week."""
