@@ -2,15 +2,31 @@
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, Literal
+
+import msgspec
 
 from orchestrator.broker.broker import Broker, Keeping
 from orchestrator.broker.connection import OnState
 from orchestrator.broker.keys import Keys
+from orchestrator.protocol.tiers import Tier
 from orchestrator.settings import Settings
 
 GENERATION_TTL_SECONDS: Final = 3_600
 """Longer than any question to the database can be under way."""
+
+
+class Judgement(msgspec.Struct, frozen=True):
+    """A cached answer about a tenant alone."""
+
+    outcome: Literal["allowed", "ask", "access_denied", "tier_mismatch"]
+    detail: str
+    """With `ask`, the generation of the answer that is wanted."""
+    limits: dict[str, int] = {}
+    """The tenant's own, which go before its tier's."""
+
+
+_judgement: Final = msgspec.msgpack.Decoder(Judgement).decode
 
 
 class AccessCache:
@@ -32,6 +48,11 @@ class AccessCache:
             contexts=list(contexts.items()),
         )
         await self._broker.run("remember_access", self._broker.keys.callbacks(tenant), arguments)
+
+    async def judge(self, tenant: str, tier: Tier) -> Judgement:
+        """What the cache says of a tenant that claims this tier; `ask` where it does not know."""
+        reply = await self._broker.run("may_follow", self._broker.keys.callbacks(tenant), tier)
+        return _judgement(reply)
 
     async def forget(self, tenant_ids: Iterable[str]) -> None:
         """Void the cached answers of tenants, also for a reader that is half way."""

@@ -31,6 +31,7 @@ class Keys:
         self.replicas: Final = f"{{{domain}}}:replicas"
         self.totals: Final = f"{{{domain}}}:totals"
         self.queues: Final = f"{{{domain}}}:queues"
+        self.changes: Final = f"{{{domain}}}:changes"
         self.prefix_owner: Final = f"{{prefix:{prefix}}}:owner"
 
     def callbacks(self, tenant: str) -> str:
@@ -70,6 +71,10 @@ class Keys:
     def replica(self, name: str) -> str:
         """String: what a replica tells of itself, for a few seconds."""
         return f"{{{self._domain}}}:replica:{name}"
+
+    def ticket(self, digest: str) -> str:
+        """String: what a ticket stands for; `:stream` behind it once a stream of events came with it."""
+        return f"{{{self._domain}:ticket:{digest}}}"
 
     def bell_probe(self, replica: str) -> str:
         """A key under the callback prefix, written to hear our own doorbell."""

@@ -6,8 +6,8 @@ from importlib.resources import files
 from typing import Final
 
 _INCLUDE: Final = re.compile(r"^-- include ([a-z_ ]+)$", re.MULTILINE)
-# These work on one execution queue or one part of the agenda, not on a tenant's keys.
-_ALONE: Final = frozenset({"push", "withdraw", "due", "note", "reschedule"})
+# These work on a queue, the agenda, the feed or a ticket, not on a tenant's keys.
+_ALONE: Final = frozenset({"announce", "due", "note", "push", "redeem", "reschedule", "withdraw"})
 
 
 class Script:

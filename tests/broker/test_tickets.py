@@ -1,0 +1,67 @@
+"""redeem.lua: a ticket opens one socket, or one stream that may come again (contract §6)."""
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from orchestrator.broker.broker import Broker
+from orchestrator.broker.tickets import TICKET_SECONDS, Ticket, Tickets
+
+A_TICKET = Ticket(
+    tenant="acme",
+    tier="free",
+    user="ann",
+    session="s-1",
+    agents=None,
+    expires=4_000_000_000.5,
+    issued=1_700_000_000,
+    origin="https://app.example.com",
+)
+
+
+async def test_a_socket_uses_it_up(broker: Broker) -> None:
+    """What was issued comes back once, and never again, to a stream neither."""
+    tickets = Tickets(broker)
+    text = await tickets.issue(A_TICKET)
+    assert await tickets.redeem(text, "socket") == A_TICKET
+    assert await tickets.redeem(text, "socket") is None
+    assert await tickets.redeem(text, "stream") is None
+
+
+async def test_a_stream_comes_again(broker: Broker, client: Any) -> None:
+    """`EventSource` reconnects by itself: a stream's ticket holds while its token lives, and for no socket."""
+    tickets = Tickets(broker)
+    text = await tickets.issue(A_TICKET)
+    assert [await tickets.redeem(text, "stream") for _ in range(3)] == [A_TICKET] * 3
+    assert await tickets.redeem(text, "socket") is None
+    assert await tickets.redeem(text, "stream") == A_TICKET
+    (kept,) = [key for key in client.scan_iter() if key.endswith(b":stream")]
+    assert client.expiretime(kept) == 4_000_000_000
+
+
+@pytest.mark.parametrize("expires", [1.0, 1e300])
+async def test_odd_ends_of_a_token(broker: Broker, expires: float) -> None:
+    """A token that has ended gives the stream nothing more; one without a real end does no harm."""
+    tickets = Tickets(broker)
+    ticket = replace(A_TICKET, expires=expires)
+    text = await tickets.issue(ticket)
+    assert await tickets.redeem(text, "stream") == ticket
+    assert await tickets.redeem(text, "stream") == (None if expires == 1.0 else ticket)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "../" * 14 + "x", "{a}" * 14 + "a", "é" * 43, "A" * 44, "A" * 43, "A" * 42 + "\n"]
+)
+async def test_what_is_no_ticket(broker: Broker, text: str) -> None:
+    """Any other text is no ticket."""
+    assert await Tickets(broker).redeem(text, "socket") is None
+
+
+async def test_redis_has_only_digests(broker: Broker, client: Any) -> None:
+    """Who reads Redis has no ticket, and one that nobody uses ends by itself."""
+    text = await Tickets(broker).issue(A_TICKET)
+    (key,) = client.scan_iter()
+    assert text.encode() not in key
+    assert text not in repr(client.get(key))
+    assert TICKET_SECONDS - 2 < client.ttl(key) <= TICKET_SECONDS
