@@ -61,7 +61,7 @@ REFUSALS: Final[Mapping[Code, Refusal]] = {
         {"allowed": list(CONTEXT_TYPES)},
     ),
     "invalid_id": Refusal(
-        "an id, a user id, a label or an idempotency key is malformed, or a header is given twice",
+        "an id, a user id, a label, an idempotency key or a parameter is malformed, or a header is given twice",
         _MEND,
         "X-Agent-ID must be 1 to 128 letters, digits, '-', '_', '.', '@' or '+', and not begin with '.', '@' or '+'",
         {"parameter": "X-Agent-ID"},
@@ -98,7 +98,7 @@ REFUSALS: Final[Mapping[Code, Refusal]] = {
         "this needs the scope metrics",
     ),
     "not_found": Refusal(
-        "there is no such route, task or session; also for what belongs to somebody else",
+        "there is no such route, task, session or record; also for what belongs to somebody else",
         "do not repeat",
         "there is no such task",
     ),
@@ -112,6 +112,11 @@ REFUSALS: Final[Mapping[Code, Refusal]] = {
         "a task of the session is under way and the turn policy is `reject`",
         "wait for the ending, then repeat",
         "a task of this session is under way",
+    ),
+    "already_exists": Refusal(
+        "what an administrator would create is there already",
+        "do not repeat; change it, or choose another id",
+        "tenant acme exists already",
     ),
     "payload_too_large": Refusal(
         f"the body is over {BODY_MAX // 1024} KiB", "send less", f"a body may have at most {BODY_MAX} bytes"
@@ -145,7 +150,8 @@ REFUSALS: Final[Mapping[Code, Refusal]] = {
         "something went wrong here",
     ),
     "unavailable": Refusal(
-        "Redis or the database is away, or there is no room for a connection; nothing was accepted",
+        "Redis or the database is away, or there is no room for a connection; no message was accepted, and `detail`"
+        " says what became of an administrator's change",
         "repeat after `retry_after` seconds",
         "Redis cannot be reached",
         {"retry_after": 1},
