@@ -1,0 +1,95 @@
+"""What was signed: a token is opened with the one key that fits it, or refused (RFC 8725)."""
+
+from typing import Any, Final
+
+import msgspec
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jws import CompactSignature, JWSRegistry
+
+from orchestrator.auth.algorithms import ALL
+from orchestrator.auth.claims import Payload, invalid_token
+from orchestrator.auth.keys import KeySource
+
+MOST_BYTES: Final = 8192
+
+# What would bring or point to a key of the token's own, and what would change how it is read.
+_REFUSED: Final = frozenset({"crit", "b64", "zip", "jwk", "jku", "x5c", "x5u"})
+
+_WHAT_PARSING_RAISES: Final = (JoseError, msgspec.MsgspecError, ValueError, TypeError, RecursionError)
+_MALFORMED: Final = "the token is malformed"
+
+
+class Header(msgspec.Struct, frozen=True):
+    """What is read of a token's header."""
+
+    alg: str
+    kid: str | None = None
+    typ: str | None = None
+
+
+class _Registry(JWSRegistry):
+    # One bound for the whole token instead of theirs for each part: a header of 512 bytes is soon too short.
+    max_header_length = max_payload_length = max_signature_length = MOST_BYTES
+
+    def __init__(self) -> None:
+        # Unknown members of a header are no fault: RFC 7515 §4 has them ignored.
+        super().__init__(algorithms=ALL, strict_check_header=False)
+
+    def get_alg(self, name: str) -> Any:
+        # `EdDSA` is the older name; theirs would warn at each token, and take other curves too.
+        return super().get_alg("Ed25519" if name == "EdDSA" else name)
+
+
+class Signatures:
+    """Opens tokens; a key decides which algorithm is used, the header only which key is asked."""
+
+    def __init__(self, keys: KeySource) -> None:
+        self._keys: Final = keys
+        self._registry: Final = _Registry()
+
+    async def open(self, token: str) -> Payload:
+        """The payload of a token that was signed with a key of ours; raises `unauthorized` and `unavailable`."""
+        signed = self._split(token)
+        header = _header(signed)
+        key = await self._keys.find(header.alg, header.kid)
+        try:
+            genuine = jws.validate_compact(signed, key.material, registry=self._registry)
+        except _WHAT_PARSING_RAISES:
+            genuine = False
+        if not genuine:
+            raise invalid_token("the token's signature is wrong")
+        return _payload(signed)
+
+    def _split(self, token: str) -> CompactSignature:
+        if len(token) > MOST_BYTES:
+            raise invalid_token(f"the token is longer than {MOST_BYTES} bytes")
+        try:
+            return jws.extract_compact(token.encode("ascii"), registry=self._registry)
+        except _WHAT_PARSING_RAISES:
+            raise invalid_token(_MALFORMED) from None
+
+
+def _header(signed: CompactSignature) -> Header:
+    try:
+        header = msgspec.convert(signed.protected, Header)
+    except _WHAT_PARSING_RAISES:
+        raise invalid_token(_MALFORMED) from None
+    if not _REFUSED.isdisjoint(signed.protected):
+        raise invalid_token("the token's header has a member that is not accepted here")
+    if not _is_access(header.typ):
+        raise invalid_token("the token is of a type that is not accepted here")
+    return header
+
+
+def _is_access(typ: str | None) -> bool:
+    """Whether a token was made to open doors: other kinds that an issuer signs say so, like `logout+jwt`."""
+    named = (typ or "").lower().removeprefix("application/")
+    return named == "at+jwt" or not named.endswith("+jwt")
+
+
+def _payload(signed: CompactSignature) -> Payload:
+    try:
+        return msgspec.json.decode(signed.payload, type=dict[str, Any])
+    except _WHAT_PARSING_RAISES:
+        raise invalid_token(_MALFORMED) from None
