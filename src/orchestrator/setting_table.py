@@ -1,23 +1,26 @@
 """Every setting, one row each (contract §2); docs/settings.md is held against this table."""
 
+import difflib
 from typing import Final, Literal
 
 import msgspec
 
 from orchestrator.setting_values import (
+    ALGORITHMS,
     DATABASE_URL,
     FLAG,
     HOST,
     IDENTIFIER,
+    JWKS_URL,
     MASK,
-    NAMES,
     NETWORKS,
     ORIGINS,
+    PUBLIC_KEY,
     REDIS_URL,
     SECRET,
+    SHARED_SECRET,
     TEXT,
     TIER_LIMITS,
-    WEB_ADDRESS,
     Rule,
     choice,
     masked_url,
@@ -28,6 +31,7 @@ from orchestrator.setting_values import (
 PREFIX: Final = "ORCHESTRATOR_"
 _DAY: Final = 86_400
 _YEAR: Final = 365 * _DAY
+_LONGEST: Final = 200
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -50,18 +54,31 @@ class Setting(msgspec.Struct, frozen=True):
             return MASK
         return masked_url(text) if self.masked == "url" else text
 
+    def fault(self, text: str, reason: str) -> str:
+        """The line that refuses `text` as its value."""
+        shown = self.shown(text)
+        return f"{self.name}={shown if len(shown) <= _LONGEST else shown[:_LONGEST] + '…'!r}: {reason}"
+
 
 def _own(name: str, default: str | None, rule: Rule, meaning: str) -> Setting:
     return Setting(PREFIX + name, default, rule, meaning)
 
 
 _JWT: Final = (
-    Setting(PREFIX + "JWT_SECRET", None, SECRET, "Key of tokens signed with a shared secret.", "whole"),
-    _own("JWT_PUBLIC_KEY", None, TEXT, "Key of tokens signed with a private key, as PEM."),
-    Setting(PREFIX + "JWT_JWKS_URL", None, WEB_ADDRESS, "Where the keys of tokens are published.", "url"),
-    _own("JWT_ALGORITHMS", None, NAMES, "Accepted algorithms; by the kind of key unless given."),
-    _own("JWT_ISSUER", None, TEXT, "Required `iss` of a token."),
-    _own("JWT_AUDIENCE", None, TEXT, "Required `aud` of a token."),
+    Setting(
+        PREFIX + "JWT_SECRET", None, SHARED_SECRET, "Key of tokens signed with a shared secret.", "whole"
+    ),
+    Setting(
+        PREFIX + "JWT_PUBLIC_KEY",
+        None,
+        PUBLIC_KEY,
+        "Key of tokens signed with a private key, as PEM.",
+        "whole",
+    ),
+    Setting(PREFIX + "JWT_JWKS_URL", None, JWKS_URL, "Where the keys of tokens are published.", "url"),
+    _own("JWT_ALGORITHMS", None, ALGORITHMS, "Accepted algorithms; by the kind of key unless given."),
+    _own("JWT_ISSUER", None, TEXT, "Required `iss` of a token; any unless given."),
+    _own("JWT_AUDIENCE", None, TEXT, "Required `aud` of a token; any unless given."),
     _own("JWT_LEEWAY", "30", seconds(0, 600), "Tolerated difference between clocks, in seconds."),
     _own("JWT_CLAIM_USER", "sub", TEXT, "Claim that names the user."),
     _own("JWT_CLAIM_TENANT", "tenant_id", TEXT, "Claim that names the tenant."),
@@ -80,7 +97,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "Tenants, agents and grants; may be absent while access validation is off.",
         "url",
     ),
-    _own("HOST", "127.0.0.1", HOST, "Address to listen on; beyond loopback only behind a gateway."),
+    _own(
+        "HOST",
+        "127.0.0.1",
+        HOST,
+        "Address to listen on; beyond loopback only with tokens or behind a gateway.",
+    ),
     _own("PORT", "8008", whole(1, 65_535), "Port to listen on; a Kubernetes service link is ignored."),
     _own("DOMAIN_NAME", "orchestrator", IDENTIFIER, "Names this deployment in keys, metrics and logs."),
     _own("CALLBACK_QUEUE_PREFIX", "orchestrator", IDENTIFIER, "First part of the callback queues' names."),
@@ -124,3 +146,15 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     _own("TRUSTED_PROXIES", "loopback", NETWORKS, "Whose `X-Forwarded-*` headers are believed."),
     *_JWT,
 )
+
+
+def did_you_mean(name: str) -> str:
+    """The end of a sentence about a name that is no setting, '' where nothing comes near it."""
+    close = closest(name)
+    return f"; did you mean {close}?" if close else ""
+
+
+def closest(name: str) -> str | None:
+    """The setting that was probably meant."""
+    near = difflib.get_close_matches(name, [setting.name for setting in SETTINGS], n=1, cutoff=0.8)
+    return near[0] if near else None

@@ -8,6 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from orchestrator.auth.algorithms import ALL
 from orchestrator.protocol.identifiers import is_valid_id
 from orchestrator.protocol.tiers import DEFAULT_LIMITS, TIERS, Tier, TierLimits
 
@@ -113,8 +114,30 @@ def _items(text: str) -> list[str]:
     return [item for item in (part.strip() for part in text.split(",")) if item]
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(_items(text))
+def _algorithms(text: str) -> tuple[str, ...]:
+    by_name = {name.lower(): name for name in ALL}
+    names = [item.lower() for item in _items(text)]
+    if not names or not by_name.keys() >= set(names):
+        raise ValueError
+    return tuple(dict.fromkeys(by_name[name] for name in names))
+
+
+def _shared_secret(text: str) -> str:
+    if "-----BEGIN" in text:
+        raise Complaint("a key in PEM is no shared secret")
+    return _secret(text)
+
+
+def _public_key(text: str) -> str:
+    """PEM with line ends of its own: many an environment file can hold only a backslash and an n."""
+    from orchestrator.auth.keys import public_kind  # noqa: PLC0415 - a quarter of a second that few commands need
+
+    pem = text.replace("\\n", "\n")
+    try:
+        public_kind(pem)
+    except ValueError as error:
+        raise Complaint(str(error)) from None
+    return pem
 
 
 def _origin(text: str) -> str:
@@ -186,9 +209,13 @@ def _required(text: str, part: object, complaint: str) -> str:
     return text
 
 
-def _web_address(text: str) -> str:
+def _jwks_url(text: str) -> str:
     parts = _split(text)
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+    host = _host(parts.hostname or "")
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
+        # Whoever can change what is fetched can sign tokens.
         raise ValueError
     return text
 
@@ -228,7 +255,13 @@ IDENTIFIER: Final = Rule(
 )
 SECRET: Final = Rule("1 to 1024 printable ASCII characters", _secret)
 TEXT: Final = Rule("any text", str)
-NAMES: Final = Rule("names separated by commas", _names)
+ALGORITHMS: Final = Rule(f"some of {', '.join(ALL)}, separated by commas", _algorithms)
+SHARED_SECRET: Final = Rule("1 to 1024 printable ASCII characters, no PEM", _shared_secret)
+PUBLIC_KEY: Final = Rule(
+    "a public key in PEM: RSA of 2048 bits or more, P-256, P-384, P-521 or Ed25519; \\n may stand for its line ends",
+    _public_key,
+)
+JWKS_URL: Final = Rule("an https:// address, or an http:// one of this machine", _jwks_url)
 HOST: Final = Rule("an IP address or a host name", _host)
 ORIGINS: Final = Rule(
     "origins such as https://app.example.com or http://localhost:3000, separated by commas; no path, no *",
@@ -244,7 +277,6 @@ REDIS_URL: Final = Rule(
 DATABASE_URL: Final = Rule(
     "sqlite+aiosqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST[:PORT]/NAME", _database_url
 )
-WEB_ADDRESS: Final = Rule("an http:// or https:// address", _web_address)
 TIER_LIMITS: Final = Rule(
     f"a JSON object by tier ({', '.join(get_args(Tier))}), each an object of whole numbers from 1 to {_MOST}"
     f" by limit ({', '.join(_LIMITS)})",

@@ -1,15 +1,15 @@
 """One frozen object with every setting, read from the environment once (contract §2)."""
 
-import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
 
 from orchestrator.errors import SettingsError
 from orchestrator.protocol.tiers import Tier, TierLimits
-from orchestrator.setting_table import PREFIX, SETTINGS, Setting
+from orchestrator.setting_table import PREFIX, SETTINGS, Setting, did_you_mean
+from orchestrator.setting_tokens import TOKEN_KEYS, is_meant_for_tokens, token_faults, token_warnings
 from orchestrator.setting_values import MASK, Complaint, is_loopback
 
 __all__ = ["Settings", "SettingsError", "ShownSetting", "Source"]
@@ -17,9 +17,8 @@ __all__ = ["Settings", "SettingsError", "ShownSetting", "Source"]
 Source = Literal["environment", "default"]
 _Values = dict[str, Any]
 
-_JWT_KEYS: Final = ("JWT_SECRET", "JWT_PUBLIC_KEY", "JWT_JWKS_URL")
 _CLAIM: Final = "jwt_claim_"
-_LONGEST: Final = 200
+_PROOFS: Final = ("jwt_secret", "jwt_public_key", "jwt_jwks_url", "gateway_secret", "trust_headers")
 
 # What Kubernetes sets in every pod beside a service whose name begins with `orchestrator`.
 _SERVICE_LINK: Final = re.compile(
@@ -90,10 +89,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         An empty value counts as unset.
         """
         given = {name: value.strip() for name, value in environ.items() if value.strip()}
-        warnings = list(_ignored(given))
+        strangers = _strangers(given)
+        warnings = [*_ignored(given, strangers), *token_warnings(environ, given)]
         values, faults = _parsed(given)
         faults += _contradictions(values)
-        faults += _unavailable(given)
+        faults += token_faults(given, strangers, values)
         if faults:
             raise SettingsError(tuple(faults))
         claims = {name.removeprefix(_CLAIM): values[name] for name in values if name.startswith(_CLAIM)}
@@ -104,6 +104,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         # A traceback or a log line that shows this object must not show its secrets.
         return f"Settings(domain_name={self.domain_name!r})"
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether callers prove who they are by tokens; else identity comes from headers."""
+        return any((self.jwt_secret, self.jwt_public_key, self.jwt_jwks_url))
 
     @property
     def is_loopback(self) -> bool:
@@ -145,13 +150,8 @@ def _parsed(given: Mapping[str, str]) -> tuple[_Values, list[str]]:
             values[setting.field] = None if text is None else setting.rule.parse(text)
         except ValueError as error:
             told = f"{error}; " if isinstance(error, Complaint) else ""
-            faults.append(_fault(setting, text or "", f"{told}must be {setting.rule.allowed}"))
+            faults.append(setting.fault(text or "", f"{told}must be {setting.rule.allowed}"))
     return values, faults
-
-
-def _fault(setting: Setting, text: str, reason: str) -> str:
-    shown = setting.shown(text)
-    return f"{setting.name}={shown if len(shown) <= _LONGEST else shown[:_LONGEST] + '…'!r}: {reason}"
 
 
 def _contradictions(values: _Values) -> Iterator[str]:
@@ -159,39 +159,35 @@ def _contradictions(values: _Values) -> Iterator[str]:
     most, usual = values.get("task_timeout_max"), values.get("task_timeout")
     if most is not None and usual is not None and most < usual:
         yield f"{PREFIX}TASK_TIMEOUT_MAX='{most}': must be at least {PREFIX}TASK_TIMEOUT, which is {usual}"
-    host, secret = values.get("host"), values.get("gateway_secret", MASK)
-    if host is not None and not (is_loopback(host) or secret or values.get("trust_headers", True)):
+    host = values.get("host")
+    if host is not None and not (is_loopback(host) or _has_proof(values)):
         yield (
             f"{PREFIX}HOST={host!r}: other machines could reach it and nothing would prove who they are;"
-            f" must be a loopback address such as 127.0.0.1 unless {PREFIX}GATEWAY_SECRET is set,"
+            " must be a loopback address such as 127.0.0.1 unless callers have tokens"
+            f" ({', '.join(TOKEN_KEYS)}), {PREFIX}GATEWAY_SECRET is set,"
             f" or {PREFIX}TRUST_HEADERS=true where a gateway in front is the only way in"
         )
 
 
-def _unavailable(given: Mapping[str, str]) -> Iterator[str]:
-    """Refuses every token setting, mistyped ones too: tokens are not built yet.
-
-    Whoever sets one expects that callers are authenticated. Without this function the service
-    would start and let everybody in.
-    """
-    named = [name for name in given if name.startswith(f"{PREFIX}JWT_")]
-    for name in named:
-        yield (
-            f"{name}={MASK!r}: token authentication is not available in this version,"
-            " and the service does not run open in its place; must not be set"
-        )
-    keys = [name for name in named if name.removeprefix(PREFIX) in _JWT_KEYS]
-    if len(keys) > 1:
-        yield f"{keys[1]}={MASK!r}: {keys[0]} is set too; must be the only key"
+def _has_proof(values: _Values) -> bool:
+    """Whether callers prove something, or the operator vouches; a faulty setting has a line of its own already."""
+    return any(values.get(field, MASK) for field in _PROOFS)
 
 
-def _ignored(given: Mapping[str, str]) -> Iterator[str]:
+def _strangers(given: Mapping[str, str]) -> list[str]:
+    """The names that look like settings of ours and are none."""
+    known = {setting.name for setting in SETTINGS}
+    return [
+        name for name in given if name.startswith(PREFIX) and name not in known and not _SERVICE_LINK(name)
+    ]
+
+
+def _ignored(given: Mapping[str, str], strangers: Iterable[str]) -> Iterator[str]:
     """A line for each variable that looks like ours and has no effect."""
     known = {setting.name: setting for setting in SETTINGS}
     for name, text in given.items():
-        if name in known:
-            if _given(known[name], given) is None:
-                yield f"{name}={text!r} is a Kubernetes service link and no port: ignored"
-        elif name.startswith(PREFIX) and not (_SERVICE_LINK(name) or name.startswith(f"{PREFIX}JWT_")):
-            close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
-            yield f"{name} is not a setting: ignored" + (f"; did you mean {close[0]}?" if close else "")
+        if name in known and _given(known[name], given) is None:
+            yield f"{name}={text!r} is a Kubernetes service link and no port: ignored"
+    for name in strangers:
+        if not is_meant_for_tokens(name):
+            yield f"{name} is not a setting: ignored" + did_you_mean(name)

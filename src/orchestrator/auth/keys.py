@@ -79,14 +79,22 @@ def secret_key(secret: str, chosen: tuple[str, ...] | None) -> Key:
 
 def public_key(pem: str, chosen: tuple[str, ...] | None) -> Key:
     """A public key in PEM as a key; raises ValueError with a sentence for one that is none."""
+    kind, material = kind_of(_loaded(pem))
+    return Key(material, algorithms_of(kind, chosen))
+
+
+def public_kind(pem: str) -> Kind:
+    """Which kind of key this is; raises ValueError with a sentence for one that is none."""
+    return kind_of(_loaded(pem))[0]
+
+
+def _loaded(pem: str) -> object:
     if "PRIVATE KEY" in pem:
         raise ValueError("this is a private key, which has no business here")
     try:
-        loaded = load_pem_public_key(pem.encode())
+        return load_pem_public_key(pem.encode())
     except (ValueError, UnsupportedAlgorithm):
         raise ValueError("this cannot be read") from None
-    kind, material = kind_of(loaded)
-    return Key(material, algorithms_of(kind, chosen))
 
 
 def kind_of(loaded: object) -> tuple[Kind, Material]:
