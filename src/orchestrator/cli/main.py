@@ -21,6 +21,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "agents": "Create, list and grant agents.",
     "collections": "Create, list and grant collections.",
     "workflows": "Create, list and grant workflows.",
+    "token": "Make tokens for development.",
     "queues": "Show what waits for agents and for delivery.",
     "tasks": "Show, cancel or follow a task.",
     "dead": "Show the callbacks that could not be delivered, and why.",

@@ -1,0 +1,108 @@
+"""`orchestrator token`: what callers prove themselves with."""
+
+import os
+import time
+from typing import Final
+
+import click
+
+from orchestrator.auth.claims import SCOPES, Claims, Scope
+from orchestrator.cli.administration import valid_id
+from orchestrator.cli.examples import example
+from orchestrator.cli.listing import JSON_OPTION, show_json
+from orchestrator.errors import Problem
+from orchestrator.protocol.tiers import TIERS, Tier
+from orchestrator.settings import Settings
+
+_YEAR: Final = 31_536_000
+
+
+@click.group(epilog=example("orchestrator token create --tenant acme --sub ada --tier professional"))
+def token() -> None:
+    """Make tokens for development."""
+
+
+@token.command(
+    epilog=example(
+        "orchestrator token create --tenant acme --sub ada --tier professional",
+        "orchestrator token create --sub operator --scope admin --expires 300",
+    )
+)
+@click.option(
+    "--tenant",
+    metavar="ID",
+    type=valid_id,
+    help="Whose token it is; may be left out with scope metrics or admin.",
+)
+@click.option("--sub", "user", required=True, help="The user.")
+@click.option("--tier", type=click.Choice(TIERS), help="What the tenant has booked; left out as --tenant is.")
+@click.option("--session", metavar="ID", type=valid_id, help="The only session it reaches.")
+@click.option(
+    "agents",
+    "--agent",
+    metavar="ID",
+    type=valid_id,
+    multiple=True,
+    help="An agent it reaches; any unless given.",
+)
+@click.option(
+    "scopes", "--scope", type=click.Choice(SCOPES), multiple=True, help="What it opens; chat unless given."
+)
+@click.option(
+    "--expires", type=click.IntRange(1, _YEAR), default=3600, show_default=True, help="Seconds it is valid."
+)
+@JSON_OPTION
+def create(
+    *,
+    tenant: str | None,
+    user: str,
+    tier: Tier | None,
+    session: str | None,
+    agents: tuple[str, ...],
+    scopes: tuple[Scope, ...],
+    expires: int,
+    as_json: bool,
+) -> None:
+    """Make a token, signed with ORCHESTRATOR_JWT_SECRET.
+
+    For development: with a public key or a JWKS the issuer makes the tokens.
+    """
+    now = int(time.time())
+    claims = Claims(
+        user=user,
+        tenant=tenant,
+        tier=tier,
+        session=session,
+        agents=frozenset(agents) if agents else None,
+        scopes=frozenset(scopes or ("chat",)),
+        expires=now + expires,
+        issued=now,
+    )
+    made = _signed(claims)
+    if as_json:
+        return show_json({"token": made, "expires_in": expires})
+    return click.echo(made)
+
+
+def _signed(claims: Claims) -> str:
+    from orchestrator.auth.signing import sign  # noqa: PLC0415 - a quarter of a second that `--help` does not need
+
+    settings = Settings.from_environment(os.environ)
+    if settings.jwt_secret is None:
+        raise click.UsageError(_no_secret(settings))
+    try:
+        return sign(claims, settings)
+    except Problem as problem:
+        raise click.UsageError(problem.detail or problem.title) from None
+
+
+def _no_secret(settings: Settings) -> str:
+    if settings.has_tokens:
+        return (
+            "Tokens are verified with a public key or a JWKS here: their issuer makes them."
+            " This command needs ORCHESTRATOR_JWT_SECRET instead."
+        )
+    return (
+        "ORCHESTRATOR_JWT_SECRET is not set, so nobody asks for tokens. Set it for this command and for the service,"
+        " for example to the output of `openssl rand -base64 48`."
+    )
