@@ -19,28 +19,35 @@ from orchestrator.admission.send import Sender
 from orchestrator.api.asyncapi import asyncapi_document
 from orchestrator.api.chat import Chat
 from orchestrator.api.client_frames import ClientFrames
+from orchestrator.api.credentials import Credentials
 from orchestrator.api.deployment import Deployment
 from orchestrator.api.edge import Edge
 from orchestrator.api.events import EventStreams
 from orchestrator.api.following import Following
 from orchestrator.api.forwarded import ForwardedHost
+from orchestrator.api.guard import Guard
 from orchestrator.api.openapi import openapi_document
 from orchestrator.api.pages import Pages
 from orchestrator.api.problems import refused
 from orchestrator.api.routes import routes
+from orchestrator.api.tickets import TicketOffice
 from orchestrator.api.websocket import Sockets
-from orchestrator.auth.identity import Identifier
+from orchestrator.auth.identifier import Identifier
 from orchestrator.auth.origins import Origins
+from orchestrator.auth.revocations import Revocations
+from orchestrator.auth.tokens import Tokens
 from orchestrator.broker.access_cache import AccessCache, open_broker
 from orchestrator.broker.admissions import Admissions
 from orchestrator.broker.agenda import Agenda
 from orchestrator.broker.broker import Broker
 from orchestrator.broker.callbacks import Callbacks
+from orchestrator.broker.changes import Changes
 from orchestrator.broker.listener import Listener
 from orchestrator.broker.logs import Logs
 from orchestrator.broker.queues import Queues
 from orchestrator.broker.roster import Roster
 from orchestrator.broker.tasks import Tasks
+from orchestrator.broker.tickets import Tickets
 from orchestrator.delivery.callback_handler import CallbackHandler
 from orchestrator.delivery.callback_worker import CallbackWorker
 from orchestrator.delivery.cancellation import Cancellation
@@ -52,6 +59,7 @@ from orchestrator.delivery.sweeper import Sweeper
 from orchestrator.delivery.websocket_manager import WebSocketManager
 from orchestrator.figures import Figures
 from orchestrator.metrics import Metrics
+from orchestrator.oversight import Oversight
 from orchestrator.redis_state import RedisState
 from orchestrator.runtime import Runtime, new_replica_name
 from orchestrator.settings import Settings
@@ -78,6 +86,11 @@ class Service:
         self.session_log = SessionLog(self.logs)
         self.settlements = Settlements(self.logs)
         self.access = Access(self.store, AccessCache(self.broker, settings.validation_cache_ttl), log)
+        self.limits = Limits(settings.max_requests_per_session, settings.tier_limits)
+        self.revocations, self.tickets = Revocations(), Tickets(self.broker)
+        self.tokens = Tokens.from_settings(settings, log)
+        self.identifier = Identifier(settings.gateway_secret, self.tokens, self.revocations)
+        self.credentials = Credentials(self.identifier, self.tickets)
         self._build_admission()
         self._build_delivery()
 
@@ -87,7 +100,7 @@ class Service:
         self.enqueue = Enqueue(self.admissions, self.agenda, self._note_queue, self.log)
         self.sender = Sender(
             context_handler=self.context_handler,
-            limits=Limits(settings.max_requests_per_session, settings.tier_limits),
+            limits=self.limits,
             admissions=self.admissions,
             agenda=self.agenda,
             enqueue=self.enqueue,
@@ -125,14 +138,23 @@ class Service:
         )
         listener = Listener(self.broker, replica, self.runtime)
         self.manager = WebSocketManager(replica, self.broker.keys, self.session_log, listener, self.metrics)
-        self.runtime.hear_with(listener, self.manager)
+        oversight = Oversight(
+            changes=Changes(self.broker),
+            revocations=self.revocations,
+            limits=self.limits,
+            access=self.access,
+            manager=self.manager,
+            store=self.store,
+            log=self.log,
+        )
+        self.runtime.complete(listener, self.manager, oversight)
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None, None]:
         """Open everything, in order; close it in reverse."""
         for warning in self.settings.warnings:
             self.log.warning(LogEvent.SETTINGS_WARNING, detail=warning)
-        if not self.settings.gateway_secret:
+        if not self.settings.gateway_secret and self.tokens is None:
             self.log.warning(LogEvent.HEADER_MODE, detail="identity comes from headers that nothing proves")
         async with AsyncExitStack() as stack:
             if self.store:
@@ -140,6 +162,9 @@ class Service:
                 await ensure_schema(self.store)
             await stack.enter_async_context(self.broker)
             stack.push_async_callback(self.enqueue.close)
+            if self.tokens:
+                await self.tokens.start()
+                stack.push_async_callback(self.tokens.close)
             await self.runtime.start()
             stack.push_async_callback(self.runtime.stop)
             self.log.info(
@@ -156,11 +181,8 @@ def create_app(settings: Settings) -> Starlette:
     """The web application; `app.state.runtime` is what drains it."""
     log = configure_logging(settings.log_level, settings.log_format, settings.domain_name)
     service = Service(settings, log)
-    identifier = Identifier(settings.gateway_secret)
-    origins = Origins(
-        settings.allowed_origins,
-        loopback_only=settings.is_loopback and not settings.gateway_secret and not settings.trust_headers,
-    )
+    by_headers = service.tokens is None and not settings.gateway_secret and not settings.trust_headers
+    origins = Origins(settings.allowed_origins, loopback_only=settings.is_loopback and by_headers)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[None, None]:
@@ -168,12 +190,14 @@ def create_app(settings: Settings) -> Starlette:
             yield
 
     app = Starlette(
-        routes=_routes(service, identifier, origins),
+        routes=_routes(service, origins),
         middleware=[
             Middleware(ForwardedHost, trusted=settings.trusted_proxies),
             # starlette's type of a middleware does not fit uvicorn's types of the same protocol
             Middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies)),  # type: ignore[arg-type]
-            Middleware(Edge, identifier=identifier, origins=origins, metrics=service.metrics, log=log),
+            Middleware(
+                Edge, identifier=service.identifier, origins=origins, metrics=service.metrics, log=log
+            ),
         ],
         exception_handlers={HTTPException: refused},
         lifespan=lifespan,
@@ -183,10 +207,11 @@ def create_app(settings: Settings) -> Starlette:
     return app
 
 
-def _routes(service: Service, identifier: Identifier, origins: Origins) -> list[BaseRoute]:
+def _routes(service: Service, origins: Origins) -> list[BaseRoute]:
     clock = service.broker.clock
     frames = ClientFrames(
-        identifier=identifier,
+        identifier=service.identifier,
+        credentials=service.credentials,
         context_handler=service.context_handler,
         sender=service.sender,
         cancellation=service.cancellation,
@@ -203,31 +228,28 @@ def _routes(service: Service, identifier: Identifier, origins: Origins) -> list[
         settlements=service.settlements,
         frames=frames,
         connections_max=service.settings.max_websocket_connections,
-        limits=service.settings.tier_limits,
+        limits=service.limits,
         ping_interval=service.settings.websocket_ping_interval,
     )
     ledgers = Ledgers(service.tasks, service.logs)
     queues = Queues(service.broker, service.agenda, service.roster)
     return routes(
-        Chat(
-            identifier,
-            service.context_handler,
-            service.sender,
-            ledgers,
-            service.cancellation,
-            service.tasks,
-            clock,
+        guard=Guard(service.identifier),
+        chat=Chat(
+            service.context_handler, service.sender, ledgers, service.cancellation, service.tasks, clock
         ),
-        EventStreams(identifier, following),
-        Sockets(
-            identifier=identifier,
+        tickets=TicketOffice(service.tickets, origins),
+        streams=EventStreams(service.identifier, service.credentials, following),
+        sockets=Sockets(
+            identifier=service.identifier,
+            credentials=service.credentials,
             origins=origins,
             following=following,
             frames=frames,
-            limits=service.settings.tier_limits,
+            limits=service.limits,
             metrics=service.metrics,
             log=service.log,
         ),
-        Deployment(service.runtime, service.roster, queues, service.access, service.figures),
-        Pages(openapi_document(), asyncapi_document()),
+        deployment=Deployment(service.runtime, service.roster, queues, service.access, service.figures),
+        pages=Pages(openapi_document(), asyncapi_document()),
     )

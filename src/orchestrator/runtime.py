@@ -21,6 +21,7 @@ from orchestrator.delivery.settlements import Settlements
 from orchestrator.delivery.sweeper import LOOK_SECONDS, Sweeper
 from orchestrator.delivery.websocket_manager import WebSocketManager
 from orchestrator.figures import Figures
+from orchestrator.oversight import FOLLOW_SECONDS, RELOAD_SECONDS, Oversight
 from orchestrator.protocol.identifiers import is_valid_id
 from orchestrator.protocol.shares import share_out
 from orchestrator.telemetry import Log, LogEvent
@@ -75,10 +76,11 @@ class Runtime:
         self._tasks: list[asyncio.Task[None]] = []
         self.manager: WebSocketManager
         self.listener: Listener
+        self.oversight: Oversight
 
-    def hear_with(self, listener: Listener, manager: WebSocketManager) -> None:
-        """Take the ends of the two wires that need this object to exist first."""
-        self.listener, self.manager = listener, manager
+    def complete(self, listener: Listener, manager: WebSocketManager, oversight: Oversight) -> None:
+        """Take the parts that need this object to exist first."""
+        self.listener, self.manager, self.oversight = listener, manager, oversight
 
     @property
     def can_deliver(self) -> bool:
@@ -95,6 +97,7 @@ class Runtime:
                 f"REDIS_URL: no server answers at {where}; start it, or mend the setting"
             ) from error
         await self._roster.claim_prefix()
+        await self.oversight.start()
         await self._beat()
         await self.listener.refresh()
         await self.listener.ring(self._shares.listens)
@@ -103,6 +106,8 @@ class Runtime:
             asyncio.create_task(self._settlements.run()),
             asyncio.create_task(self._every(BEAT_SECONDS, self._beat)),
             asyncio.create_task(self._every(LOOK_SECONDS, self._sweep)),
+            asyncio.create_task(self._every(FOLLOW_SECONDS, self.oversight.look)),
+            asyncio.create_task(self._every(RELOAD_SECONDS, self.oversight.reload)),
             asyncio.create_task(self._every(BUSY_CHECK_SECONDS, self._check_busy)),
             asyncio.create_task(self._check_all()),
         ]
@@ -219,7 +224,7 @@ class Runtime:
             await self._ring_everyone()  # the bell is not heard: poll meanwhile
         await self._sweeper.sweep(self._shares)
         await self.manager.give_up_unused()
-        self.manager.close_slow()
+        self.manager.close_overdue()
 
     def _note_health(self) -> None:
         if self.listener.healthy != self._delivers:

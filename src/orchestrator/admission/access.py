@@ -1,15 +1,18 @@
 """The database's answer about a tenant, asked when the cache has none (contract §6)."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
-from orchestrator.broker.access_cache import AccessCache
+from orchestrator.broker.access_cache import AccessCache, Judgement
 from orchestrator.errors import Problem
+from orchestrator.protocol.tiers import Tier
 from orchestrator.store.errors import StoreUnavailable
 from orchestrator.store.records import AccessRecord
 from orchestrator.telemetry import Log, LogEvent
 
-RETRY_SECONDS = 2
+RETRY_SECONDS: Final = 2
+TRIES: Final = 3
+"""How often an answer is sought that a change of the tenant may void again meanwhile."""
 
 
 class AccessRecords(Protocol):
@@ -54,6 +57,15 @@ class Access:
         self._note(up=True)
         allowed = {context: context in record.granted for context in contexts}
         await self._cache.remember(tenant, generation, record.tier or "", record.limits, allowed)
+
+    async def may_follow(self, tenant: str, tier: Tier) -> Judgement:
+        """Whether sockets of a tenant may stay, by the cache or else the database; raises `unavailable`."""
+        for _ in range(TRIES):
+            judgement = await self._cache.judge(tenant, tier)
+            if judgement.outcome != "ask":
+                return judgement
+            await self.learn(tenant, (), judgement.detail)
+        raise Problem("unavailable", "access could not be checked", retry_after=1)
 
     async def reachable(self) -> bool:
         """Whether the database answers now."""

@@ -32,10 +32,12 @@ class ContextHandler:
         fault = fault_of(body, self._timeout_max)
         if fault:
             raise Problem("invalid_body", fault)
+        context = self._context(identity, tier, addressed, now)
+        _check_agent(identity, context)
         return SendRequest(
             identity=identity,
             session=session,
-            context=self._context(identity, tier, addressed, now),
+            context=context,
             conversation=_optional_id("X-Conversation-ID", addressed.conversation),
             body=body,
             idempotency_key=_idempotency_key(addressed.idempotency_key),
@@ -72,6 +74,22 @@ class ContextHandler:
             collections=tuple(collections),
             metadata=_labels(addressed),
             created_at=rfc3339(now),
+        )
+
+
+def _check_agent(identity: Identity, context: ExecutionContext) -> None:
+    """Raise `access_denied` for an agent or workflow that the token does not reach."""
+    if identity.agents is None:
+        return
+    # A bare name is an agent's, as in a send: it opens no workflow of the same name.
+    reached = {
+        name if name.startswith("workflow-") else canonical_id("agent", name) for name in identity.agents
+    }
+    if context.primary_agent_id not in reached:
+        raise Problem(
+            "access_denied",
+            f"the token does not reach {context.primary_agent_id}",
+            context_id=context.primary_agent_id,
         )
 
 

@@ -21,15 +21,27 @@ class SendLimits(msgspec.Struct, frozen=True):
 
 
 class Limits:
-    """The limits of this deployment."""
+    """The limits of this deployment; those of the tiers may change while it runs."""
 
     def __init__(self, per_session_and_hour: int, by_tier: Mapping[Tier, TierLimits]) -> None:
         self._per_session = per_session_and_hour
+        self._configured = by_tier
         self._by_tier = by_tier
 
     def of(self, tier: Tier) -> SendLimits:
         """The limits of a send by a tenant of this tier."""
         return SendLimits(self._per_session, self._by_tier[tier])
+
+    def of_tier(self, tier: Tier) -> TierLimits:
+        """What a tenant of this tier may, unless it has limits of its own."""
+        return self._by_tier[tier]
+
+    def lay_over(self, changes: Mapping[Tier, Mapping[str, int]]) -> None:
+        """Change what these name; the rest is as it was configured."""
+        self._by_tier = {
+            tier: msgspec.structs.replace(limits, **changes.get(tier, {}))
+            for tier, limits in self._configured.items()
+        }
 
 
 def limit_headers(reply: AdmitReply) -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from orchestrator.admission.access import TRIES
 from orchestrator.admission.context_handler import ContextHandler
 from orchestrator.admission.enqueue import Admission, Enqueue
 from orchestrator.admission.limits import OUTSTANDING_BYTES_MAX, Limits, limit_headers, whole_seconds
@@ -31,7 +32,6 @@ UNPUSHED_LOOK_MICROS: Final = UNPUSHED_PATIENCE_MICROS + 3_000_000
 NOT_AFTER_MICROS: Final = 2_500_000
 """A stalled server that runs an admission later than this refuses it: its client has been told so."""
 IDEMPOTENCY_MICROS: Final = 24 * 3600 * 1_000_000
-_ACCESS_TRIES: Final = 3
 
 _DETAILS: Final[dict[str, tuple[Code, str]]] = {
     "conflict": ("idempotency_conflict", "this Idempotency-Key was used with another request"),
@@ -135,7 +135,7 @@ class Sender:
         asked, sent = self._question(request, new), False
         try:
             async with asyncio.timeout(within):
-                for _ in range(_ACCESS_TRIES):
+                for _ in range(TRIES):
                     # On the agenda first: a task that is recorded is looked after, whatever happens to us.
                     await self._note(new)
                     sent = True

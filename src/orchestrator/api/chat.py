@@ -8,9 +8,11 @@ from starlette.responses import Response
 
 from orchestrator.admission.context_handler import ContextHandler
 from orchestrator.admission.send import ANSWER_SECONDS, Sender
-from orchestrator.api.headers import addressed, caller, send_body, send_headers
+from orchestrator.api.bodies import send_body
+from orchestrator.api.guard import claims_of
+from orchestrator.api.headers import addressed, caller, send_headers, sender
 from orchestrator.api.problems import JsonResponse
-from orchestrator.auth.identity import Identifier, Stated, require_id
+from orchestrator.auth.identity import Identity, require_id
 from orchestrator.broker.broker import Clock
 from orchestrator.broker.tasks import Figures, Tasks
 from orchestrator.delivery.cancellation import Cancellation
@@ -28,7 +30,6 @@ class Chat:
 
     def __init__(
         self,
-        identifier: Identifier,
         context_handler: ContextHandler,
         sender: Sender,
         ledgers: Ledgers,
@@ -36,7 +37,6 @@ class Chat:
         tasks: Tasks,
         clock: Clock,
     ) -> None:
-        self._identifier = identifier
         self._context_handler = context_handler
         self._sender = sender
         self._ledgers = ledgers
@@ -48,15 +48,9 @@ class Chat:
         """202 for a message that is recorded and will end exactly once."""
         now = asyncio.get_running_loop().time
         began = now()
-        found = send_headers(request.headers)
-        identity = self._identifier.identify(
-            Stated(
-                tenant=found["X-Tenant-ID"] or "",
-                tier=found["X-Tenant-Tier"],
-                user=found["X-User-ID"],
-                session=found["X-Session-ID"],
-            )
-        )
+        claims = claims_of(request)
+        found = send_headers(request.headers, claims)
+        identity = sender(found, claims)
         tier, session = identity.of_session()
         try:
             body = await send_body(request)
@@ -73,40 +67,41 @@ class Chat:
 
     async def task(self, request: Request) -> Response:
         """The ledger of one task."""
-        identity = caller(self._identifier, request.headers)
-        return JsonResponse(
-            await self._ledgers.of_task(identity.tenant, request.path_params["task_id"], identity.user)
-        )
+        identity = _caller(request)
+        return JsonResponse(await self._ledgers.of_task(identity, request.path_params["task_id"]))
 
     async def cancel(self, request: Request) -> Response:
         """Cancel a task; its ledger as it is then."""
-        identity = caller(self._identifier, request.headers)
-        task = request.path_params["task_id"]
+        identity, task = _caller(request), request.path_params["task_id"]
+        if identity.bound:
+            await self._ledgers.of_task(identity, task)  # another session's task is none
         known = is_valid_task_id(task) and await self._cancellation.cancel(
             identity.tenant, task, identity.user
         )
         if not known:
             raise Problem("not_found", "there is no such task")
-        return JsonResponse(await self._ledgers.of_task(identity.tenant, task, identity.user))
+        return JsonResponse(await self._ledgers.of_task(identity, task))
 
     async def session(self, request: Request) -> Response:
         """Where a session stands, and its tasks."""
-        identity = caller(self._identifier, request.headers)
         session = request.path_params["session_id"]
         require_id("session_id", session)
+        identity = caller(request.headers, claims_of(request), session)
         position, tasks = await self._ledgers.of_session(identity.tenant, session, identity.user)
         return JsonResponse({"position": position, "tasks": tasks})
 
     async def stats(self, request: Request) -> Response:
         """Figures of the tenant."""
-        identity = caller(self._identifier, request.headers)
+        identity = _caller(request)
+        if identity.bound:
+            raise Problem(
+                "session_denied", "the token is for one session, and these figures are the tenant's"
+            )
         return JsonResponse(tenant_stats(identity.tenant, await self._tasks.figures(identity.tenant)))
 
-    async def ticket(self, request: Request) -> Response:
-        """Tickets are given for a bearer token, and without a key there is none."""
-        raise Problem(
-            "unauthorized", "a ticket is given for a bearer token; token authentication is off here"
-        )
+
+def _caller(request: Request) -> Identity:
+    return caller(request.headers, claims_of(request))
 
 
 def tenant_stats(tenant: str, figures: Figures) -> dict[str, Any]:

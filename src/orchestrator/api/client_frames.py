@@ -8,8 +8,10 @@ import msgspec
 from orchestrator.admission.context_handler import ContextHandler
 from orchestrator.admission.request import Addressed
 from orchestrator.admission.send import Sender
-from orchestrator.api.headers import parse_body
-from orchestrator.auth.identity import Identifier, Identity, require_user_id
+from orchestrator.api.bodies import parse_send
+from orchestrator.api.credentials import Credentials
+from orchestrator.auth.identifier import Identifier
+from orchestrator.auth.identity import IN_QUERY, Identity, Stated, identify, require_user_id
 from orchestrator.broker.broker import Clock
 from orchestrator.broker.connection import BrokerError
 from orchestrator.delivery.cancellation import Cancellation
@@ -58,6 +60,13 @@ class Complaint(Exception):
         super().__init__(message)
 
 
+class Caller:
+    """Who speaks on a socket; a newer token of the same caller takes the place of the older one."""
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+
+
 class ClientFrames:
     """Does what a client's frames ask for."""
 
@@ -65,6 +74,7 @@ class ClientFrames:
         self,
         *,
         identifier: Identifier,
+        credentials: Credentials,
         context_handler: ContextHandler,
         sender: Sender,
         cancellation: Cancellation,
@@ -74,6 +84,7 @@ class ClientFrames:
         log: Log,
     ) -> None:
         self._identifier = identifier
+        self._credentials = credentials
         self._context_handler = context_handler
         self._sender = sender
         self._cancellation = cancellation
@@ -81,13 +92,12 @@ class ClientFrames:
         self._clock = clock
         self._metrics = metrics
         self._log = log
-        # What needs nobody outside; the other two wait for Redis.
+        # What needs nobody outside; the others wait for Redis or for keys.
         self._at_once: Mapping[str, Callable[[Connection, Members], None]] = {
             "ping": self._ping,
             "ack": self._ack,
             "subscribe": self._subscribe,
             "unsubscribe": self._unsubscribe,
-            "auth": self._auth,
         }
 
     def frame(self, connection: Connection, kind: str, data: Members) -> bytes:
@@ -95,12 +105,12 @@ class ClientFrames:
         moment = rfc3339(self._clock.now())
         return _encode(Frame(kind, data, moment, connection.session, connection.tenant))
 
-    async def handle(self, connection: Connection, identity: Identity, text: str) -> None:
+    async def handle(self, connection: Connection, caller: Caller, text: str) -> None:
         """One frame; whatever is wrong with it is told by an `error` frame."""
         members: Members = {}
         try:
             members = _members(text)
-            await self._do(connection, identity, members)
+            await self._do(connection, caller, members)
         except Complaint as complaint:
             self.complain(connection, members, {"code": complaint.code, "message": complaint.message})
         except Problem as problem:
@@ -132,12 +142,14 @@ class ClientFrames:
             told = {**told, "request_id": request_id}
         connection.say(self.frame(connection, "error", told))
 
-    async def _do(self, connection: Connection, identity: Identity, members: Members) -> None:
+    async def _do(self, connection: Connection, caller: Caller, members: Members) -> None:
         kind = members.get("type")
         if kind == "send":
-            await self._send(connection, identity, members)
+            await self._send(connection, caller.identity, members)
         elif kind == "cancel":
             await self._cancel(connection, members)
+        elif kind == "auth":
+            await self._auth(connection, caller, members)
         elif isinstance(kind, str) and kind in self._at_once:
             self._at_once[kind](connection, members)
         elif isinstance(kind, str):
@@ -145,8 +157,26 @@ class ClientFrames:
         else:
             raise Complaint("unknown_type", "a frame needs a `type`")
 
-    def _auth(self, connection: Connection, members: Members) -> None:
-        raise Complaint("not_supported", "token authentication is off here")
+    async def _auth(self, connection: Connection, caller: Caller, members: Members) -> None:
+        """Go on with a newer token of the same caller; with any other the socket stays as it was."""
+        if not self._identifier.needs_token:
+            raise Complaint("not_supported", "token authentication is off here")
+        claims = await self._credentials.of_token(_text(members, "token") or "")
+        stated = Stated(
+            tenant=connection.tenant,
+            tier=connection.tier,
+            user=connection.user or None,
+            session=connection.session,
+            named=IN_QUERY,
+        )
+        caller.identity = identify(stated, claims)
+        self.authenticated(connection, caller.identity)
+
+    def authenticated(self, connection: Connection, identity: Identity) -> None:
+        """Tell that a token was taken, and until when the socket may stay with it."""
+        connection.expires, connection.issued = identity.expires, identity.issued
+        told = {} if identity.expires is None else {"expires_at": rfc3339(int(identity.expires * 1_000_000))}
+        connection.say(self.frame(connection, "authenticated", told))
 
     def _ping(self, connection: Connection, members: Members) -> None:
         del members
@@ -172,7 +202,7 @@ class ClientFrames:
             conversation=address["conversation_id"],
             idempotency_key=address["idempotency_key"],
         )
-        body = parse_body(_encode({name: members[name] for name in _BODY if name in members}))
+        body = parse_send(_encode({name: members[name] for name in _BODY if name in members}))
         request = self._context_handler.read(
             identity, connection.session, connection.tier, addressed, body, self._clock.now()
         )
@@ -188,7 +218,7 @@ class ClientFrames:
         """
         if user is None or user == identity.user:
             return identity
-        if identity.user or self._identifier.needs_secret:
+        if identity.user or self._identifier.trusts_headers_only:
             raise Problem("access_denied", "`user_id` contradicts the identity of the socket")
         require_user_id("user_id", user)
         return msgspec.structs.replace(identity, user=user)

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from orchestrator.api.forwarded import asked_host
 from orchestrator.api.headers import OPTIONAL, REQUIRED, check_size
 from orchestrator.api.problems import problem_response
-from orchestrator.auth.identity import Identifier
+from orchestrator.auth.identifier import Identifier
 from orchestrator.auth.origins import Origins
 from orchestrator.broker.connection import BrokerError
 from orchestrator.errors import Problem
@@ -113,7 +113,7 @@ def _preflight() -> Response:
     return Response(
         status_code=204,
         headers={
-            "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
+            "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE, OPTIONS",
             "Access-Control-Allow-Headers": _ALLOWED_HEADERS,
             "Access-Control-Max-Age": "600",
             "Vary": "Origin",

@@ -8,9 +8,10 @@ from typing import Final
 from starlette.requests import Request
 from starlette.types import Receive, Send
 
+from orchestrator.api.credentials import Credentials
 from orchestrator.api.following import Draining, Following, Full
 from orchestrator.api.headers import reader
-from orchestrator.auth.identity import Identifier
+from orchestrator.auth.identifier import Identifier
 from orchestrator.delivery.connection import Connection, Gone
 from orchestrator.errors import Problem
 
@@ -64,14 +65,19 @@ class StreamOutlet:
 class EventStreams:
     """The route of Server-Sent Events."""
 
-    def __init__(self, identifier: Identifier, following: Following) -> None:
+    def __init__(self, identifier: Identifier, credentials: Credentials, following: Following) -> None:
         self._identifier = identifier
+        self._credentials = credentials
         self._following = following
 
     async def follow(self, request: Request, receive: Receive, send: Send) -> None:
         """Follow one session until either side ends it."""
         identity = reader(
-            self._identifier, request.headers, request.query_params, request.path_params["session_id"]
+            request.headers,
+            request.query_params,
+            request.path_params["session_id"],
+            await self._credentials.of(request, "stream"),
+            headers_only=self._identifier.trusts_headers_only,
         )
         position = request.headers.get("last-event-id") or request.query_params.get("position")
         outlet = StreamOutlet(send)

@@ -1,10 +1,10 @@
 """What a WebSocket and a stream of Server-Sent Events share: coming to a session, and leaving it."""
 
 import asyncio
-from collections.abc import Mapping
 from typing import Final
 
-from orchestrator.admission.access import Access
+from orchestrator.admission.access import TRIES, Access
+from orchestrator.admission.limits import Limits
 from orchestrator.api.client_frames import ClientFrames
 from orchestrator.auth.identity import Identity
 from orchestrator.broker.connection import BrokerError
@@ -16,12 +16,10 @@ from orchestrator.delivery.websocket_manager import WebSocketManager
 from orchestrator.errors import Code, Problem
 from orchestrator.protocol.events import Event, SessionName
 from orchestrator.protocol.position import EARLIEST, Position, parse_position
-from orchestrator.protocol.tiers import Tier, TierLimits
 from orchestrator.runtime import Runtime
 
 OPEN_SECONDS: Final = 4.0
 FULL_RETRY_SECONDS: Final = 5.0
-_ACCESS_TRIES: Final = 3
 _UNREADABLE: Final = Position("", 0)
 
 _REFUSALS: Final[dict[str, tuple[Code, str]]] = {
@@ -53,7 +51,7 @@ class Following:
         settlements: Settlements,
         frames: ClientFrames,
         connections_max: int,
-        limits: Mapping[Tier, TierLimits],
+        limits: Limits,
         ping_interval: float,
     ) -> None:
         self._manager = manager
@@ -82,6 +80,7 @@ class Following:
         self._check_room()
         name = SessionName(identity.tenant, session, "")
         connection = Connection(outlet, name, tier, identity.user)
+        connection.expires, connection.issued = identity.expires, identity.issued
         try:
             async with asyncio.timeout(OPEN_SECONDS):
                 opened, events = await self._open(connection, _resume(position))
@@ -100,12 +99,12 @@ class Following:
             self._manager.detach(connection)
 
     async def _open(self, connection: Connection, resume: Position | str) -> tuple[Opened, list[Event]]:
-        for _ in range(_ACCESS_TRIES):
+        for _ in range(TRIES):
             opened, events = await self._manager.attach(
                 connection,
                 resume,
                 validate=self._access.enabled,
-                sockets_max=self._limits[connection.tier].max_connections,
+                sockets_max=self._limits.of_tier(connection.tier).max_connections,
             )
             if opened.outcome == "opened":
                 return opened, events

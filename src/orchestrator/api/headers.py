@@ -1,21 +1,15 @@
-"""Reading a request: identity and addressing from headers or query, the body within its limits."""
+"""Reading a request's headers and query: who asks, and what a send addresses."""
 
-import asyncio
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 from starlette.datastructures import Headers, QueryParams
-from starlette.requests import ClientDisconnect, Request
 
 from orchestrator.admission.request import Addressed
-from orchestrator.auth.identity import IN_HEADERS, IN_QUERY, Identifier, Identity, Stated
+from orchestrator.auth.claims import Claims
+from orchestrator.auth.identity import IN_HEADERS, IN_QUERY, Identity, Stated, identify
 from orchestrator.errors import Problem
-from orchestrator.protocol.send_body import SendBody
 
-BODY_MAX: Final = 256 * 1024
-BODY_SECONDS: Final = 4.0
-"""A send is answered within 5 s, also one whose body never comes."""
 HEADERS_MAX: Final = 32 * 1024
 
 REQUIRED: Final = ("X-Tenant-ID", "X-Agent-ID", "X-Tenant-Tier", "X-Session-ID")
@@ -29,8 +23,6 @@ OPTIONAL: Final = (
     "Idempotency-Key",
     "traceparent",
 )
-
-_decode_body: Final = msgspec.json.Decoder(SendBody).decode
 
 
 def header(headers: Headers, name: str) -> str | None:
@@ -47,13 +39,35 @@ def check_size(headers: Headers) -> None:
         raise Problem("headers_too_large", f"headers may have at most {HEADERS_MAX} bytes together")
 
 
-def send_headers(headers: Headers) -> dict[str, str | None]:
-    """The headers of a send; raises `missing_headers` that names every one that is missing."""
+def send_headers(headers: Headers, claims: Claims | None) -> dict[str, str | None]:
+    """The headers of a send; raises `missing_headers` that names every one that neither they nor the token tell."""
     found = {name: header(headers, name) for name in (*REQUIRED, *OPTIONAL)}
-    missing = [name for name in REQUIRED if found[name] is None]
+    told = _told_by(claims)
+    missing = [name for name in REQUIRED if found[name] is None and name not in told]
     if missing:
         raise Problem("missing_headers", f"send these headers too: {', '.join(missing)}", missing=missing)
     return found
+
+
+def _told_by(claims: Claims | None) -> set[str]:
+    """The required headers that a token makes unnecessary."""
+    if claims is None:
+        return set()
+    told = {"X-Tenant-ID": claims.tenant, "X-Tenant-Tier": claims.tier, "X-Session-ID": claims.session}
+    return {name for name, value in told.items() if value is not None}
+
+
+def sender(found: Mapping[str, str | None], claims: Claims | None) -> Identity:
+    """Who sends, by the send's headers and the token."""
+    return identify(
+        Stated(
+            tenant=found["X-Tenant-ID"],
+            tier=found["X-Tenant-Tier"],
+            user=found["X-User-ID"],
+            session=found["X-Session-ID"],
+        ),
+        claims,
+    )
 
 
 def addressed(found: Mapping[str, str | None]) -> Addressed:
@@ -70,20 +84,24 @@ def addressed(found: Mapping[str, str | None]) -> Addressed:
     )
 
 
-def caller(identifier: Identifier, headers: Headers) -> Identity:
-    """Who asks about a tenant's things; raises `missing_headers` without a tenant."""
-    tenant = header(headers, "X-Tenant-ID")
-    if tenant is None:
-        raise Problem("missing_headers", "send this header too: X-Tenant-ID", missing=["X-Tenant-ID"])
-    stated = Stated(tenant=tenant, tier=header(headers, "X-Tenant-Tier"), user=header(headers, "X-User-ID"))
-    return identifier.identify(stated)
+def caller(headers: Headers, claims: Claims | None, session: str | None = None) -> Identity:
+    """Who asks about a tenant's things, or about one `session`; raises `missing_headers` where no tenant is told."""
+    stated = Stated(
+        tenant=header(headers, "X-Tenant-ID"),
+        tier=header(headers, "X-Tenant-Tier"),
+        user=header(headers, "X-User-ID"),
+        session=session,
+    )
+    return identify(stated, claims)
 
 
-def reader(identifier: Identifier, headers: Headers, query: QueryParams, session: str) -> Identity:
+def reader(
+    headers: Headers, query: QueryParams, session: str, claims: Claims | None, *, headers_only: bool
+) -> Identity:
     """Who wants to follow a session, by WebSocket or SSE.
 
-    Behind a gateway the handshake's headers say so and query parameters may repeat them, not contradict; else either
-    will do. Raises `missing_headers` that names the missing parameters.
+    Behind a gateway (`headers_only`) the handshake's headers say so and query parameters may repeat them, not
+    contradict; else either will do. Raises `missing_headers` that names what neither they nor the token tell.
     """
     stated = {
         "tenant_id": header(headers, "X-Tenant-ID"),
@@ -99,53 +117,19 @@ def reader(identifier: Identifier, headers: Headers, query: QueryParams, session
         if stated[name] is not None and value is not None and value != stated[name]:
             code = "tier_mismatch" if name == "tier" else "access_denied"
             raise Problem(code, f"the parameter {name} contradicts the identity header")
-        if not identifier.needs_secret:
+        if not headers_only:
             stated[name] = stated[name] or value
-    missing = [name for name in ("tenant_id", "tier") if stated[name] is None]
-    if missing:
-        raise Problem("missing_headers", f"missing parameter: {', '.join(missing)}", missing=missing)
-    named = IN_HEADERS if identifier.needs_secret else IN_QUERY
-    tenant, tier, user = (stated[name] for name in ("tenant_id", "tier", "user_id"))
-    return identifier.identify(
-        Stated(tenant=tenant or "", tier=tier, user=user, session=session, named=named)
+    if claims is None or claims.tenant is None:
+        missing = [name for name in ("tenant_id", "tier") if stated[name] is None]
+        if missing:
+            raise Problem("missing_headers", f"missing parameter: {', '.join(missing)}", missing=missing)
+    return identify(
+        Stated(
+            tenant=stated["tenant_id"],
+            tier=stated["tier"],
+            user=stated["user_id"],
+            session=session,
+            named=IN_HEADERS if headers_only else IN_QUERY,
+        ),
+        claims,
     )
-
-
-async def send_body(request: Request) -> SendBody:
-    """The body of a send, read within its limits; raises the `Problem` that says what is wrong."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise Problem("unsupported_media_type", "send Content-Type: application/json")
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise Problem("unsupported_media_type", "send the body without a Content-Encoding")
-    return parse_body(await _read(request))
-
-
-def parse_body(raw: bytes) -> SendBody:
-    """A send's body from JSON; raises `invalid_body` that says where and what."""
-    try:
-        return _decode_body(raw)
-    except msgspec.ValidationError as error:
-        raise Problem("invalid_body", str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Problem("invalid_body", f"the body is not JSON: {error}") from None
-    except RecursionError:
-        raise Problem("invalid_body", "nested too deep") from None
-
-
-async def _read(request: Request) -> bytes:
-    length: Any = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > BODY_MAX:
-        raise Problem("payload_too_large", f"a body may have at most {BODY_MAX} bytes")
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > BODY_MAX:
-                    raise Problem("payload_too_large", f"a body may have at most {BODY_MAX} bytes")
-    except TimeoutError:
-        raise Problem("request_timeout", f"the body did not come within {BODY_SECONDS:g} seconds") from None
-    except ClientDisconnect:
-        raise Problem("request_timeout", "the connection ended before the body did") from None
-    return bytes(body)

@@ -40,7 +40,7 @@ def problem_response(problem: Problem) -> Response:
         body["retry_after"] = seconds
         headers["Retry-After"] = str(seconds)
     if problem.status == 401:
-        headers["WWW-Authenticate"] = 'Bearer realm="orchestrator"'
+        headers.setdefault("WWW-Authenticate", 'Bearer realm="orchestrator"')
     return JsonResponse(body, problem.status, headers, media_type="application/problem+json")
 
 

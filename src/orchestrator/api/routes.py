@@ -10,37 +10,49 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from orchestrator.api.chat import Chat
 from orchestrator.api.deployment import Deployment
 from orchestrator.api.events import EventStreams
+from orchestrator.api.guard import Guard
 from orchestrator.api.pages import Pages, static_directory
+from orchestrator.api.tickets import TicketOffice
 from orchestrator.api.websocket import Sockets
 from orchestrator.errors import Problem
 
 
 def routes(
-    chat: Chat, streams: EventStreams, sockets: Sockets, deployment: Deployment, pages: Pages
+    *,
+    guard: Guard,
+    chat: Chat,
+    tickets: TicketOffice,
+    streams: EventStreams,
+    sockets: Sockets,
+    deployment: Deployment,
+    pages: Pages,
 ) -> list[BaseRoute]:
-    """The table of routes; contract §3 has the same rows."""
+    """The table of routes, each with who may use it; contract §3 and §6 have the same rows."""
     return [
-        Route("/api/chat/send", chat.send, methods=["POST"]),
-        Route("/api/chat/tasks/{task_id}", chat.task, methods=["GET"]),
-        Route("/api/chat/tasks/{task_id}/cancel", chat.cancel, methods=["POST"]),
-        Route("/api/chat/sessions/{session_id}", chat.session, methods=["GET"]),
+        Route("/api/chat/send", guard.chat(chat.send), methods=["POST"]),
+        Route("/api/chat/tasks/{task_id}", guard.chat(chat.task), methods=["GET"]),
+        Route("/api/chat/tasks/{task_id}/cancel", guard.chat(chat.cancel), methods=["POST"]),
+        Route("/api/chat/sessions/{session_id}", guard.chat(chat.session), methods=["GET"]),
+        # Finds out by itself who comes: it takes tickets.
         Route("/api/chat/sessions/{session_id}/events", _Stream(streams.follow), methods=["GET"]),
-        Route("/api/chat/stats", chat.stats, methods=["GET"]),
-        Route("/api/auth/ticket", chat.ticket, methods=["POST"]),
-        Route("/health", deployment.health, methods=["GET"]),
-        Route("/api/chat/health", deployment.health, methods=["GET"]),
-        Route("/ws/health", deployment.health, methods=["GET"]),
-        Route("/health/live", deployment.live, methods=["GET"]),
-        Route("/health/ready", deployment.ready, methods=["GET"]),
-        Route("/ws/stats", deployment.sockets, methods=["GET"]),
-        Route("/metrics/overview", deployment.overview, methods=["GET"]),
-        Route("/metrics/queues", deployment.queues, methods=["GET"]),
-        Route("/metrics", deployment.metrics, methods=["GET"]),
-        Route("/openapi.json", pages.openapi, methods=["GET"]),
-        Route("/asyncapi.json", pages.asyncapi, methods=["GET"]),
-        Route("/docs", pages.docs, methods=["GET"]),
-        Route("/", pages.index, methods=["GET"]),
+        Route("/api/chat/stats", guard.chat(chat.stats), methods=["GET"]),
+        Route("/api/auth/ticket", guard.chat(tickets.issue), methods=["POST"]),
+        Route("/health", guard.public(deployment.health), methods=["GET"]),
+        Route("/api/chat/health", guard.public(deployment.health), methods=["GET"]),
+        Route("/ws/health", guard.public(deployment.health), methods=["GET"]),
+        Route("/health/live", guard.public(deployment.live), methods=["GET"]),
+        Route("/health/ready", guard.public(deployment.ready), methods=["GET"]),
+        Route("/ws/stats", guard.metrics(deployment.sockets), methods=["GET"]),
+        Route("/metrics/overview", guard.metrics(deployment.overview), methods=["GET"]),
+        Route("/metrics/queues", guard.metrics(deployment.queues), methods=["GET"]),
+        Route("/metrics", guard.metrics(deployment.metrics), methods=["GET"]),
+        Route("/openapi.json", guard.public(pages.openapi), methods=["GET"]),
+        Route("/asyncapi.json", guard.public(pages.asyncapi), methods=["GET"]),
+        Route("/docs", guard.public(pages.docs), methods=["GET"]),
+        Route("/", guard.public(pages.index), methods=["GET"]),
+        # Open to anybody, as the page that needs them.
         Mount("/static", _Files(directory=static_directory())),
+        # Finds out by itself who comes: it takes tickets, and a first frame.
         WebSocketRoute("/ws/{session_id}", sockets.follow),
     ]
 

@@ -8,20 +8,22 @@ from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
-from starlette.datastructures import Headers
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from orchestrator.api.client_frames import ClientFrames
+from orchestrator.admission.limits import Limits
+from orchestrator.api.client_frames import Caller, ClientFrames
+from orchestrator.api.credentials import FIRST_FRAME_SECONDS, Credentials, NoCredentials, Pending, token_of
 from orchestrator.api.following import Draining, Following, Full
 from orchestrator.api.forwarded import asked_host
 from orchestrator.api.headers import reader
-from orchestrator.auth.identity import Identifier, Identity
+from orchestrator.auth.identifier import Identifier
+from orchestrator.auth.identity import Identity
 from orchestrator.auth.origins import Origins
+from orchestrator.broker.connection import BrokerError
 from orchestrator.delivery.connection import Connection, Gone
 from orchestrator.errors import Problem
 from orchestrator.metrics import Counter, Metrics
 from orchestrator.protocol.budget import Budget
-from orchestrator.protocol.tiers import Tier, TierLimits
 from orchestrator.telemetry import Log, LogEvent
 
 REASON_MAX: Final = 123
@@ -30,7 +32,6 @@ SIGNS_PER_SECOND: Final = 10
 """Budget of `ping` and `ack`, apart from the tier's for messages."""
 SIGN_MAX: Final = 300
 """Characters of the longest `ack`, amply."""
-_SECRETS: Final = ("token", "access_token", "authorization", "jwt", "secret")
 _RETRY_MS: Final = (500, 3_000)
 # Starlette makes an OSError of a send its own exception, which is no OSError.
 _LEFT: Final = (OSError, RuntimeError, WebSocketDisconnect)
@@ -44,6 +45,7 @@ _CLOSE_CODES: Final[Mapping[str, int]] = {
     "access_denied": 4403,
     "tier_mismatch": 4403,
     "session_denied": 4403,
+    "insufficient_scope": 4403,
     "rate_limited": 4429,
     "unavailable": 1013,
 }
@@ -77,14 +79,17 @@ class Sockets:
         self,
         *,
         identifier: Identifier,
+        credentials: Credentials,
         origins: Origins,
         following: Following,
         frames: ClientFrames,
-        limits: Mapping[Tier, TierLimits],
+        limits: Limits,
         metrics: Metrics,
         log: Log,
     ) -> None:
         self._identifier = identifier
+        self._credentials = credentials
+        self._pending = Pending()
         self._origins = origins
         self._following = following
         self._frames = frames
@@ -99,34 +104,60 @@ class Sockets:
         await socket.send({"type": "websocket.accept"})
         outlet = SocketOutlet(socket)
         try:
-            identity = self._identify(socket)
+            identity, by_frame = await self._identify(socket)
             connection = await self._following.begin(outlet, identity, socket.query_params.get("position"))
         except Problem as problem:
             code = _CLOSE_CODES.get(problem.code, 1011)
             reason = _short(problem.detail or problem.title)
             await outlet.close(code, retry_after() if code in {1013, 4429} else reason)
+        except BrokerError:
+            await outlet.close(1013, retry_after())
         except Full:
             await outlet.close(1013, retry_after())
         except Draining:
             await outlet.close(1012, retry_after())
+        except WebSocketDisconnect as left:
+            outlet.closed_with = left.code
         else:
-            await self._converse(socket, outlet, connection, identity)
+            if by_frame:
+                self._frames.authenticated(connection, identity)
+            await self._converse(socket, outlet, connection, Caller(identity))
         self._metrics.count(Counter.WEBSOCKETS_CLOSED, code_label(outlet.closed_with))
 
-    def _identify(self, socket: WebSocket) -> Identity:
-        headers = Headers(scope=socket.scope)
+    async def _identify(self, socket: WebSocket) -> tuple[Identity, bool]:
+        """Who comes, and whether its first frame had to say so."""
+        headers = socket.headers
         scheme = "https" if socket.scope["scheme"] == "wss" else "http"
         self._origins.check(headers, asked_host(socket.scope), scheme)
-        for name in _SECRETS:
-            if name in socket.query_params:
-                raise Problem("invalid_id", f"the parameter {name} must not be in a URL: URLs are logged")
         self._identifier.check_gateway(headers)
-        if "ticket" in socket.query_params:
-            raise Problem("unauthorized", "no ticket is valid here: token authentication is off")
-        return reader(self._identifier, headers, socket.query_params, socket.path_params["session_id"])
+        by_frame = False
+        try:
+            claims = await self._credentials.of(socket, "socket")
+        except NoCredentials:
+            claims, by_frame = await self._credentials.of_token(await self._first_token(socket)), True
+        identity = reader(
+            headers,
+            socket.query_params,
+            socket.path_params["session_id"],
+            claims,
+            headers_only=self._identifier.trusts_headers_only,
+        )
+        return identity, by_frame
+
+    async def _first_token(self, socket: WebSocket) -> str:
+        """The token of the first frame, which has to come soon; raises `unauthorized`, `rate_limited`."""
+        with self._pending.one_of(socket.client.host if socket.client else ""):
+            try:
+                async with asyncio.timeout(FIRST_FRAME_SECONDS):
+                    message = await socket.receive()
+            except TimeoutError:
+                raise Problem("unauthorized", f"no token came within {FIRST_FRAME_SECONDS:g} s") from None
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", 1006))
+        return token_of(message.get("text") or "")
 
     async def _converse(
-        self, socket: WebSocket, outlet: SocketOutlet, connection: Connection, identity: Identity
+        self, socket: WebSocket, outlet: SocketOutlet, connection: Connection, caller: Caller
     ) -> None:
         named = {
             "tenant_id": connection.tenant,
@@ -134,7 +165,7 @@ class Sockets:
             "connection_id": connection.id,
         }
         self._log.info(LogEvent.WEBSOCKET_OPENED, **named)
-        reading = asyncio.create_task(self._read(socket, connection, identity, outlet))
+        reading = asyncio.create_task(self._read(socket, connection, caller, outlet))
         try:
             await self._following.write(connection)
         finally:
@@ -143,11 +174,11 @@ class Sockets:
             self._log.info(LogEvent.WEBSOCKET_CLOSED, code=outlet.closed_with or 1006, **named)
 
     async def _read(
-        self, socket: WebSocket, connection: Connection, identity: Identity, outlet: SocketOutlet
+        self, socket: WebSocket, connection: Connection, caller: Caller, outlet: SocketOutlet
     ) -> None:
         """Take frames as they come. This task never waits for the writer, so pongs are always seen."""
         now = asyncio.get_running_loop().time
-        of_tier = self._limits[connection.tier].messages_per_second
+        of_tier = self._limits.of_tier(connection.tier).messages_per_second
         per_second = connection.own_limits.get("messages_per_second", of_tier)
         messages = Budget(per_second, 2 * per_second, now())
         signs = Budget(SIGNS_PER_SECOND, 2 * SIGNS_PER_SECOND, now())
@@ -163,7 +194,7 @@ class Sockets:
                 return
             budget = signs if is_sign(text) else messages
             if budget.spend(now()):
-                await self._frames.handle(connection, identity, text)
+                await self._frames.handle(connection, caller, text)
             elif budget.exhausted:
                 connection.close(4429, retry_after())
                 return

@@ -1,12 +1,11 @@
-"""The identity of a caller, and the step that makes it (contract §6)."""
+"""The identity of a caller: what a token proves, or what a gateway states (contract §6)."""
 
-import hmac
-from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
-from orchestrator.errors import Problem
+from orchestrator.auth.claims import Claims
+from orchestrator.errors import Code, Problem
 from orchestrator.protocol.identifiers import is_valid_id, is_valid_user_id
 from orchestrator.protocol.tiers import TIERS, Tier
 
@@ -15,18 +14,21 @@ class Named(msgspec.Struct, frozen=True, kw_only=True):
     """What the parts of an identity are called where they were read, for the sentence that refuses one."""
 
     tenant: str
+    tier: str
     user: str
     session: str
 
 
-IN_HEADERS: Final = Named(tenant="X-Tenant-ID", user="X-User-ID", session="X-Session-ID")
-IN_QUERY: Final = Named(tenant="tenant_id", user="user_id", session="session_id")
+IN_HEADERS: Final = Named(
+    tenant="X-Tenant-ID", tier="X-Tenant-Tier", user="X-User-ID", session="X-Session-ID"
+)
+IN_QUERY: Final = Named(tenant="tenant_id", tier="tier", user="user_id", session="session_id")
 
 
 class Stated(msgspec.Struct, frozen=True, kw_only=True):
     """What a request says of itself; nothing of it is proven yet."""
 
-    tenant: str
+    tenant: str | None
     tier: str | None = None
     user: str | None = None
     session: str | None = None
@@ -34,13 +36,20 @@ class Stated(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """A caller as the service knows it; only `Identifier` makes one."""
+    """A caller as the service knows it; only `identify` makes one."""
 
     tenant: str
     tier: Tier | None
     user: str
     """'' where the caller names nobody."""
     session: str | None
+    bound: bool = False
+    """Whether `session` is the only one that the token reaches."""
+    agents: frozenset[str] | None = None
+    """The only agents that the token reaches, as it spells them; None: any."""
+    expires: float | None = None
+    """When the token ends, Unix seconds; None: no token."""
+    issued: float | None = None
 
     def of_session(self) -> tuple[Tier, str]:
         """Tier and session, where a route requires both; raises `unauthorized` for an identity without them."""
@@ -48,36 +57,79 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
             raise Problem("unauthorized", "the identity names no tier or no session")
         return self.tier, self.session
 
+    def reach(self, session: str) -> None:
+        """Raise `session_denied` for a session that the token does not reach."""
+        if self.bound and session != self.session:
+            raise Problem("session_denied", "the token is for another session")
 
-class Identifier:
-    """Header mode: what a trusted gateway, or a caller on this machine, states is so."""
 
-    def __init__(self, gateway_secret: str | None) -> None:
-        self._secret = gateway_secret.encode() if gateway_secret else None
+def tenant_wide(tenant: str) -> Identity:
+    """Whoever may see everything of a tenant: an operator at the console."""
+    return Identity(tenant=tenant, tier=None, user="", session=None)
 
-    @property
-    def needs_secret(self) -> bool:
-        """Whether every request has to prove that it comes from the gateway."""
-        return self._secret is not None
 
-    def check_gateway(self, headers: Mapping[str, str]) -> None:
-        """Raise `unauthorized` without the gateway's secret; compared in constant time."""
-        if self._secret is None:
-            return
-        given = headers.get("x-gateway-secret", "").encode()
-        if not hmac.compare_digest(given, self._secret):
-            raise Problem("unauthorized", "X-Gateway-Secret is missing or wrong")
+def identify(stated: Stated, claims: Claims | None) -> Identity:
+    """Who calls: by the token, which the request may repeat and not contradict, or by what the request states.
 
-    def identify(self, stated: Stated) -> Identity:
-        """The identity of a well-formed statement; raises `invalid_id` and `invalid_tier`."""
-        require_id(stated.named.tenant, stated.tenant)
-        if stated.session is not None:
-            require_id(stated.named.session, stated.session)
-        if stated.user is not None:
-            require_user_id(stated.named.user, stated.user)
-        return Identity(
-            tenant=stated.tenant, tier=_tier(stated.tier), user=stated.user or "", session=stated.session
-        )
+    Raises `missing_headers`, `invalid_id` and `invalid_tier` for a malformed statement, `access_denied`,
+    `tier_mismatch` and `session_denied` for one that contradicts the token, `unauthorized` for a token that names no
+    tenant.
+    """
+    _check(stated)
+    if claims is None or (claims.tenant is None and "admin" in claims.scopes):
+        return _stated(stated, claims)
+    if claims.tenant is None:
+        raise Problem("unauthorized", "the token names no tenant")
+    _check_against(stated, claims)
+    return Identity(
+        tenant=claims.tenant,
+        tier=claims.tier or _tier(stated.tier),
+        user=claims.user,
+        session=claims.session or stated.session,
+        bound=claims.session is not None,
+        agents=claims.agents,
+        expires=claims.expires,
+        issued=claims.issued,
+    )
+
+
+def _stated(stated: Stated, claims: Claims | None) -> Identity:
+    if stated.tenant is None:
+        name = stated.named.tenant
+        raise Problem("missing_headers", f"send this too: {name}", missing=[name])
+    return Identity(
+        tenant=stated.tenant,
+        tier=_tier(stated.tier),
+        user=stated.user or "",
+        session=stated.session,
+        expires=claims.expires if claims else None,
+        issued=claims.issued if claims else None,
+    )
+
+
+def _check(stated: Stated) -> None:
+    for name, value in (
+        (stated.named.tenant, stated.tenant),
+        (stated.named.session, stated.session),
+    ):
+        if value is not None:
+            require_id(name, value)
+    if stated.user is not None:
+        require_user_id(stated.named.user, stated.user)
+    _tier(stated.tier)
+
+
+def _check_against(stated: Stated, claims: Claims) -> None:
+    named: Final = stated.named
+    pairs: tuple[tuple[Code, str, str | None, str | None], ...] = (
+        ("access_denied", named.tenant, stated.tenant, claims.tenant),
+        ("tier_mismatch", named.tier, stated.tier, claims.tier),
+        ("access_denied", named.user, stated.user, claims.user),
+        ("session_denied", named.session, stated.session, claims.session),
+    )
+    for code, name, said, proven in pairs:
+        if said is not None and proven is not None and said != proven:
+            raise Problem(code, f"{name} contradicts the token")
 
 
 def require_id(name: str, value: str) -> None:
@@ -96,10 +148,13 @@ def require_user_id(name: str, value: str) -> None:
         raise Problem("invalid_id", f"{name} must be 1 to 255 printable characters", parameter=name)
 
 
-def _tier(stated: str | None) -> Tier | None:
-    if stated is None:
-        return None
+def require_tier(value: str) -> Tier:
+    """The tier of this name; raises `invalid_tier`."""
     for tier in TIERS:
-        if tier == stated:
+        if tier == value:
             return tier
-    raise Problem("invalid_tier", f"tier {stated[:40]!r} is not one of the four", allowed=list(TIERS))
+    raise Problem("invalid_tier", f"tier {value[:40]!r} is not one of the four", allowed=list(TIERS))
+
+
+def _tier(stated: str | None) -> Tier | None:
+    return None if stated is None else require_tier(stated)

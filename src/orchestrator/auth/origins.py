@@ -16,6 +16,10 @@ class Origins:
         self._allowed = frozenset(allowed)
         self._loopback_only = loopback_only
 
+    def could_ask(self, origin: str, asked_host: str, scheme: str) -> bool:
+        """Whether a browser of this origin may call at all."""
+        return origin in self._allowed or is_same_origin(origin, asked_host, scheme)
+
     def is_listed(self, origin: str) -> bool:
         """Whether this origin is one of ORCHESTRATOR_ALLOWED_ORIGINS, exactly."""
         return origin in self._allowed
@@ -31,13 +35,16 @@ class Origins:
         origin = headers.get("origin")
         if self._loopback_only and not _is_loopback(headers.get("host", "")):
             raise Problem("access_denied", "Host must be a name of this machine, like localhost or 127.0.0.1")
-        if origin is None or origin in self._allowed or _is_same(origin, asked_host, scheme):
+        if origin is None or self.could_ask(origin, asked_host, scheme):
             return
         raise Problem("access_denied", "this Origin is not allowed (ORCHESTRATOR_ALLOWED_ORIGINS)")
 
 
-def _is_same(origin: str, host: str, scheme: str) -> bool:
-    """Host and port equal; a proxy that ends TLS and says nothing leaves both without a port, so text is enough."""
+def is_same_origin(origin: str, host: str, scheme: str) -> bool:
+    """Whether `origin` is the service's own: host and port equal.
+
+    A proxy that ends TLS and says nothing leaves both without a port, so text is enough.
+    """
     if origin.partition("://")[2].lower() == host.lower():
         return True
     try:

@@ -7,23 +7,20 @@ from typing import Final, TypeVar
 import click
 import msgspec
 
-from orchestrator.broker.admissions import Admissions
+from orchestrator.auth.identity import tenant_wide
 from orchestrator.broker.broker import Broker
 from orchestrator.broker.logs import Logs
 from orchestrator.broker.tasks import Record, Tasks
+from orchestrator.cli.administration import cancellation
 from orchestrator.cli.deployment import TENANT_OPTION, tenants_of, with_broker
 from orchestrator.cli.examples import example
 from orchestrator.cli.listing import JSON_OPTION, show_json
-from orchestrator.delivery.cancellation import Cancellation
-from orchestrator.delivery.endings import Endings
 from orchestrator.delivery.ledgers import Ledgers
 from orchestrator.delivery.session_log import SessionLog
-from orchestrator.metrics import Metrics
 from orchestrator.protocol.events import SessionName
 from orchestrator.protocol.identifiers import is_valid_task_id
 from orchestrator.protocol.ledger import Ledger
 from orchestrator.protocol.position import parse_position
-from orchestrator.telemetry import configure_logging
 
 LOOK_SECONDS: Final = 0.25
 
@@ -63,8 +60,7 @@ def cancel(task_id: str, tenant: str | None) -> None:
     """Cancel a task, at once and for every viewer; one that ended stays as it ended."""
 
     async def stop(broker: Broker, owner: str, _record: Record) -> Ledger:
-        endings = Endings(Metrics(), configure_logging("ERROR", "text"))
-        await Cancellation(Tasks(broker), Admissions(broker), endings).cancel(owner, task_id, "")
+        await cancellation(broker).cancel(owner, task_id, "")
         return await _ledger(broker, owner, task_id)
 
     _, ledger = _of_owner(task_id, tenant, stop)
@@ -96,7 +92,7 @@ def _of_owner(
 
 
 async def _ledger(broker: Broker, owner: str, task_id: str) -> Ledger:
-    return await Ledgers(Tasks(broker), Logs(broker)).of_task(owner, task_id)
+    return await Ledgers(Tasks(broker), Logs(broker)).of_task(tenant_wide(owner), task_id)
 
 
 async def _follow(broker: Broker, owner: str, task_id: str, record: Record) -> None:

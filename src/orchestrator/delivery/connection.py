@@ -45,6 +45,9 @@ class Connection:
         self.epoch = name.epoch
         self.own_limits: Mapping[str, int] = {}
         """Limits of the tenant's own, which go before its tier's."""
+        self.expires: float | None = None
+        """When its token ends, Unix seconds; None: it has none."""
+        self.issued: float | None = None
         self.announced = 0
         """The highest offset that the channel told of for this session."""
         self.closing: tuple[int, str] | None = None
@@ -95,6 +98,14 @@ class Connection:
     def unread_for(self, now: float) -> float:
         """Seconds for which the peer has taken nothing of what is being sent."""
         return 0.0 if self._sending_since is None else now - self._sending_since
+
+    def overdue(self, now: float, wall: float) -> tuple[int, str] | None:
+        """The close code for a reader that takes nothing of what is sent, or whose token has ended."""
+        if self.unread_for(now) > UNREAD_SECONDS_MAX:
+            return 4408, "too slow: reconnect with position"
+        if self.expires is not None and self.expires <= wall:
+            return 4401, "the token has ended: reconnect with a new one"
+        return None
 
     def close(self, code: int, reason: str = "") -> None:
         """Close soon: after the frame that is being written, or instead of it when it does not go out."""

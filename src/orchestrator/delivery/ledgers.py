@@ -3,6 +3,7 @@
 import asyncio
 from typing import Final
 
+from orchestrator.auth.identity import Identity
 from orchestrator.broker.logs import Logs
 from orchestrator.broker.tasks import Record, Tasks
 from orchestrator.errors import Problem
@@ -20,10 +21,10 @@ class Ledgers:
         self._tasks = tasks
         self._logs = logs
 
-    async def of_task(self, tenant: str, task: str, user: str = "") -> Ledger:
+    async def of_task(self, identity: Identity, task: str) -> Ledger:
         """A task's ledger; `not_found` also for another tenant's or user's: existence is not revealed."""
-        record = await self._tasks.record(tenant, task) if is_valid_task_id(task) else None
-        if record is None or "status" not in record or not await self._may_see(tenant, record, user):
+        record = await self._tasks.record(identity.tenant, task) if is_valid_task_id(task) else None
+        if record is None or "status" not in record or not await self._may_see(identity, record):
             raise Problem("not_found", "there is no such task")
         return await self._told(task, record)
 
@@ -38,12 +39,15 @@ class Ledgers:
         ledgers = await asyncio.gather(*(self._read(tenant, task, task in placed) for task in view.tasks))
         return view.position, [ledger for ledger in ledgers if ledger is not None]
 
-    async def _may_see(self, tenant: str, record: Record, user: str) -> bool:
-        if not user:
+    async def _may_see(self, identity: Identity, record: Record) -> bool:
+        session = record["session"].decode()
+        if identity.bound and session != identity.session:
+            return False
+        if not identity.user:
             return True
         # Of the session nothing may be kept any more: then the task itself says whose it is.
-        owner = await self._tasks.owner(tenant, record["session"].decode()) or record["owner"].decode()
-        return owner in {"", user}
+        owner = await self._tasks.owner(identity.tenant, session) or record["owner"].decode()
+        return owner in {"", identity.user}
 
     async def _read(self, tenant: str, task: str, placed: bool) -> Ledger | None:
         record = await self._tasks.record(tenant, task)

@@ -5,13 +5,14 @@ channel and wait for the confirmation, read the log, then write; so nothing can 
 """
 
 import asyncio
+import time
 from collections import Counter as Tally
 from collections.abc import Iterator
 from typing import Final, Protocol
 
 from orchestrator.broker.keys import Keys
 from orchestrator.broker.logs import Opened, OpenRequest, Top
-from orchestrator.delivery.connection import UNREAD_SECONDS_MAX, Connection
+from orchestrator.delivery.connection import Connection
 from orchestrator.delivery.session_log import SessionLog
 from orchestrator.metrics import Counter, Metrics
 from orchestrator.protocol.batches import Announced, read_batch
@@ -162,12 +163,20 @@ class WebSocketManager:
             if sessions:
                 yield name, sessions
 
-    def close_slow(self) -> None:
-        """4408 for who takes nothing of what is sent."""
-        now = asyncio.get_running_loop().time()
+    def close_overdue(self) -> None:
+        """4408 for who takes nothing of what is sent, 4401 for whose token has ended."""
+        now, wall = asyncio.get_running_loop().time(), time.time()
         for connection in self.connections():
-            if connection.unread_for(now) > UNREAD_SECONDS_MAX:
-                connection.close(4408, "too slow: reconnect with position")
+            overdue = connection.overdue(now, wall)
+            if overdue:
+                connection.close(*overdue)
+
+    def of_tenant(self, name: str) -> list[Connection]:
+        """The open connections of one tenant."""
+        tenant = self._tenants.get(name)
+        return (
+            [connection for sockets in tenant.sessions.values() for connection in sockets] if tenant else []
+        )
 
     async def give_up_unused(self) -> None:
         """Stop to hear the channels of tenants without sockets."""

@@ -2,12 +2,12 @@
 
 from typing import Final
 
+from orchestrator.api.bodies import BODY_MAX
 from orchestrator.api.description import examples
 from orchestrator.api.description.operation import answer, json_of, operation
 from orchestrator.api.description.parameters import CALLER, READER, SEND_HEADERS, SESSION_PATH, TASK_PATH
 from orchestrator.api.description.problems import header_ref, refusals
 from orchestrator.api.description.values import Schema
-from orchestrator.api.headers import BODY_MAX
 from orchestrator.errors import Code
 
 _LIMITS: Final = ("RateLimit-Policy", "RateLimit")

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Final
 
 from msgspec import UNSET, Meta, Struct
 
+from orchestrator.api.bodies import BODY_MAX
 from orchestrator.api.description.values import TASK, Left, Schema, TaskId, ref
-from orchestrator.api.headers import BODY_MAX
 from orchestrator.errors import ALL_CODES, CODES, Code
 from orchestrator.protocol.context import CONTEXT_TYPES
 from orchestrator.protocol.tiers import TIERS

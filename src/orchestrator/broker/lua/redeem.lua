@@ -3,15 +3,13 @@
 -- KEYS[1] the ticket   KEYS[2] the same, once a stream came with it   ARGV[1] 'socket' | 'stream'
 -- result  the ticket as it was issued, or false
 
-local YEAR_9999 = 253370764800 -- a token may end later than Redis counts
-
 if ARGV[1] == 'stream' then
   local again = redis.call('GET', KEYS[2])
   if again then return again end
 end
 local ticket = redis.call('GETDEL', KEYS[1])
 if ticket and ARGV[1] == 'stream' then
-  local ends = string.format('%.0f', math.min(cmsgpack.unpack(ticket).expires, YEAR_9999) * 1000)
+  local ends = string.format('%.0f', cmsgpack.unpack(ticket).expires * 1000)
   redis.call('SET', KEYS[2], ticket, 'PXAT', ends)
 end
 return ticket

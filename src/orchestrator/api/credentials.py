@@ -1,0 +1,141 @@
+"""How a reader proves who it is: by a token, in a header or in a first frame, or by a ticket (contract §6)."""
+
+from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final, Literal
+
+import msgspec
+from starlette.datastructures import QueryParams
+from starlette.requests import HTTPConnection
+
+from orchestrator.api.forwarded import asked_host
+from orchestrator.api.guard import require_scope
+from orchestrator.auth.claims import Claims
+from orchestrator.auth.identifier import Identifier, bearer_token
+from orchestrator.auth.origins import is_same_origin
+from orchestrator.broker.tickets import Ticket, Tickets
+from orchestrator.errors import Problem
+
+FIRST_FRAME_SECONDS: Final = 5.0
+FIRST_FRAME_MAX: Final = 10 * 1024
+"""Characters: the longest token, and what stands around it."""
+PENDING_MAX: Final = 20
+"""Sockets of one address that have not said yet who they are."""
+_IN_URL: Final = ("token", "access_token", "authorization", "jwt", "secret")
+
+
+class NoCredentials(Problem):
+    """Nothing was sent that could prove anything; a socket may still do so by its first frame."""
+
+    def __init__(self) -> None:
+        super().__init__("unauthorized", "send Authorization: Bearer and a token, or a ticket")
+
+
+class Credentials:
+    """Finds out who wants to follow a session."""
+
+    def __init__(self, identifier: Identifier, tickets: Tickets) -> None:
+        self._identifier = identifier
+        self._tickets = tickets
+
+    async def of(self, asker: HTTPConnection, use: Literal["socket", "stream"]) -> Claims | None:
+        """The claims that the handshake proves; None in header mode.
+
+        Raises `invalid_id` for a token in the URL, `NoCredentials`, `unauthorized`, `access_denied` for a ticket of
+        another origin, `insufficient_scope`.
+        """
+        _refuse_secrets(asker.query_params)
+        ticket = asker.query_params.get("ticket")
+        if not self._identifier.needs_token:
+            if ticket is not None:
+                raise Problem("unauthorized", "no ticket is valid here: token authentication is off")
+            return None
+        if bearer_token(asker.headers) is not None:
+            claims = await self._identifier.authenticate(asker.headers)
+        elif ticket is not None:
+            claims = await self._redeem(ticket, asker, use)
+        else:
+            raise NoCredentials
+        require_scope(claims, "chat")
+        return claims
+
+    async def of_token(self, token: str) -> Claims:
+        """The claims of a token from a frame; raises `unauthorized` and `insufficient_scope`."""
+        claims = await self._identifier.verify(token)
+        require_scope(claims, "chat")
+        return claims
+
+    async def _redeem(self, text: str, asker: HTTPConnection, use: Literal["socket", "stream"]) -> Claims:
+        ticket = await self._tickets.redeem(text, use)
+        if ticket is None:
+            raise Problem("unauthorized", "the ticket is unknown, used or too old")
+        if ticket.origin is not None and not _is_from(ticket.origin, asker, use):
+            raise Problem("access_denied", "the ticket is for another origin")
+        self._identifier.check_revoked(ticket.tenant, ticket.user, ticket.issued)
+        return _claims(ticket)
+
+
+def _refuse_secrets(query: QueryParams) -> None:
+    for name in _IN_URL:
+        if name in query:
+            raise Problem("invalid_id", f"the parameter {name} must not be in a URL: URLs are logged")
+
+
+def _is_from(origin: str, asker: HTTPConnection, use: str) -> bool:
+    given = asker.headers.get("origin")
+    if given is None and use == "stream":
+        # A browser names no origin with a GET to its own.
+        return is_same_origin(origin, asked_host(asker.scope), asker.scope["scheme"])
+    return given == origin
+
+
+def _claims(ticket: Ticket) -> Claims:
+    return Claims(
+        user=ticket.user,
+        tenant=ticket.tenant,
+        tier=ticket.tier,
+        session=ticket.session,
+        agents=None if ticket.agents is None else frozenset(ticket.agents),
+        scopes=frozenset({"chat"}),
+        expires=ticket.expires,
+        issued=ticket.issued,
+    )
+
+
+class Pending:
+    """Sockets that have not proven anything yet: few of each address, since they cost as much as any other."""
+
+    def __init__(self, most: int = PENDING_MAX) -> None:
+        self._most = most
+        self._by_address: Counter[str] = Counter()
+
+    @contextmanager
+    def one_of(self, address: str) -> Generator[None]:
+        """Count one more of this address; raises `rate_limited` where it has as many as it may."""
+        if self._by_address[address] >= self._most:
+            raise Problem("rate_limited", "too many sockets of this address have not authenticated yet")
+        self._by_address[address] += 1
+        try:
+            yield
+        finally:
+            self._by_address[address] -= 1
+            if not self._by_address[address]:
+                del self._by_address[address]
+
+
+class _AuthFrame(msgspec.Struct, tag_field="type", tag="auth"):
+    token: str
+
+
+_auth_frame: Final = msgspec.json.Decoder(_AuthFrame).decode
+
+
+def token_of(text: str) -> str:
+    """The token of a first frame; raises `unauthorized` for any other frame."""
+    try:
+        if len(text) <= FIRST_FRAME_MAX:
+            return _auth_frame(text).token
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        pass
+    raise Problem("unauthorized", 'the first frame has to be {"type":"auth","token":…}')

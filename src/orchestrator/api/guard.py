@@ -1,0 +1,71 @@
+"""Who may use a route: what stands beside each URL in `routes.py`."""
+
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from orchestrator.auth.claims import Claims, Scope
+from orchestrator.auth.identifier import Identifier
+from orchestrator.errors import Problem
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Guard:
+    """Lets a request through to its handler with the claims of its token in `request.state.claims`."""
+
+    def __init__(self, identifier: Identifier) -> None:
+        self._identifier = identifier
+
+    def public(self, handler: Handler) -> Handler:
+        """Anybody: a token is not even looked at."""
+        return handler
+
+    def chat(self, handler: Handler) -> Handler:
+        """Users; in header mode whoever gets here."""
+        return self._with(handler, "chat")
+
+    def metrics(self, handler: Handler) -> Handler:
+        """Operators; in header mode whoever gets here."""
+        return self._with(handler, "metrics")
+
+    def admin(self, handler: Handler) -> Handler:
+        """Administrators, and only with a token: headers that anybody could send shall not change records."""
+
+        async def guarded(request: Request) -> Response:
+            if not self._identifier.needs_token:
+                raise Problem(
+                    "insufficient_scope", "administration needs token authentication; here use the commands"
+                )
+            return await self._pass(handler, "admin", request)
+
+        return guarded
+
+    def _with(self, handler: Handler, scope: Scope) -> Handler:
+        async def guarded(request: Request) -> Response:
+            return await self._pass(handler, scope, request)
+
+        return guarded
+
+    async def _pass(self, handler: Handler, scope: Scope, request: Request) -> Response:
+        claims = await self._identifier.authenticate(request.headers)
+        require_scope(claims, scope)
+        request.state.claims = claims
+        return await handler(request)
+
+
+def require_scope(claims: Claims | None, scope: Scope) -> None:
+    """Raise `insufficient_scope` for a token that does not reach so far; `admin` opens everything."""
+    if claims is None or not claims.scopes.isdisjoint({scope, "admin"}):
+        return
+    problem = Problem("insufficient_scope", f"this needs a token with the scope {scope}", scope=scope)
+    problem.headers = {
+        "WWW-Authenticate": f'Bearer realm="orchestrator", error="insufficient_scope", scope="{scope}"'
+    }
+    raise problem
+
+
+def claims_of(request: Request) -> Claims | None:
+    """The claims that the guard found; None in header mode."""
+    return request.state.claims

@@ -1,0 +1,86 @@
+"""`POST /api/auth/ticket`: what a browser opens a socket or a stream with (contract §6)."""
+
+from typing import Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from orchestrator.api.bodies import optional_body
+from orchestrator.api.forwarded import asked_host
+from orchestrator.api.guard import claims_of
+from orchestrator.api.headers import caller, header
+from orchestrator.api.problems import JsonResponse
+from orchestrator.auth.identity import Identity
+from orchestrator.auth.origins import Origins
+from orchestrator.broker.tickets import TICKET_SECONDS, Ticket, Tickets
+from orchestrator.errors import Problem
+
+
+class TicketBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What may be asked of a ticket."""
+
+    origin: str | None = None
+    """The only origin from which it may come: a server names the one of its page."""
+
+
+class IssuedTicket(msgspec.Struct, frozen=True):
+    """The 201's body."""
+
+    ticket: str
+    expires_in: int
+
+
+_decode: Final = msgspec.json.Decoder(TicketBody).decode
+
+
+class TicketOffice:
+    """The route that issues tickets."""
+
+    def __init__(self, tickets: Tickets, origins: Origins) -> None:
+        self._tickets = tickets
+        self._origins = origins
+
+    async def issue(self, request: Request) -> Response:
+        """201 with a ticket for the session in `X-Session-ID`."""
+        claims = claims_of(request)
+        if claims is None:
+            raise Problem(
+                "unauthorized", "a ticket is given for a bearer token; token authentication is off here"
+            )
+        session = header(request.headers, "X-Session-ID") or claims.session
+        if session is None:
+            raise Problem("missing_headers", "send this header too: X-Session-ID", missing=["X-Session-ID"])
+        identity = caller(request.headers, claims, session)
+        origin = await self._origin(request)
+        text = await self._tickets.issue(_ticket(identity, session, claims.expires, origin))
+        headers = {"Cache-Control": "no-store"}
+        return JsonResponse(IssuedTicket(text, TICKET_SECONDS), 201, headers)
+
+    async def _origin(self, request: Request) -> str | None:
+        """The origin of the request or, where a server asks, the one that it names."""
+        own = request.headers.get("origin")
+        body = await optional_body(request, _decode)
+        named = body.origin if body else None
+        if named is None:
+            return own
+        if own is not None and own != named:
+            raise Problem("access_denied", "`origin` contradicts the origin of the request")
+        if not self._origins.could_ask(named, asked_host(request.scope), request.scope["scheme"]):
+            raise Problem("access_denied", "this origin is not allowed (ORCHESTRATOR_ALLOWED_ORIGINS)")
+        return named
+
+
+def _ticket(identity: Identity, session: str, expires: float, origin: str | None) -> Ticket:
+    if identity.tier is None:
+        raise Problem("missing_headers", "send this header too: X-Tenant-Tier", missing=["X-Tenant-Tier"])
+    return Ticket(
+        tenant=identity.tenant,
+        tier=identity.tier,
+        user=identity.user,
+        session=session,
+        agents=None if identity.agents is None else sorted(identity.agents),
+        expires=expires,
+        issued=identity.issued,
+        origin=origin,
+    )
