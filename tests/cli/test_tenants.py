@@ -49,7 +49,7 @@ def test_suspend_and_resume(orchestrator: Command) -> None:
     """A suspended tenant is inactive until it is resumed."""
     orchestrator("tenants", "create", "acme", "--tier", "free")
 
-    assert orchestrator("tenants", "suspend", "acme").stdout == "tenant acme is suspended\n"
+    assert orchestrator("tenants", "suspend", "acme").stdout == "tenant acme is suspended; open tasks ended: 0\n"
     assert "acme  free  no" in orchestrator("tenants", "show", "acme").stdout
     assert orchestrator("tenants", "resume", "acme").stdout == "tenant acme is active\n"
     assert "acme  free  yes" in orchestrator("tenants", "show", "acme").stdout
@@ -65,7 +65,7 @@ def test_suspend_and_resume(orchestrator: Command) -> None:
         (("update", "acme"), "Nothing to change"),
         (("update", "acme", "--limit", "weight"), "'weight' is not NAME=NUMBER"),
         (("update", "acme", "--limit", "speed=9"), "requests_per_minute, max_outstanding"),
-        (("update", "acme", "--limit", "weight=0"), "'0' is not a whole number from 1"),
+        (("update", "acme", "--limit", "weight=0"), "weight: 0 is not a whole number from 1"),
         (("update", "acme", "--limit", "weight=-1"), "'-1' is not a whole number from 1"),
         (("update", "acme", "--limit", "weight=99999999999"), "is not a whole number from 1"),
         (("update", "acme", "--limit", "weight=1.5"), "'1.5' is not a whole number from 1"),

@@ -11,6 +11,8 @@ from orchestrator.broker.callbacks import Ended
 Record = dict[str, bytes]
 """A task's hash as it is kept: see docs/redis-keys.md."""
 
+CancelCode = Literal["cancelled", "suspended"]
+
 UNPUSHED_PATIENCE_MICROS: Final = 10_000_000
 
 
@@ -88,9 +90,17 @@ class Tasks:
         )
         return None if index is None else max(0, length - 1 - index)
 
-    async def cancel(self, tenant: str, task: str, user: str) -> tuple[Cancelled, bytes]:
+    async def outstanding(self, tenant: str, start: int, count: int) -> list[str]:
+        """A page of the tasks without an ending, the next deadline first."""
+        key = self._broker.keys.of_tenant(tenant, "outstanding")
+        page = cast("list[bytes]", await self._broker.command(key, "ZRANGE", key, start, start + count - 1))
+        return [task.decode() for task in page]
+
+    async def cancel(
+        self, tenant: str, task: str, user: str, code: CancelCode = "cancelled"
+    ) -> tuple[Cancelled, bytes]:
         """End a task as cancelled; ended ones stay as they ended. Idempotent."""
-        arguments = self._broker.arguments(task=task, user=user)
+        arguments = self._broker.arguments(task=task, user=user, code=code)
         reply: list[Any] = await self._broker.run("cancel", self._queue(tenant), arguments)
         return _cancelled(reply[0]), reply[1]
 

@@ -1,33 +1,58 @@
-"""What the administering commands share: settings, database and cache, and how their arguments are read."""
+"""What the administering commands share: settings, database and Redis, and how their arguments are read."""
 
 import asyncio
 import os
+import pwd
+import re
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack
 from typing import TypeVar
 
 import click
 
 from orchestrator.admission.administration import Administration
+from orchestrator.admission.limit_rules import LIMIT_NAMES, limit_fault
+from orchestrator.broker.access_cache import AccessCache, open_broker
+from orchestrator.broker.admissions import Admissions
+from orchestrator.broker.broker import Broker
+from orchestrator.broker.changes import Changes
+from orchestrator.broker.tasks import Tasks
+from orchestrator.delivery.cancellation import Cancellation
+from orchestrator.delivery.endings import Endings
+from orchestrator.metrics import Metrics
 from orchestrator.protocol.identifiers import PATTERN, is_valid_id
 from orchestrator.settings import Settings
 from orchestrator.store.schema import ensure_schema
 from orchestrator.store.store import Store
+from orchestrator.telemetry import configure_logging
 
 AnswerT = TypeVar("AnswerT")
 
 
-def administer(work: Callable[[Administration], Awaitable[AnswerT]]) -> AnswerT:
-    """Opens what the settings name, does `work`, closes everything and returns what `work` returned."""
+def administer(work: Callable[[Administration, str], Awaitable[AnswerT]]) -> AnswerT:
+    """Does `work` with what the settings name, under the name of whoever typed the command."""
 
     async def opened(store: Store, settings: Settings) -> AnswerT:
         await ensure_schema(store)
-        return await work(Administration(store, _LateAccessCache(settings)))
+        async with AsyncExitStack() as stack:
+            late = _LateRedis(settings, stack)
+            return await work(Administration(store, late, late, late), _user())
+
+    return with_store(opened)
+
+
+def look(question: Callable[[Store], Awaitable[AnswerT]]) -> AnswerT:
+    """What the database answers; Redis may be away."""
+
+    async def opened(store: Store, _settings: Settings) -> AnswerT:
+        await ensure_schema(store)
+        return await question(store)
 
     return with_store(opened)
 
 
 def with_store(work: Callable[[Store, Settings], Awaitable[AnswerT]]) -> AnswerT:
-    """The same with the database alone, whatever its schema is."""
+    """The same, whatever the database's schema is."""
     settings = Settings.from_environment(os.environ)
 
     async def opened() -> AnswerT:
@@ -37,17 +62,11 @@ def with_store(work: Callable[[Store, Settings], Awaitable[AnswerT]]) -> AnswerT
     return asyncio.run(opened())
 
 
-class _LateAccessCache:
-    """Opens Redis only when something is to be forgotten: what only reads the database needs none."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
-    async def forget(self, tenant_ids: Iterable[str]) -> None:
-        from orchestrator.broker.access_cache import open_access_cache  # noqa: PLC0415
-
-        async with open_access_cache(self._settings) as cache:
-            await cache.forget(tenant_ids)
+def cancellation(broker: Broker) -> Cancellation:
+    """What ends tasks for a command; its log has errors alone, since the command says what it did."""
+    return Cancellation(
+        Tasks(broker), Admissions(broker), Endings(Metrics(), configure_logging("ERROR", "text"))
+    )
 
 
 def valid_id(text: str) -> str:
@@ -55,3 +74,53 @@ def valid_id(text: str) -> str:
     if not is_valid_id(text):
         raise click.BadParameter(f"{text!r} must match {PATTERN}")
     return text
+
+
+def limit_pair(text: str) -> tuple[str, int | None]:
+    """`NAME=NUMBER` as a pair; `NAME=` is a pair with None."""
+    name, equals, number = text.partition("=")
+    if not equals or name not in LIMIT_NAMES:
+        raise click.BadParameter(f"{text!r} is not NAME=NUMBER with a NAME out of {', '.join(LIMIT_NAMES)}")
+    # Longer ones are none either, and are not worth reading.
+    value = int(number) if re.fullmatch("[0-9]{1,10}", number) else number or None
+    if fault := limit_fault(name, value):
+        raise click.BadParameter(fault)
+    return name, value if isinstance(value, int) else None
+
+
+def _user() -> str:
+    """Who is noted in the audit table; not by LOGNAME or USER, which anybody may set."""
+    number = os.getuid()
+    try:
+        return f"cli:{pwd.getpwuid(number).pw_name}"
+    except KeyError:  # a container may run under a number that has no name
+        return f"cli:{number}"
+
+
+class _LateRedis:
+    """All that follows from a change. Redis is opened for it, not before: a refused change needs none."""
+
+    def __init__(self, settings: Settings, stack: AsyncExitStack) -> None:
+        self._settings = settings
+        self._stack = stack
+        self._broker: Broker | None = None
+
+    async def forget(self, tenant_ids: Iterable[str]) -> None:
+        await AccessCache(await self._opened(), self._settings.validation_cache_ttl).forget(tenant_ids)
+
+    async def suspend(self, tenant: str) -> tuple[int, int]:
+        return await cancellation(await self._opened()).suspend(tenant)
+
+    async def tenant_changed(self, tenant: str) -> None:
+        await Changes(await self._opened()).tenant_changed(tenant)
+
+    async def revoked(self, tenant: str, subject: str, at_micros: int) -> None:
+        await Changes(await self._opened()).revoked(tenant, subject, at_micros)
+
+    async def limits_changed(self) -> None:
+        await Changes(await self._opened()).limits_changed()
+
+    async def _opened(self) -> Broker:
+        if self._broker is None:
+            self._broker = await self._stack.enter_async_context(open_broker(self._settings))
+        return self._broker

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.administration import administer, valid_id
+from orchestrator.cli.administration import administer, look, valid_id
 from orchestrator.cli.examples import example
 from orchestrator.cli.listing import JSON_OPTION, show_json, show_table, yes_or_no
 from orchestrator.protocol.context import ContextType, canonical_id
@@ -16,7 +16,7 @@ _TENANT = click.option("--tenant", required=True, metavar="ID", type=valid_id, h
 
 def context_commands(kind: ContextType) -> click.Group:
     """`orchestrator agents`, `workflows` or `collections`."""
-    return click.Group(
+    group = click.Group(
         f"{kind}s",
         help=f"Create {kind}s, and say which tenants may use them. A change holds at once, on every replica.",
         epilog=example(
@@ -24,69 +24,58 @@ def context_commands(kind: ContextType) -> click.Group:
             f"orchestrator {kind}s grant 123 --tenant globex",
             f"orchestrator {kind}s list --tenant globex",
         ),
-        commands=[make(kind) for make in (_create, _grant, _revoke, _list, _update)],
     )
+    for add in (_create, _grant, _revoke, _list, _update):
+        add(group, kind)
+    return group
 
 
-def _create(kind: ContextType) -> click.Command:
-    @_command(
-        kind,
-        "create",
-        "123 --tenant acme",
-        f"Create {_one(kind)} that belongs to a tenant.\n\n"
-        f"It is kept under its canonical id, {kind}-ID, which is unique in the deployment and names queues.",
-    )
+def _create(group: click.Group, kind: ContextType) -> None:
+    @_command(group, kind, "create 123 --tenant acme")
     @_ID
     @_TENANT
-    def create(name: str, tenant: str) -> None:
-        record = administer(lambda administration: administration.create_context(tenant, kind, name))
+    def _(name: str, tenant: str) -> None:
+        """Create {one} that belongs to a tenant.
+
+        It is kept under its canonical id, {kind}-ID, which is unique in the deployment and names queues.
+        """
+        record = administer(
+            lambda administration, actor: administration.create_context(tenant, kind, name, actor=actor)
+        )
         click.echo(f"{record.id} created, owned by {record.tenant_id}")
 
-    return create
 
-
-def _grant(kind: ContextType) -> click.Command:
-    @_command(
-        kind,
-        "grant",
-        "123 --tenant globex",
-        f"Let another tenant use {_one(kind)}. Granting twice changes nothing.",
-    )
+def _grant(group: click.Group, kind: ContextType) -> None:
+    @_command(group, kind, "grant 123 --tenant globex")
     @_ID
     @_TENANT
-    def grant(name: str, tenant: str) -> None:
+    def _(name: str, tenant: str) -> None:
+        """Let another tenant use {one}. Granting twice changes nothing."""
         context_id = canonical_id(kind, name)
-        administer(lambda administration: administration.grant(tenant, context_id))
+        administer(lambda administration, actor: administration.grant(tenant, context_id, actor=actor))
         click.echo(f"{context_id} granted to {tenant}")
 
-    return grant
 
-
-def _revoke(kind: ContextType) -> click.Command:
-    @_command(
-        kind,
-        "revoke",
-        "123 --tenant globex",
-        f"Take back what was granted. The owner of {_one(kind)} keeps it.",
-    )
+def _revoke(group: click.Group, kind: ContextType) -> None:
+    @_command(group, kind, "revoke 123 --tenant globex")
     @_ID
     @_TENANT
-    def revoke(name: str, tenant: str) -> None:
+    def _(name: str, tenant: str) -> None:
+        """Take back what was granted. The owner of {one} keeps it."""
         context_id = canonical_id(kind, name)
-        administer(lambda administration: administration.revoke(tenant, context_id))
+        administer(lambda administration, actor: administration.revoke(tenant, context_id, actor=actor))
         click.echo(f"{context_id} revoked from {tenant}")
 
-    return revoke
 
-
-def _list(kind: ContextType) -> click.Command:
-    @_command(kind, "list", "--tenant acme --json", f"List {kind}s, their owners and who else may use them.")
+def _list(group: click.Group, kind: ContextType) -> None:
+    @_command(group, kind, "list --tenant acme --json")
     @click.option(
         "--tenant", metavar="ID", type=valid_id, help="Only those that this tenant owns or may use."
     )
     @JSON_OPTION
-    def list_(tenant: str | None, as_json: bool) -> None:
-        records = administer(lambda administration: administration.store.list_contexts(tenant, kind))
+    def _(tenant: str | None, as_json: bool) -> None:
+        """List {kind}s, their owners and who else may use them."""
+        records = look(lambda store: store.list_contexts(tenant, kind))
         if as_json:
             return show_json(records)
         rows = [
@@ -95,31 +84,31 @@ def _list(kind: ContextType) -> click.Command:
         ]
         return show_table(("ID", "OWNER", "ACTIVE", "GRANTED TO"), rows)
 
-    return list_
 
-
-def _update(kind: ContextType) -> click.Command:
-    @_command(
-        kind,
-        "update",
-        "123 --inactive",
-        f"Switch {_one(kind)} off for everyone, its owner included, or on again.",
-    )
+def _update(group: click.Group, kind: ContextType) -> None:
+    @_command(group, kind, "update 123 --inactive")
     @_ID
     @click.option("--active/--inactive", required=True, help="Whether anybody may use it.")
-    def update(name: str, active: bool) -> None:
+    def _(name: str, active: bool) -> None:
+        """Switch {one} off for everyone, its owner included, or on again."""
         context_id = canonical_id(kind, name)
-        administer(lambda administration: administration.update_context(context_id, active=active))
+        administer(
+            lambda administration, actor: administration.update_context(
+                context_id, active=active, actor=actor
+            )
+        )
         click.echo(f"{context_id} is {'active' if active else 'inactive'}")
-
-    return update
 
 
 def _command(
-    kind: ContextType, name: str, arguments: str, text: str
+    group: click.Group, kind: ContextType, line: str
 ) -> Callable[[Callable[..., Any]], click.Command]:
-    return click.command(name, help=text, epilog=example(f"orchestrator {kind}s {name} {arguments}"))
+    """Adds the function as the command that `line` shows the use of; its docstring is the help."""
+    one = f"an {kind}" if kind == "agent" else f"a {kind}"
 
+    def add(function: Callable[..., Any]) -> click.Command:
+        text = (function.__doc__ or "").format(one=one, kind=kind)
+        shown = example(f"orchestrator {kind}s {line}")
+        return group.command(line.split(maxsplit=1)[0], help=text, epilog=shown)(function)
 
-def _one(kind: ContextType) -> str:
-    return f"an {kind}" if kind == "agent" else f"a {kind}"
+    return add

@@ -5,33 +5,16 @@ from typing import Final
 
 import click
 
-from orchestrator.cli.administration import administer, valid_id
+from orchestrator.admission.limit_rules import LIMIT_NAMES
+from orchestrator.cli.administration import administer, limit_pair, look, valid_id
 from orchestrator.cli.examples import example
 from orchestrator.cli.listing import JSON_OPTION, show_json, show_table, yes_or_no
-from orchestrator.protocol.tiers import TIERS, Tier, TierLimits
+from orchestrator.protocol.tiers import TIERS, Tier
 from orchestrator.store.records import TenantRecord
 
-_LIMITS: Final = TierLimits.__struct_fields__
-_MOST: Final = 2_147_483_647
 _HEADER: Final = ("ID", "TIER", "ACTIVE", "OWN LIMITS")
 _ID = click.argument("tenant_id", metavar="ID", type=valid_id)
 _TIER = click.Choice(TIERS)
-
-
-def own_limit(text: str) -> tuple[str, int | None]:
-    """`NAME=NUMBER` as a pair; `NAME=` is a pair with None."""
-    name, equals, number = text.partition("=")
-    if not equals or name not in _LIMITS:
-        raise click.BadParameter(f"{text!r} is not NAME=NUMBER with a NAME out of {', '.join(_LIMITS)}")
-    if not number:
-        return name, None
-    if not _is_limit(number):
-        raise click.BadParameter(f"{number!r} is not a whole number from 1 to {_MOST}")
-    return name, int(number)
-
-
-def _is_limit(number: str) -> bool:
-    return number.isascii() and number.isdecimal() and len(number) <= 10 and 1 <= int(number) <= _MOST
 
 
 @click.group(
@@ -52,7 +35,7 @@ def tenants() -> None:
 @click.option("--tier", required=True, type=_TIER, help="What the tenant has booked.")
 def create(tenant_id: str, tier: Tier) -> None:
     """Create a tenant."""
-    administer(lambda administration: administration.create_tenant(tenant_id, tier))
+    administer(lambda administration, actor: administration.create_tenant(tenant_id, tier, actor=actor))
     click.echo(f"tenant {tenant_id} created, tier {tier}")
 
 
@@ -60,7 +43,7 @@ def create(tenant_id: str, tier: Tier) -> None:
 @JSON_OPTION
 def list_(as_json: bool) -> None:
     """List all tenants."""
-    records = administer(lambda administration: administration.store.list_tenants())
+    records = look(lambda store: store.list_tenants())
     if as_json:
         return show_json(records)
     return _show(records)
@@ -71,7 +54,7 @@ def list_(as_json: bool) -> None:
 @JSON_OPTION
 def show(tenant_id: str, as_json: bool) -> None:
     """Show one tenant."""
-    record = administer(lambda administration: administration.store.get_tenant(tenant_id))
+    record = look(lambda store: store.get_tenant(tenant_id))
     if as_json:
         return show_json(record)
     return _show([record])
@@ -89,36 +72,40 @@ def show(tenant_id: str, as_json: bool) -> None:
     "limits",
     "--limit",
     metavar="NAME=NUMBER",
-    type=own_limit,
+    type=limit_pair,
     multiple=True,
-    help=f"A limit of its own, out of {', '.join(_LIMITS)}; NAME= goes back to the tier's.",
+    help=f"A limit of its own, out of {', '.join(LIMIT_NAMES)}; NAME= goes back to the tier's.",
 )
 def update(tenant_id: str, tier: Tier | None, limits: tuple[tuple[str, int | None], ...]) -> None:
     """Change a tenant's tier or give it limits of its own."""
     if tier is None and not limits:
         raise click.UsageError("Nothing to change: give --tier or --limit.")
-    _show(
-        [
-            administer(
-                lambda administration: administration.update_tenant(tenant_id, tier=tier, limits=dict(limits))
-            )
-        ]
+    record = administer(
+        lambda administration, actor: administration.update_tenant(
+            tenant_id, tier=tier, limits=dict(limits), actor=actor
+        )
     )
+    _show([record])
 
 
 @tenants.command(epilog=example("orchestrator tenants suspend acme"))
 @_ID
 def suspend(tenant_id: str) -> None:
-    """Let a tenant in no more. Its records stay as they are."""
-    administer(lambda administration: administration.suspend_tenant(tenant_id))
-    click.echo(f"tenant {tenant_id} is suspended")
+    """Let a tenant in no more: its open tasks end, and its sockets are closed within a second.
+
+    Its records stay as they are. Suspending again finishes what an interrupted command left.
+    """
+    suspended = administer(
+        lambda administration, actor: administration.suspend_tenant(tenant_id, actor=actor)
+    )
+    click.echo(f"tenant {tenant_id} is suspended; open tasks ended: {suspended.tasks_ended}")
 
 
 @tenants.command(epilog=example("orchestrator tenants resume acme"))
 @_ID
 def resume(tenant_id: str) -> None:
     """Let a suspended tenant in again."""
-    administer(lambda administration: administration.resume_tenant(tenant_id))
+    administer(lambda administration, actor: administration.resume_tenant(tenant_id, actor=actor))
     click.echo(f"tenant {tenant_id} is active")
 
 

@@ -24,7 +24,7 @@ async def create_context(
         await connection.execute(insert(CONTEXTS).values(row))
     except IntegrityError:
         raise AlreadyExists(f"{context_type} {row['id']}") from None
-    return _changed(await get_context(connection, row["id"]))
+    return _change("create", None, await get_context(connection, row["id"]))
 
 
 async def get_context(connection: AsyncConnection, context_id: str, *, lock: bool = False) -> ContextRecord:
@@ -50,9 +50,9 @@ async def set_context_active(
     connection: AsyncConnection, context_id: str, *, active: bool
 ) -> Change[ContextRecord]:
     """Switches it on or off."""
-    await get_context(connection, context_id, lock=True)
+    before = await get_context(connection, context_id, lock=True)
     await connection.execute(update(CONTEXTS).where(CONTEXTS.c.id == context_id).values(active=active))
-    return _changed(await get_context(connection, context_id))
+    return _change("update", before, await get_context(connection, context_id))
 
 
 async def grant(connection: AsyncConnection, tenant_id: str, context_id: str) -> Change[ContextRecord]:
@@ -62,7 +62,7 @@ async def grant(connection: AsyncConnection, tenant_id: str, context_id: str) ->
     before = await get_context(connection, context_id, lock=True)
     if tenant_id != before.tenant_id and tenant_id not in before.granted_to:
         await connection.execute(insert(GRANTS).values(context_id=context_id, tenant_id=tenant_id))
-    return _changed(await get_context(connection, context_id))
+    return _change("grant", before, await get_context(connection, context_id), tenant_id)
 
 
 async def revoke(connection: AsyncConnection, tenant_id: str, context_id: str) -> Change[ContextRecord]:
@@ -73,7 +73,7 @@ async def revoke(connection: AsyncConnection, tenant_id: str, context_id: str) -
     await connection.execute(
         delete(GRANTS).where(GRANTS.c.context_id == context_id, GRANTS.c.tenant_id == tenant_id)
     )
-    return Change(await get_context(connection, context_id), _changed(before).affected)
+    return _change("revoke", before, await get_context(connection, context_id), tenant_id)
 
 
 def _listing(tenant_id: str | None, context_type: ContextType | None) -> Select[Any]:
@@ -95,8 +95,19 @@ async def _granted(connection: AsyncConnection, contexts: Select[Any]) -> dict[s
     return granted
 
 
-def _changed(record: ContextRecord) -> Change[ContextRecord]:
-    return Change(record, frozenset((record.tenant_id, *record.granted_to)))
+def _change(
+    verb: str, before: ContextRecord | None, after: ContextRecord, tenant_id: str | None = None
+) -> Change[ContextRecord]:
+    """A change that is about the owner, unless it names another tenant."""
+    was_granted_to = before.granted_to if before else ()
+    return Change(
+        record=after,
+        before=before,
+        action=f"{after.type}s.{verb}",
+        tenant_id=tenant_id or after.tenant_id,
+        target=after.id,
+        affected=frozenset((after.tenant_id, *was_granted_to, *after.granted_to)),
+    )
 
 
 def _record(row: Row[Any], granted: dict[str, list[str]]) -> ContextRecord:

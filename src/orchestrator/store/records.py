@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -46,11 +46,50 @@ class ContextRecord(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-RecordT = TypeVar("RecordT", TenantRecord, ContextRecord)
+class RevocationRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens of a subject that were issued until `revoked_at` are void."""
+
+    tenant_id: str
+    """'' for tokens that name no tenant."""
+    subject: str
+    revoked_at: datetime
 
 
-class Change(msgspec.Struct, Generic[RecordT], frozen=True):
-    """A record after a change, and the tenants whose earlier access answers no longer hold."""
+class TierRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of a tier that were changed while the service runs."""
+
+    tier: Tier
+    limits: dict[str, int]
+    """Fields of `TierLimits` that differ from the environment's."""
+
+
+class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Who changed what, and what the record was before and after; no `before` where it is new."""
+
+    id: int
+    """A later change has a higher one."""
+    at: datetime
+    actor: str
+    action: str
+    """What was done, as in `tenants.suspend`."""
+    tenant_id: str | None
+    target: str
+    """The id of what was changed, for example of an agent."""
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+RecordT = TypeVar("RecordT", TenantRecord, ContextRecord, RevocationRecord, TierRecord)
+
+
+class Change(msgspec.Struct, Generic[RecordT], frozen=True, kw_only=True):
+    """A record after a change, and what else there is to know of the change."""
 
     record: RecordT
-    affected: frozenset[str]
+    before: RecordT | None
+    action: str
+    """As in `AuditRecord`; so are the next two."""
+    tenant_id: str | None
+    target: str
+    affected: frozenset[str] = frozenset()
+    """The tenants whose earlier access answers no longer hold."""

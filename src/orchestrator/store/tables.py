@@ -5,6 +5,7 @@ from typing import Final
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
@@ -12,6 +13,7 @@ from sqlalchemy import (
     Dialect,
     ForeignKey,
     Index,
+    Integer,
     MetaData,
     String,
     Table,
@@ -29,6 +31,10 @@ class UtcTime(TypeDecorator[datetime]):
 
     impl = DateTime(timezone=True)
     cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        del dialect
+        return value and value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         del dialect
@@ -83,3 +89,39 @@ GRANTS: Final = Table(
     Column("tenant_id", String, ForeignKey("tenants.id"), primary_key=True),
     Index(None, "tenant_id"),
 )
+
+# What names a tenant below is no foreign key: what was done outlives what it was done to, and without
+# access validation a tenant may have tokens and no record.
+AUDIT: Final = Table(
+    "audit",
+    METADATA,
+    # Only an INTEGER key counts by itself in SQLite.
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("at", UtcTime, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("tenant_id", String),
+    Column("target", String, nullable=False),
+    Column("before", JSON(none_as_null=True)),
+    Column("after", JSON(none_as_null=True)),
+    Index(None, "tenant_id"),
+    Index(None, "target"),
+)
+
+REVOCATIONS: Final = Table(
+    "revocations",
+    METADATA,
+    Column("tenant_id", String, primary_key=True),
+    Column("subject", String, primary_key=True),
+    Column("revoked_at", UtcTime, nullable=False),
+    Index(None, "revoked_at"),
+)
+
+TIER_LIMITS: Final = Table(
+    "tier_limits",
+    METADATA,
+    Column("tier", String, primary_key=True),
+    Column("limits", JSON, nullable=False, server_default="{}"),
+    CheckConstraint(_one_of("tier", TIERS), name="tier"),
+)
+"""One row a tier, made by the migration, so that a change can lock what it changes."""

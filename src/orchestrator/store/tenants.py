@@ -22,7 +22,7 @@ async def create_tenant(
         await connection.execute(insert(TENANTS).values(row))
     except IntegrityError:
         raise AlreadyExists(f"tenant {tenant_id}") from None
-    return _changed(await get_tenant(connection, tenant_id))
+    return _change("create", None, await get_tenant(connection, tenant_id))
 
 
 async def get_tenant(connection: AsyncConnection, tenant_id: str, *, lock: bool = False) -> TenantRecord:
@@ -47,24 +47,33 @@ async def update_tenant(
     before = await get_tenant(connection, tenant_id, lock=True)
     merged = {**before.limits, **limits}
     kept = {name: value for name, value in merged.items() if value is not None}
-    return await _set(connection, tenant_id, tier=tier or before.tier, limits=kept)
+    return await _set(connection, "update", before, tier=tier or before.tier, limits=kept)
 
 
 async def set_tenant_active(
     connection: AsyncConnection, tenant_id: str, *, active: bool
 ) -> Change[TenantRecord]:
     """Suspends it or lets it go on."""
-    await get_tenant(connection, tenant_id, lock=True)
-    return await _set(connection, tenant_id, active=active)
+    before = await get_tenant(connection, tenant_id, lock=True)
+    return await _set(connection, "resume" if active else "suspend", before, active=active)
 
 
-async def _set(connection: AsyncConnection, tenant_id: str, **columns: Any) -> Change[TenantRecord]:
-    await connection.execute(update(TENANTS).where(TENANTS.c.id == tenant_id).values(columns))
-    return _changed(await get_tenant(connection, tenant_id))
+async def _set(
+    connection: AsyncConnection, verb: str, before: TenantRecord, **columns: Any
+) -> Change[TenantRecord]:
+    await connection.execute(update(TENANTS).where(TENANTS.c.id == before.id).values(columns))
+    return _change(verb, before, await get_tenant(connection, before.id))
 
 
-def _changed(record: TenantRecord) -> Change[TenantRecord]:
-    return Change(record, frozenset((record.id,)))
+def _change(verb: str, before: TenantRecord | None, after: TenantRecord) -> Change[TenantRecord]:
+    return Change(
+        record=after,
+        before=before,
+        action=f"tenants.{verb}",
+        tenant_id=after.id,
+        target=after.id,
+        affected=frozenset((after.id,)),
+    )
 
 
 def _record(row: Row[Any]) -> TenantRecord:

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Ends a task as cancelled, at once and for every viewer.
--- KEYS[1] callback queue   ARGV[1] msgpack {keep…, task, user}
+-- KEYS[1] callback queue   ARGV[1] msgpack {keep…, task, user, code: why, as its viewers are told}
 -- result  msgpack {outcome: cancelled | ended | not_found, queue, attempt, left: ms for which the marker has to live, ended}; then the payload to withdraw
 
 local a = cmsgpack.unpack(ARGV[1])
@@ -16,7 +16,7 @@ touch_tenant(t)
 local cancel_key = t.T .. 'cancel:' .. a.task
 redis.call('LLEN', cancel_key)
 local more = redis.call('HMGET', t.T .. 'task:' .. a.task, 'queue', 'payload')
-end_task(t, s, task, 'cancelled', 'cancelled', '', true)
+end_task(t, s, task, 'cancelled', a.code, '', true)
 commit(t)
 redis.call('DEL', cancel_key)
 redis.call('RPUSH', cancel_key, '1')
