@@ -53,6 +53,8 @@ class LogEvent(StrEnum):
     REDIS_RECOVERED = "redis_recovered"  # seconds it was away
     DATABASE_UNREACHABLE = "database_unreachable"  # cached answers go on, nobody new gets in
     DATABASE_RECOVERED = "database_recovered"  # it answers again
+    ISSUER_UNREACHABLE = "issuer_unreachable"  # the keys of tokens cannot be fetched: error, has_keys
+    ISSUER_RECOVERED = "issuer_recovered"  # seconds they could not be
     UNEXPECTED_ERROR = "unexpected_error"  # a bug, or something nobody thought of: the traceback
 
 

@@ -17,9 +17,14 @@ OF_KIND: Final[Mapping[Kind, tuple[str, ...]]] = {
 ALL: Final = tuple(name for names in OF_KIND.values() for name in names)
 
 
-def algorithms_of(kind: Kind, chosen: tuple[str, ...] | None) -> frozenset[str]:
-    """What a key of this kind may have signed with; empty where nothing of what was `chosen` fits it."""
+def algorithms_of(kind: Kind, chosen: tuple[str, ...] | None, own: str | None = None) -> frozenset[str]:
+    """What a key of this kind may have signed with; empty where nothing fits.
+
+    `chosen` are those of the settings, `own` the one that the key's publisher names.
+    """
     possible = OF_KIND[kind]
+    if own is not None:
+        possible = () if own not in possible else possible if kind == "Ed25519" else (own,)
     if chosen is not None:
         return frozenset(possible).intersection(chosen)
     return frozenset(possible if kind == "Ed25519" else possible[:1])

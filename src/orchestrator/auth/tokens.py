@@ -58,4 +58,8 @@ def _keys(settings: Settings, log: Log) -> KeySource | None:
         return FixedKey(secret_key(settings.jwt_secret, chosen))
     if settings.jwt_public_key is not None:
         return FixedKey(public_key(settings.jwt_public_key, chosen))
-    return None
+    if settings.jwt_jwks_url is None:
+        return None
+    from orchestrator.auth.jwks import Jwks  # noqa: PLC0415 - brings an HTTP client along that only this needs
+
+    return Jwks(settings.jwt_jwks_url, chosen, log)
