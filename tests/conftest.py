@@ -11,6 +11,7 @@ import psycopg
 import pytest
 import redis
 from tests.permanent_keys import keys_without_end
+from tests.planted import Planted
 from tests.servers import valkey_server
 
 from orchestrator.embedded import ValkeyServer
@@ -27,6 +28,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             yellow=True,
             bold=True,
         )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
+    """Where tests tell of secrets that they were given. At the end no server may have logged one (contract §6)."""
+    planted = Planted()
+    yield planted
+    found = list(planted.found_below(tmp_path_factory.getbasetemp()))
+    assert not found, "secrets in the logs of servers:\n" + "\n".join(found[:20])
 
 
 @pytest.fixture(scope="session")

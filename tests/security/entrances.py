@@ -10,7 +10,7 @@ from tests.contract.socket_client import closing, dial, socket_url
 from tests.security.minting import bearer
 from tests.servers import OrchestratorServer
 
-INVALID: Final = 'Bearer error="invalid_token"'
+INVALID: Final = 'error="invalid_token"'
 
 
 class Entrances:
@@ -26,9 +26,12 @@ class Entrances:
         session = unique("sess")
         for answer in await self._asked(token, session):
             problem(answer, 401, "unauthorized")
-            assert answer.headers["www-authenticate"].startswith(INVALID), answer.headers
+            assert INVALID in answer.headers["www-authenticate"], answer.headers
             assert token not in answer.text
-        for code, reason in (await self._by_handshake(token, session), await self._by_frame(token, session)):
+        closed = [await self._by_frame(token, session)]
+        if token.isascii():  # the client's library sends no other header
+            closed.append(await self._by_handshake(token, session))
+        for code, reason in closed:
             assert code == 4401, (code, reason)
             assert not token or token not in reason
 

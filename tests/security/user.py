@@ -1,11 +1,12 @@
 """A person with a token, who states nothing else about herself."""
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx
 from tests.contract.client import Caller, Tenant
+from tests.contract.event_stream import EventStream
 from tests.contract.socket_client import Socket, watch
 from tests.security.minting import HS256, Issuer, bearer
 from tests.servers import OrchestratorServer
@@ -62,3 +63,16 @@ async def attend(
         server, user, position, options={"additional_headers": user.credential}, **parameters
     ) as socket:
         yield socket
+
+
+async def stays(*sockets: Socket) -> None:
+    """Every one of them still answers."""
+    for socket in sockets:
+        assert (await socket.answer({"type": "ping"}))["type"] == "pong"
+
+
+async def stream_ends(stream: EventStream) -> None:
+    """The server ends the stream."""
+    with suppress(StopAsyncIteration, httpx.RemoteProtocolError):
+        while True:
+            await stream.event(10)
