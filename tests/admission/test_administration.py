@@ -22,7 +22,7 @@ class Followers:
         self._store = store
         self.told: list[Any] = []
         self.tiers: list[str | None] = []
-        self.tasks = (3, 0)
+        self.tasks: tuple[int, int] = (3, 0)
 
     async def forget(self, tenant_ids: Iterable[str]) -> None:
         self.told.append(("forget", *sorted(tenant_ids)))

@@ -32,6 +32,30 @@ async def test_running_one(tenant: Tenant) -> None:
     assert tenant.client.hget(tenant.key("tenant"), "running") == b"0"
 
 
+async def test_suspended(tenant: Tenant) -> None:
+    """The code says why it was cancelled, in the event and in the record."""
+    task = await tenant.task()
+    await tenant.tasks.cancel(tenant.name, task, "", "suspended")
+
+    assert (await tenant.frames())[-1]["data"] == {
+        "status": "cancelled", "code": "suspended", "message": "The tenant was suspended.",
+    }  # fmt: skip
+    assert ((await tenant.record(task))["status"], (await tenant.record(task))["code"]) == (
+        b"cancelled",
+        b"suspended",
+    )
+
+
+async def test_outstanding(tenant: Tenant) -> None:
+    """The open tasks come in pages, the next deadline first; one that ended is not among them."""
+    late, soon, ended = [await tenant.task(timeout=seconds) for seconds in (300, 100, 200)]
+    await tenant.tasks.cancel(tenant.name, ended, "")
+
+    assert await tenant.tasks.outstanding(tenant.name, 0, 1) == [soon]
+    assert await tenant.tasks.outstanding(tenant.name, 1, 9) == [late]
+    assert await tenant.tasks.outstanding(tenant.name, 2, 9) == []
+
+
 async def test_ended(tenant: Tenant) -> None:
     """An ended task stays as it ended, and nothing is told to its agent."""
     task = await tenant.task()

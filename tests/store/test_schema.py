@@ -60,6 +60,23 @@ async def test_state_is_empty_and_then_current(database_url: str) -> None:
         assert await upgrade(store) == "current"
 
 
+async def test_records_live_through_an_upgrade(store: Store, database_url: str) -> None:
+    """A database of the first version keeps its records, and can do all that a new one can."""
+    await store.create_tenant("acme", "free")
+    engine = create_async_engine(database_url)
+    async with engine.begin() as connection:
+        for table in ("audit", "revocations", "tier_limits"):
+            await connection.execute(text(f"DROP TABLE {table}"))
+    await engine.dispose()
+    await set_revision(database_url, "0001")
+
+    assert await schema_state(store) == "behind"
+    assert await upgrade(store) == "behind"
+    await store.suspend_tenant("acme")
+    await store.set_tier_limits("enterprise", {"weight": 9})
+    assert [entry.action for entry in await store.audit()] == ["limits.set", "tenants.suspend"]
+
+
 async def test_a_newer_schema_is_left_alone(store: Store, database_url: str) -> None:
     """A database of a newer version is `ahead`: a start goes on with it, an upgrade refuses."""
     await set_revision(database_url, "9999")
