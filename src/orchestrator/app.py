@@ -12,10 +12,12 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from orchestrator import current_version
 from orchestrator.admission.access import Access
+from orchestrator.admission.administration import Administration
 from orchestrator.admission.context_handler import ContextHandler
 from orchestrator.admission.enqueue import Enqueue
 from orchestrator.admission.limits import Limits
 from orchestrator.admission.send import Sender
+from orchestrator.api.admin import Admin
 from orchestrator.api.asyncapi import asyncapi_document
 from orchestrator.api.chat import Chat
 from orchestrator.api.client_frames import ClientFrames
@@ -138,8 +140,13 @@ class Service:
         )
         listener = Listener(self.broker, replica, self.runtime)
         self.manager = WebSocketManager(replica, self.broker.keys, self.session_log, listener, self.metrics)
+        changes = Changes(self.broker)
+        cache = AccessCache(self.broker, self.settings.validation_cache_ttl)
+        self.administration = (
+            Administration(self.store, cache, changes, self.cancellation) if self.store else None
+        )
         oversight = Oversight(
-            changes=Changes(self.broker),
+            changes=changes,
             revocations=self.revocations,
             limits=self.limits,
             access=self.access,
@@ -235,6 +242,7 @@ def _routes(service: Service, origins: Origins) -> list[BaseRoute]:
     queues = Queues(service.broker, service.agenda, service.roster)
     return routes(
         guard=Guard(service.identifier),
+        admin=Admin(service.administration, service.settings.tier_limits),
         chat=Chat(
             service.context_handler, service.sender, ledgers, service.cancellation, service.tasks, clock
         ),

@@ -96,9 +96,11 @@ class Oversight:
         if not self._revocations.note(change.tenant, change.subject, until):
             return
         self._log.info(LogEvent.SUBJECT_REVOKED, tenant_id=change.tenant)
-        for connection in self._manager.of_tenant(change.tenant):
-            issued = connection.issued
-            if connection.user == change.subject and (issued is None or issued <= until):
+        subject = (change.tenant, change.subject)
+        # Who holds a token of the deployment may follow anybody.
+        suspects = self._manager.of_tenant(change.tenant) if change.tenant else self._manager.connections()
+        for connection in suspects:
+            if connection.subject == subject and self._revocations.covers(*subject, connection.issued):
                 connection.close(4401, "the token was revoked")
 
     async def _check(self, tenant: str) -> None:

@@ -3,8 +3,14 @@
 import pytest
 from tests.broker.tenant import Tenant, callback
 
+from orchestrator.auth.identity import Identity
 from orchestrator.delivery.ledgers import Ledgers
 from orchestrator.errors import Problem
+
+
+def user(name: str) -> Identity:
+    """A user of the tenant."""
+    return Identity(tenant="acme", tier="free", user=name, session=None)
 
 
 async def ended_task(tenant: Tenant, user: str) -> str:
@@ -19,8 +25,8 @@ async def test_task_of_a_session_that_is_gone(tenant: Tenant) -> None:
     """Its ledger is shown to its user, and to nobody else."""
     task, ledgers = await ended_task(tenant, "alice"), Ledgers(tenant.tasks, tenant.logs)
     with pytest.raises(Problem, match="no such task"):
-        await ledgers.of_task("acme", task, "bob")
-    assert (await ledgers.of_task("acme", task, "alice")).status == "completed"
+        await ledgers.of_task(user("bob"), task)
+    assert (await ledgers.of_task(user("alice"), task)).status == "completed"
 
 
 async def test_session_begun_anew(tenant: Tenant) -> None:

@@ -47,6 +47,17 @@ def test_never_more_than_burst_and_rate(pauses: list[float]) -> None:
     assert passed <= 6 + 3 * now + 1e-6
 
 
+@given(st.lists(st.floats(0, 0.5), max_size=60))
+def test_refused_ones_keep_nobody_out(pauses: list[float]) -> None:
+    """Where refused ones count for nothing, the full rate passes however many come."""
+    budget, now = Budget(rate=3, burst=3, now=0), 0.0
+    assert [budget.take(now) for _ in range(100)] == [True] * 3 + [False] * 97
+    for pause in pauses:
+        now += pause
+        budget.take(now)
+    assert budget.take(now + 0.34)
+
+
 names = st.lists(st.text("abcdef0123456789", min_size=1, max_size=6), min_size=1, max_size=8, unique=True)
 
 

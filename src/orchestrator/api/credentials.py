@@ -124,7 +124,8 @@ class Pending:
                 del self._by_address[address]
 
 
-class _AuthFrame(msgspec.Struct, tag_field="type", tag="auth"):
+class _AuthFrame(msgspec.Struct):
+    type: Literal["auth"]
     token: str
 
 

@@ -14,12 +14,15 @@ from orchestrator.delivery.session_log import SessionLog
 from orchestrator.delivery.settlements import Settlements
 from orchestrator.delivery.websocket_manager import WebSocketManager
 from orchestrator.errors import Code, Problem
+from orchestrator.protocol.budget import Budget
 from orchestrator.protocol.events import Event, SessionName
 from orchestrator.protocol.position import EARLIEST, Position, parse_position
 from orchestrator.runtime import Runtime
 
 OPEN_SECONDS: Final = 4.0
 FULL_RETRY_SECONDS: Final = 5.0
+NEW_PER_SECOND: Final = 3_000.0
+"""Of one process. More would only wait for each other, and those who are connected would wait with them."""
 _UNREADABLE: Final = Position("", 0)
 
 _REFUSALS: Final[dict[str, tuple[Code, str]]] = {
@@ -53,6 +56,7 @@ class Following:
         connections_max: int,
         limits: Limits,
         ping_interval: float,
+        new_per_second: float = NEW_PER_SECOND,
     ) -> None:
         self._manager = manager
         self._runtime = runtime
@@ -62,13 +66,18 @@ class Following:
         self._frames = frames
         self._connections_max = connections_max
         self._limits = limits
+        self._arrivals = Budget(new_per_second, new_per_second, 0.0)
         self.ping_interval: Final = ping_interval
 
-    def _check_room(self) -> None:
-        """Raise `Draining` or `Full` where one more connection has no place."""
+    def _check_room(self, *, resumes: bool) -> None:
+        """Raise `Draining` or `Full` where one more connection has no place.
+
+        Who resumes is let in also when many come at once: they were here before, and wait in the middle of an answer.
+        """
         if self._runtime.draining:
             raise Draining
-        if self._manager.count >= self._connections_max:
+        in_time = self._arrivals.take(asyncio.get_running_loop().time())
+        if self._manager.count >= self._connections_max or not (in_time or resumes):
             raise Full
 
     async def begin(self, outlet: Outlet, identity: Identity, position: str | None) -> Connection:
@@ -77,10 +86,11 @@ class Following:
         Raises `Problem` for who may not follow the session, and `unavailable` when Redis or the database is away.
         """
         tier, session = identity.of_session()
-        self._check_room()
+        self._check_room(resumes=position is not None)
         name = SessionName(identity.tenant, session, "")
         connection = Connection(outlet, name, tier, identity.user)
         connection.expires, connection.issued = identity.expires, identity.issued
+        connection.subject = identity.subject
         try:
             async with asyncio.timeout(OPEN_SECONDS):
                 opened, events = await self._open(connection, _resume(position))

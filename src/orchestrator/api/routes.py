@@ -7,6 +7,7 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from orchestrator.api.admin import Admin
 from orchestrator.api.chat import Chat
 from orchestrator.api.deployment import Deployment
 from orchestrator.api.events import EventStreams
@@ -20,6 +21,7 @@ from orchestrator.errors import Problem
 def routes(
     *,
     guard: Guard,
+    admin: Admin,
     chat: Chat,
     tickets: TicketOffice,
     streams: EventStreams,
@@ -46,6 +48,7 @@ def routes(
         Route("/metrics/overview", guard.metrics(deployment.overview), methods=["GET"]),
         Route("/metrics/queues", guard.metrics(deployment.queues), methods=["GET"]),
         Route("/metrics", guard.metrics(deployment.metrics), methods=["GET"]),
+        *_administration(guard, admin),
         Route("/openapi.json", guard.public(pages.openapi), methods=["GET"]),
         Route("/asyncapi.json", guard.public(pages.asyncapi), methods=["GET"]),
         Route("/docs", guard.public(pages.docs), methods=["GET"]),
@@ -54,6 +57,36 @@ def routes(
         Mount("/static", _Files(directory=static_directory())),
         # Finds out by itself who comes: it takes tickets, and a first frame.
         WebSocketRoute("/ws/{session_id}", sockets.follow),
+    ]
+
+
+def _administration(guard: Guard, admin: Admin) -> list[BaseRoute]:
+    tenants, deployment = admin.tenants, admin.deployment
+    kinds = {"agents": admin.agents, "workflows": admin.workflows, "collections": admin.collections}
+    return [
+        Route("/api/admin/tenants", guard.admin(tenants.all), methods=["GET", "POST"]),
+        Route("/api/admin/tenants/{tenant_id}", guard.admin(tenants.one), methods=["GET", "PATCH"]),
+        Route("/api/admin/tenants/{tenant_id}/suspend", guard.admin(tenants.suspend), methods=["POST"]),
+        Route("/api/admin/tenants/{tenant_id}/resume", guard.admin(tenants.resume), methods=["POST"]),
+        *(
+            route
+            for kind, contexts in kinds.items()
+            for route in (
+                Route(f"/api/admin/{kind}", guard.admin(contexts.all), methods=["GET", "POST"]),
+                Route(
+                    f"/api/admin/{kind}/{{context_id}}", guard.admin(contexts.one), methods=["GET", "PATCH"]
+                ),
+                Route(
+                    f"/api/admin/{kind}/{{context_id}}/grants/{{tenant_id}}",
+                    guard.admin(contexts.grant),
+                    methods=["PUT", "DELETE"],
+                ),
+            )
+        ),
+        Route("/api/admin/limits", guard.admin(deployment.limits), methods=["GET"]),
+        Route("/api/admin/limits/{tier}", guard.admin(deployment.tier), methods=["PATCH"]),
+        Route("/api/admin/tokens/revoke", guard.admin(deployment.revoke), methods=["POST"]),
+        Route("/api/admin/audit", guard.admin(deployment.audit), methods=["GET"]),
     ]
 
 

@@ -58,12 +58,12 @@ class Identifier:
         if self._tokens is None:
             raise Problem("unauthorized", "token authentication is off here")
         claims = await self._tokens.verify(token)
-        self.check_revoked(claims.tenant, claims.user, claims.issued)
+        self.check_revoked(claims.tenant or "", claims.user, claims.issued)
         return claims
 
-    def check_revoked(self, tenant: str | None, user: str, issued: float | None) -> None:
-        """Raise `unauthorized` for a token whose subject was revoked after it was issued."""
-        if tenant is not None and self._revocations.covers(tenant, user, issued):
+    def check_revoked(self, tenant: str, user: str, issued: float | None) -> None:
+        """Raise `unauthorized` for a token whose subject was revoked after it was issued; '' is no tenant."""
+        if self._revocations.covers(tenant, user, issued):
             raise invalid_token("the token was revoked")
 
 

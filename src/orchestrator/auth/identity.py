@@ -50,6 +50,8 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     expires: float | None = None
     """When the token ends, Unix seconds; None: no token."""
     issued: float | None = None
+    subject: tuple[str, str] = ("", "")
+    """Tenant and user by whom a revocation would name the caller; no tenant for a token of the deployment."""
 
     def of_session(self) -> tuple[Tier, str]:
         """Tier and session, where a route requires both; raises `unauthorized` for an identity without them."""
@@ -90,6 +92,7 @@ def identify(stated: Stated, claims: Claims | None) -> Identity:
         agents=claims.agents,
         expires=claims.expires,
         issued=claims.issued,
+        subject=(claims.tenant, claims.user),
     )
 
 
@@ -104,6 +107,7 @@ def _stated(stated: Stated, claims: Claims | None) -> Identity:
         session=stated.session,
         expires=claims.expires if claims else None,
         issued=claims.issued if claims else None,
+        subject=("", claims.user) if claims else (stated.tenant, stated.user or ""),
     )
 
 

@@ -48,6 +48,8 @@ class Connection:
         self.expires: float | None = None
         """When its token ends, Unix seconds; None: it has none."""
         self.issued: float | None = None
+        self.subject = (name.tenant, user)
+        """Tenant and user by whom a revocation names its caller."""
         self.announced = 0
         """The highest offset that the channel told of for this session."""
         self.closing: tuple[int, str] | None = None

@@ -1,4 +1,4 @@
-"""A token bucket for what one socket may send; the caller brings the clock."""
+"""A token bucket: what one socket may send, how many may come; the caller brings the clock."""
 
 
 class Budget:
@@ -16,6 +16,13 @@ class Budget:
         self._at = now
         self._left = max(self._left - 1, -self._burst - 1)
         return self._left >= 0
+
+    def take(self, now: float) -> bool:
+        """The same, where a refused one counts for nothing: whoever comes too often must not keep the others out."""
+        if not self.spend(now):
+            self._left += 1
+            return False
+        return True
 
     @property
     def exhausted(self) -> bool:
