@@ -9,7 +9,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.routing import Route
 from tests.api.documents import Document, faults, resolved
 
-from orchestrator.api.headers import BODY_MAX, OPTIONAL, REQUIRED, parse_body
+from orchestrator.api.bodies import BODY_MAX, parse_send
+from orchestrator.api.headers import OPTIONAL, REQUIRED
 from orchestrator.api.openapi import openapi_document
 from orchestrator.app import create_app
 from orchestrator.errors import ALL_CODES, CODES, Problem
@@ -144,7 +145,7 @@ def test_the_schema_of_a_send_says_what_is_accepted(document: Document, body: ob
     """A body is valid by the schema exactly when the service takes it."""
     schema = resolved(document, {"$ref": "#/components/schemas/SendBody"})
     try:
-        accepted = fault_of(parse_body(json.dumps(body).encode()), timeout_max=3600) is None
+        accepted = fault_of(parse_send(json.dumps(body).encode()), timeout_max=3600) is None
     except Problem:
         accepted = False
     assert accepted == (faults(document, schema, body) == [])

@@ -23,7 +23,7 @@ REPLIES: Final[Mapping[str, tuple[str, ...]]] = {
     "Subscribe": ("Subscribed", "Complaint"),
     "Unsubscribe": ("Unsubscribed", "Complaint"),
     "Ack": (),
-    "Auth": ("Complaint",),
+    "Auth": ("Authenticated", "Complaint"),
 }
 
 
@@ -56,6 +56,8 @@ def _session() -> Schema:
         "X-Tenant-ID": plain(Id) | told("The tenant."),
         "X-Tenant-Tier": plain(Tier) | told("Its tier."),
         "X-User-ID": plain(UserId) | told("Who reads."),
+        "Authorization": {"type": "string", "pattern": "^Bearer "}
+        | told("A token, where tokens are asked for."),
         "X-Gateway-Secret": {"type": "string"} | told("Needed where ORCHESTRATOR_GATEWAY_SECRET is set."),
     }
     return {
@@ -63,8 +65,10 @@ def _session() -> Schema:
         "title": "A session",
         "description": "One WebSocket follows one session of one tenant. Frames with a `position` are events of"
         " its log: each has the offset of the last one plus one, or carries `covers` and has the last one's"
-        " plus that. A client keeps the last position and resumes with it, at any replica. Behind a gateway the"
-        " identity comes from the headers of the handshake; else parameters will do. Client frames have at"
+        " plus that. A client keeps the last position and resumes with it, at any replica. Where tokens are"
+        " asked for, one comes in the `Authorization` header, in a first frame `auth` within 5 s, or is stood for by"
+        " a `ticket`; what headers and parameters say may then be left out, not contradict. Else the identity comes"
+        " from the headers of the handshake, and without a gateway parameters will do. Client frames have at"
         " most 64 KiB.",
         "servers": [{"$ref": "#/servers/service"}],
         "parameters": {"session_id": {"description": f"An id: `{PATTERN}`."}},

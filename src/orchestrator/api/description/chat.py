@@ -5,18 +5,24 @@ from typing import Final
 from orchestrator.api.bodies import BODY_MAX
 from orchestrator.api.description import examples
 from orchestrator.api.description.operation import answer, json_of, operation
-from orchestrator.api.description.parameters import CALLER, READER, SEND_HEADERS, SESSION_PATH, TASK_PATH
+from orchestrator.api.description.parameters import (
+    CALLER,
+    READER,
+    SEND_HEADERS,
+    SESSION_PATH,
+    TASK_PATH,
+    TICKET_HEADERS,
+)
 from orchestrator.api.description.problems import header_ref, refusals
 from orchestrator.api.description.values import Schema
 from orchestrator.errors import Code
 
 _LIMITS: Final = ("RateLimit-Policy", "RateLimit")
-_HEADERS: Final[tuple[Code, ...]] = ("missing_headers", "invalid_id", "invalid_tier")
+_HEADERS: Final[tuple[Code, ...]] = ("missing_headers", "invalid_id", "invalid_tier", "tier_mismatch")
 _SEND_REFUSALS: Final[tuple[Code, ...]] = (
     *_HEADERS,
     "invalid_context_type",
     "invalid_body",
-    "tier_mismatch",
     "session_denied",
     "payload_too_large",
     "unsupported_media_type",
@@ -118,11 +124,11 @@ def _events() -> Schema:
         "Follow a session by Server-Sent Events.",
         {
             "200": answer("A stream that does not end by itself.", stream),
-            **refusals(*_HEADERS, "tier_mismatch", "session_denied", "rate_limited", "unavailable"),
+            **refusals(*_HEADERS, "session_denied", "rate_limited", "unavailable"),
         },
         description="`data` is a frame of the WebSocket on one line (see /asyncapi.json), `id` its position;"
         " there is no `event`. First comes a `connection_ack` without id. A comment shows every ping"
-        " interval that the stream lives.",
+        " interval that the stream lives. `EventSource` cannot send a token: it comes with a `ticket`.",
         parameters=[SESSION_PATH, *READER],
     )
 
@@ -132,7 +138,10 @@ def _stats() -> Schema:
         "showTenantStats",
         "Chat",
         "Show the figures of a tenant.",
-        {"200": answer("The figures.", json_of("TenantStats")), **refusals(*_HEADERS, "unavailable")},
+        {
+            "200": answer("The figures.", json_of("TenantStats")),
+            **refusals(*_HEADERS, "session_denied", "unavailable"),
+        },
         parameters=CALLER,
     )
 
@@ -141,8 +150,21 @@ def _ticket() -> Schema:
     return operation(
         "createTicket",
         "Chat",
-        "Ask for a ticket that opens a WebSocket.",
-        dict(refusals()),
-        description="A ticket is given for a bearer token. While identity comes from headers there is none:"
-        " always 401.",
+        "Ask for a ticket that opens a WebSocket or a stream of events.",
+        {
+            "201": answer("The ticket.", json_of("IssuedTicket", examples.TICKET)),
+            **refusals(
+                *_HEADERS,
+                "invalid_body",
+                "session_denied",
+                "payload_too_large",
+                "unsupported_media_type",
+                "unavailable",
+            ),
+        },
+        description="It stands for the token's user in this session, and for the origin that the request comes from or"
+        " names. A WebSocket uses it up; a stream of events may come back with it while the token lives. Given for"
+        " a bearer token only: 401 while identity comes from headers.",
+        parameters=TICKET_HEADERS,
+        body={"required": False, "content": json_of("TicketBody", examples.TICKET_BODY)},
     )

@@ -62,7 +62,9 @@ class Ack(Struct, tag_field="type", tag="ack"):
 
 
 class Auth(Struct, tag_field="type", tag="auth"):
-    """Renew a token in place. While identity comes from headers the answer is an `error`: `not_supported`."""
+    """Bring a token: as the first frame, within 5 s, of a socket that came without one; later a newer one of the same
+    user. While identity comes from headers the answer is an `error`: `not_supported`.
+    """
 
     token: str
 

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from orchestrator.api.description.operation import OPEN, answer, json_of, operation
+from orchestrator.api.description.operation import answer, json_of, operation
 from orchestrator.api.description.parameters import plain, query
-from orchestrator.api.description.problems import refusals
+from orchestrator.api.description.problems import GUARDED, refusals
 from orchestrator.api.description.values import Id, Schema
 
 _HEALTH: Final = {
@@ -45,26 +45,24 @@ def _health(name: str, summary: str) -> Schema:
     responses = {
         "200": fine,
         "503": answer("It does not.", json_of("Health", failing)),
-        **refusals(guarded=False),
+        **refusals(before=()),
     }
-    return operation(name, "Health", summary, responses, security=OPEN)
+    return operation(name, "Health", summary, responses)
 
 
 def _live() -> Schema:
     alive = answer("It is.", json_of("Liveness", {"status": "alive"}))
-    responses = {"200": alive, **refusals(guarded=False)}
-    return operation("showLiveness", "Health", "Show that the process is alive.", responses, security=OPEN)
+    responses = {"200": alive, **refusals(before=())}
+    return operation("showLiveness", "Health", "Show that the process is alive.", responses)
 
 
 def _ready() -> Schema:
     responses = {
         "200": answer("It can.", json_of("Readiness", {"status": "ready"})),
         "503": answer("It cannot, or takes nothing new.", json_of("Readiness", {"status": "draining"})),
-        **refusals(guarded=False),
+        **refusals(before=()),
     }
-    return operation(
-        "showReadiness", "Health", "Show whether this replica can deliver.", responses, security=OPEN
-    )
+    return operation("showReadiness", "Health", "Show whether this replica can deliver.", responses)
 
 
 def _sockets() -> Schema:
@@ -104,16 +102,20 @@ def _metrics() -> Schema:
         "showMetrics",
         "Deployment",
         "Show the metrics of all processes on this port, for Prometheus.",
-        {"200": answer("The text format of Prometheus.", text), **refusals()},
+        {"200": answer("The text format of Prometheus.", text), **refusals("unavailable")},
         description="No label names a tenant or a session.",
     )
 
 
 def _document(name: str, summary: str) -> Schema:
     content: Schema = {"application/json": {"schema": {"type": "object"}}}
-    return operation(name, "Pages", summary, {"200": answer("The document.", content), **refusals()})
+    return operation(
+        name, "Pages", summary, {"200": answer("The document.", content), **refusals(before=GUARDED)}
+    )
 
 
 def _page(name: str, summary: str) -> Schema:
     content: Schema = {"text/html": {"schema": {"type": "string"}}}
-    return operation(name, "Pages", summary, {"200": answer("The page.", content), **refusals()})
+    return operation(
+        name, "Pages", summary, {"200": answer("The page.", content), **refusals(before=GUARDED)}
+    )

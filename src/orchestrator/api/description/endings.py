@@ -32,8 +32,10 @@ CLOSE_CODES: Final[tuple[CloseCode, ...]] = (
     CloseCode(
         (4400,), "bad parameters, or a token in the URL; the reason names the parameter", "do not retry"
     ),
-    CloseCode((4401,), "credentials are missing, wrong or expired", "get new ones, then reconnect"),
-    CloseCode((4403,), "not yours: tenant, tier, session or origin", "do not retry"),
+    CloseCode((4401,), "credentials are missing, wrong, expired or revoked", "get new ones, then reconnect"),
+    CloseCode(
+        (4403,), "not yours: tenant, tier, session or origin; or the tenant was suspended", "do not retry"
+    ),
     CloseCode((4408,), "too slow: what was sent was not read in time", "reconnect with the position"),
     CloseCode(
         (4429,), "too many messages or connections", "reconnect after `retry_after_ms`", retry_after=True

@@ -47,6 +47,9 @@ LEDGER: Final[Schema] = {
     "position": _END,
 }
 
+TICKET_BODY: Final[Schema] = {"origin": "https://app.example.com"}
+TICKET: Final[Schema] = {"ticket": "Wn3qT8vLx0cJ5rYb1ZkP7mHd2sFgA9eUoI4iQwXyN6M", "expires_in": 30}
+
 SESSION: Final[Schema] = {"position": _END, "tasks": [LEDGER]}
 
 TASK_MESSAGE: Final[Schema] = {
@@ -122,6 +125,7 @@ SERVER_FRAMES: Final[dict[str, Schema]] = {
         "error", {"code": "invalid_body", "message": "`agent_id` is missing", "request_id": "r-7"}
     ),
     "AcceptedFrame": _frame("accepted", {"request_id": "r-7", **ACCEPTED}),
+    "Authenticated": _frame("authenticated", {"expires_at": "2026-01-02T04:04:05.000000Z"}),
     "Pong": _frame("pong", {"position": _END}),
     "Subscribed": _frame("subscribed", {"events": ["agent_chunk", "agent_response"]}),
     "Unsubscribed": _frame("unsubscribed", {"events": ["agent_response"]}),

@@ -1,13 +1,10 @@
 """One operation of the HTTP interface, put together from its parts."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from orchestrator.api.description.problems import header_ref
 from orchestrator.api.description.values import Schema, ref
-
-OPEN: Final[list[Schema]] = []
-"""`security` of a route that asks nobody for anything."""
 
 
 def operation(
@@ -19,7 +16,6 @@ def operation(
     description: str = "",
     parameters: Sequence[Schema] = (),
     body: Schema | None = None,
-    security: list[Schema] | None = None,
 ) -> Schema:
     """An operation object; `name` is its operationId."""
     found: Schema = {"operationId": name, "tags": [tag], "summary": summary}
@@ -29,8 +25,7 @@ def operation(
         found["parameters"] = list(parameters)
     if body:
         found["requestBody"] = body
-    found["responses"] = responses
-    return found if security is None else found | {"security": security}
+    return found | {"responses": responses}
 
 
 def json_of(schema: str, example: Any = None) -> Schema:

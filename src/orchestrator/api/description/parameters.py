@@ -84,17 +84,25 @@ def path(name: str, kind: Any, example: str) -> Schema:
 TASK_PATH: Final = path("task_id", TaskId, "task-Zx3v9QmT5cYk1LrW8uJ2aA")
 SESSION_PATH: Final = path("session_id", Id, "sess-abc123")
 
-CALLER: Final = [
-    header("X-Tenant-ID", required=True),
-    header("X-Tenant-Tier", required=False),
-    header("X-User-ID", required=False),
-]
+
+def _optional(*names: str) -> list[Schema]:
+    return [header(name, required=False) for name in names]
+
+
+IDENTITY: Final = ("X-Tenant-ID", "X-Tenant-Tier", "X-User-ID")
+CALLER: Final = [header("X-Tenant-ID", required=True), *_optional("X-Tenant-Tier", "X-User-ID")]
+
+TICKET_HEADERS: Final = [header("X-Session-ID", required=True), *_optional(*IDENTITY)]
 
 READER_QUERY: Final[Mapping[str, tuple[Schema, str]]] = {
-    "tenant_id": (_ID, "The tenant. Needed here or in `X-Tenant-ID`."),
-    "tier": (_TIER, "Its tier. Needed here or in `X-Tenant-Tier`."),
+    "tenant_id": (_ID, "The tenant. Needed here or in `X-Tenant-ID`, unless a token or a ticket says it."),
+    "tier": (_TIER, "Its tier. Needed here or in `X-Tenant-Tier`, unless a token or a ticket says it."),
     "tenant_tier": (_TIER, "Another name of `tier`."),
     "user_id": (_USER, "Who reads."),
+    "ticket": (
+        {"type": "string"},
+        "From `POST /api/auth/ticket`, in place of a token. A token itself must not be in a URL.",
+    ),
     "position": (
         START,
         f"Resume after this position; `{EARLIEST}`: all that is kept; absent: live from now.",
@@ -102,7 +110,7 @@ READER_QUERY: Final[Mapping[str, tuple[Schema, str]]] = {
 }
 
 READER: Final = [
-    *(header(name, required=False) for name in ("X-Tenant-ID", "X-Tenant-Tier", "X-User-ID")),
+    *_optional(*IDENTITY),
     *(query(name, schema, description) for name, (schema, description) in READER_QUERY.items()),
     {
         "name": "Last-Event-ID",
@@ -119,6 +127,11 @@ RESPONSE_HEADERS: Final[Mapping[str, Schema]] = {
         "description": "Where the task's ledger is.",
         "required": True,
         "schema": {"type": "string", "pattern": "^/api/chat/tasks/task-"},
+    },
+    "Created": {
+        "description": "Where the record is.",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^/api/admin/(tenants|agents|workflows|collections)/"},
     },
     "Idempotency-Replayed": {
         "description": "`true` where this is the first answer again.",

@@ -7,6 +7,7 @@ from msgspec import UNSET, Meta, Struct
 
 from orchestrator.api.bodies import BODY_MAX
 from orchestrator.api.description.values import TASK, Left, Schema, TaskId, ref
+from orchestrator.auth.claims import Scope
 from orchestrator.errors import ALL_CODES, CODES, Code
 from orchestrator.protocol.context import CONTEXT_TYPES
 from orchestrator.protocol.tiers import TIERS
@@ -27,6 +28,7 @@ class Problem(Struct):
     parameter: Annotated[str, Meta(description="Which header or parameter is wrong.")] | Left = UNSET
     context_id: Annotated[str, Meta(description="What the tenant may not use.")] | Left = UNSET
     task_id: Annotated[TaskId, Meta(description="The task that may have been accepted.")] | Left = UNSET
+    scope: Annotated[Scope, Meta(description="What the token lacks.")] | Left = UNSET
     retry_after: Annotated[int, Meta(ge=1, description="Seconds; equals `Retry-After`.")] | Left = UNSET
 
 
@@ -72,30 +74,32 @@ REFUSALS: Final[Mapping[Code, Refusal]] = {
         "Object contains unknown field `mesage`",
     ),
     "unauthorized": Refusal(
-        "credentials are missing or wrong; comes with `WWW-Authenticate`",
+        "credentials are missing, wrong, expired or revoked; comes with `WWW-Authenticate`",
         "get valid credentials, then repeat",
         "X-Gateway-Secret is missing or wrong",
     ),
     "access_denied": Refusal(
-        "the tenant is unknown or suspended, may not use what `context_id` names, or the origin is not allowed",
+        "the tenant is unknown or suspended, may not use what `context_id` names, the origin is not allowed, or tenant,"
+        " agent or user are not the token's",
         "do not repeat; an operator has to grant it",
         "the tenant may not use agent-123",
         {"context_id": "agent-123"},
     ),
     "tier_mismatch": Refusal(
-        "the tenant is of another tier than the request says",
+        "the tenant is of another tier than the request says, or its token",
         "do not repeat; state the tenant's own tier",
         "the tenant is not of this tier",
     ),
     "session_denied": Refusal(
-        "the session belongs to another user of the tenant",
+        "the session belongs to another user of the tenant, or the token is for another session",
         "do not repeat; begin another session",
         "the session belongs to another user",
     ),
     "insufficient_scope": Refusal(
-        "the token does not reach as far as this route",
+        "the token does not reach as far as this route; `scope` says what it lacks",
         "do not repeat; get a token with the scope",
-        "this needs the scope metrics",
+        "this needs a token with the scope metrics",
+        {"scope": "metrics"},
     ),
     "not_found": Refusal(
         "there is no such route, task, session or record; also for what belongs to somebody else",
@@ -170,6 +174,9 @@ ANYWHERE: Final[tuple[Code, ...]] = ("request_timeout", "headers_too_large", "in
 GUARDED: Final[tuple[Code, ...]] = ("unauthorized", "access_denied")
 """What every route but the health routes may answer besides."""
 
+SCOPED: Final[tuple[Code, ...]] = (*GUARDED, "insufficient_scope")
+"""What every route that is not for everybody may answer besides."""
+
 HEADERS_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "401": ("WWW-Authenticate",),
     "429": ("Retry-After",),
@@ -185,9 +192,9 @@ def problem_example(code: Code) -> Schema:
     return {**head, "detail": told.detail, "code": code, **told.members}
 
 
-def refusals(*codes: Code, guarded: bool = True) -> dict[str, Schema]:
-    """The responses of an operation that may refuse with these codes, by status."""
-    wanted = {*codes, *ANYWHERE, *(GUARDED if guarded else ())}
+def refusals(*codes: Code, before: Iterable[Code] = SCOPED) -> dict[str, Schema]:
+    """The responses of an operation that may refuse with these codes, by status; `before`: with what it is guarded."""
+    wanted = {*codes, *ANYWHERE, *before}
     by_status: dict[int, list[Code]] = {}
     for code in ALL_CODES:
         if code in wanted:

@@ -5,7 +5,8 @@ from typing import Any, Final, get_args
 
 import msgspec
 
-from orchestrator.api.description.values import Moment, Position, Schema
+from orchestrator.api.description.values import Id, Moment, Position, Schema, UserId, context_id
+from orchestrator.broker.tickets import TICKET_SECONDS
 from orchestrator.protocol.ledger import MOMENTS
 from orchestrator.protocol.send_body import SendBody, TurnPolicy, fault_of
 from orchestrator.protocol.tasks import ENDINGS, OPEN
@@ -15,6 +16,8 @@ _AVAILABLE: Final = [
     for policy in get_args(TurnPolicy)
     if fault_of(SendBody(message="?", turn_policy=policy), 1) is None
 ]
+_ID: Final = msgspec.json.schema(Id)
+_USER: Final = msgspec.json.schema(UserId)
 _MOMENT: Final = msgspec.json.schema(Moment)
 _POSITION: Final = msgspec.json.schema(Position)
 _NO_MOMENT: Final = {"anyOf": [_MOMENT, {"type": "null"}]}
@@ -84,6 +87,42 @@ _REFINED: Final[Mapping[str, Mapping[str, Schema]]] = {
             {"type": "number", "minimum": 0}, "Null for an empty queue, and for callbacks."
         ),
     },
+    "TicketBody": {
+        "origin": told("The only origin from which the ticket may come: a server names the one of its page."),
+    },
+    "IssuedTicket": {
+        "ticket": {"pattern": "^[A-Za-z0-9_-]{43}$"} | told("For the parameter `ticket`."),
+        "expires_in": {"const": TICKET_SECONDS} | told("Seconds within which it has to be used."),
+    },
+    "TenantRecord": {
+        "id": _ID,
+        "active": told("False: suspended."),
+        "limits": told("Those that differ from the tier's."),
+        "created_at": _MOMENT,
+    },
+    "ContextRecord": {
+        "id": _ID | told("The canonical id, `<type>-<id>`."),
+        "tenant_id": _ID | told("The owner."),
+        "active": told("Whether anybody may use it."),
+        "granted_to": told("The other tenants that may use it."),
+        "created_at": _MOMENT,
+    },
+    "AuditRecord": {
+        "id": {"minimum": 1} | told("A later change has a higher one."),
+        "at": _MOMENT,
+        "actor": told("Who did it."),
+        "action": told("What was done, as in `tenants.suspend`."),
+        "tenant_id": told("The tenant that it is about, if it is about one."),
+        "target": told("The id of what was changed."),
+        "before": told("The record as it was; null where it is new."),
+        "after": told("The record as it was then."),
+    },
+    "NewTenant": {"id": _ID, "limits": told("Those that shall differ from the tier's.")},
+    "TenantChange": {"limits": told("Limits of its own.")},
+    "NewAgent": {"id": context_id("agent"), "tenant_id": _ID | told("The owner.")},
+    "NewWorkflow": {"id": context_id("workflow"), "tenant_id": _ID | told("The owner.")},
+    "NewCollection": {"id": context_id("collection"), "tenant_id": _ID | told("The owner.")},
+    "Revocation": {"tenant_id": _ID, "sub": _USER | told("The user of the tokens.")},
     "TaskMessage": {
         "action_type": {"const": "execution.agent_run"},
         "attempt": {"minimum": 1}
@@ -109,7 +148,14 @@ _REFINED: Final[Mapping[str, Mapping[str, Schema]]] = {
 }
 
 # Types that begin with the members of another.
-_BEGINS_WITH: Final[Mapping[str, str]] = {"AcceptedData": "Accepted", "Send": "SendBody"}
+_BEGINS_WITH: Final[Mapping[str, str]] = {
+    "AcceptedData": "Accepted",
+    "Send": "SendBody",
+    "SuspendedTenant": "TenantRecord",
+}
+
+# What is no change without a member.
+_NOT_EMPTY: Final = frozenset({"TenantChange"})
 
 # Objects whose further members are an agent's.
 _OPEN: Final = frozenset({"AnswerData"})
@@ -134,6 +180,8 @@ def _refined(name: str, schema: Schema) -> Schema:
     refined = schema | {"properties": properties} if properties else schema
     if name in _OPEN:
         refined |= {"additionalProperties": True}
+    if name in _NOT_EMPTY:
+        refined |= {"minProperties": 1}
     if name in _COMPLETE:
         properties |= {member: _without_default(schema) for member, schema in properties.items()}
         refined |= {"required": list(properties)}

@@ -134,6 +134,20 @@ class AcceptedFrame(Envelope, tag_field="type", tag="accepted", kw_only=True):
     data: AcceptedData
 
 
+class TokenData(Struct):
+    """How long the token lets the socket stay."""
+
+    expires_at: Annotated[
+        Moment, Meta(description="Then the socket is closed with 4401, unless `auth` comes before.")
+    ]
+
+
+class Authenticated(Envelope, tag_field="type", tag="authenticated", kw_only=True):
+    """The answer to `auth`: the token was taken."""
+
+    data: TokenData
+
+
 class PongData(Struct):
     """Up to where the client has everything that it wants: one that filters resumes from here."""
 
@@ -165,4 +179,4 @@ class Unsubscribed(Envelope, tag_field="type", tag="unsubscribed", kw_only=True)
 
 
 EVENTS = (TaskUpdate, AgentChunk, AgentResponse, TaskError)
-ANSWERS = (ConnectionAck, Complaint, AcceptedFrame, Pong, Subscribed, Unsubscribed)
+ANSWERS = (ConnectionAck, Complaint, AcceptedFrame, Authenticated, Pong, Subscribed, Unsubscribed)

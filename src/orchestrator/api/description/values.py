@@ -4,6 +4,7 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta, UnsetType
 
+from orchestrator.protocol.context import ContextType
 from orchestrator.protocol.identifiers import PATTERN
 
 Schema = dict[str, Any]
@@ -32,6 +33,13 @@ Seconds = Annotated[float, Meta(ge=0)]
 
 Left = UnsetType
 """`X | Left = UNSET`: a member that may be left out."""
+
+
+def context_id(kind: ContextType) -> Schema:
+    """An id of this type with or without the type in front; with it, it still has at most 128 characters."""
+    rest = 128 - len(f"{kind}-")
+    pattern = f"^({kind}-[A-Za-z0-9._@+-]{{0,{rest}}}|[A-Za-z0-9_-][A-Za-z0-9._@+-]{{0,{rest - 1}}})$"
+    return {"type": "string", "pattern": pattern, "minLength": 1, "maxLength": 128}
 
 
 def ref(name: str) -> Schema:
