@@ -259,5 +259,10 @@ def _routes(service: Service, origins: Origins) -> list[BaseRoute]:
             log=service.log,
         ),
         deployment=Deployment(service.runtime, service.roster, queues, service.access, service.figures),
-        pages=Pages(openapi_document(), asyncapi_document()),
+        pages=Pages(
+            openapi_document(
+                tokens=service.identifier.needs_token, gateway=bool(service.settings.gateway_secret)
+            ),
+            asyncapi_document(),
+        ),
     )
