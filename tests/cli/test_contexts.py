@@ -87,6 +87,7 @@ def test_a_grant_voids_the_cached_answers(tenants: Command, valkey: ValkeyServer
         (("update", "7"), 2, "Missing option '--active'"),
         (("create", "7"), 2, "Missing option '--tenant'"),
         (("create", "*", "--tenant", "acme"), 2, "'*' must match"),
+        (("create", "x" * 123, "--tenant", "acme"), 2, "must match"),
         (("list", "--tenant", "{x}"), 2, "'{x}' must match"),
     ],
 )

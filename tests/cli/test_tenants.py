@@ -1,12 +1,17 @@
 """`orchestrator tenants`."""
 
+import asyncio
 import json
 from collections.abc import Callable
 
 import pytest
 import redis
 from click.testing import Result
+from tests.broker.conftest import KEEPING
+from tests.broker.tenant import Tenant, raw_client
 
+from orchestrator.broker.broker import Broker
+from orchestrator.broker.keys import Keys
 from orchestrator.embedded import ValkeyServer
 
 Command = Callable[..., Result]
@@ -49,10 +54,52 @@ def test_suspend_and_resume(orchestrator: Command) -> None:
     """A suspended tenant is inactive until it is resumed."""
     orchestrator("tenants", "create", "acme", "--tier", "free")
 
-    assert orchestrator("tenants", "suspend", "acme").stdout == "tenant acme is suspended; open tasks ended: 0\n"
+    assert (
+        orchestrator("tenants", "suspend", "acme").stdout == "tenant acme is suspended; open tasks ended: 0\n"
+    )
     assert "acme  free  no" in orchestrator("tenants", "show", "acme").stdout
     assert orchestrator("tenants", "resume", "acme").stdout == "tenant acme is active\n"
     assert "acme  free  yes" in orchestrator("tenants", "show", "acme").stdout
+
+
+def test_a_suspension_ends_open_tasks(orchestrator: Command, valkey: ValkeyServer) -> None:
+    """The command says how many tasks it ended; once more, there are none; sockets are asked about each time."""
+    orchestrator("tenants", "create", "acme", "--tier", "free")
+    tasks = asyncio.run(three_tasks(valkey))
+
+    assert orchestrator("tenants", "suspend", "acme").stdout == (
+        "tenant acme is suspended; open tasks ended: 3\n"
+    )
+    shown = json.loads(orchestrator("tasks", "show", tasks[0], "--json").stdout)
+    assert (shown[0]["status"], shown[0]["code"]) == ("cancelled", "suspended")
+    with raw_client(valkey.port) as client:
+        client.delete("{orchestrator}:changes")
+        again = orchestrator("tenants", "suspend", "acme")
+        assert client.zrange("{orchestrator}:changes", 0, -1) == [b"tenant acme"]
+    assert again.stdout == "tenant acme is suspended; open tasks ended: 0\n"
+
+
+async def three_tasks(valkey: ValkeyServer) -> list[str]:
+    """Open tasks of acme."""
+    with raw_client(valkey.port) as client:
+        async with Broker(valkey.url, Keys("orchestrator", "orchestrator"), KEEPING) as broker:
+            await broker.set_clock()
+            tenant = Tenant(broker, client)
+            return [await tenant.task() for _ in range(3)]
+
+
+def test_tasks_that_stay_open_are_said(orchestrator: Command, valkey: ValkeyServer) -> None:
+    """A task that cannot be ended makes the command fail, with what to do."""
+    orchestrator("tenants", "create", "acme", "--tier", "free")
+    task = asyncio.run(three_tasks(valkey))[0]
+    with raw_client(valkey.port) as client:
+        client.set(f"{{orchestrator:acme:callbacks}}:task:{task}", "no hash", ex=60)
+    result = orchestrator("tenants", "suspend", "acme")
+
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "Error: suspended, but 1 of its open tasks could not be ended (2 were); suspend it again to finish\n",
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pwd
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import click
 
@@ -20,7 +20,7 @@ from orchestrator.broker.tasks import Tasks
 from orchestrator.delivery.cancellation import Cancellation
 from orchestrator.delivery.endings import Endings
 from orchestrator.metrics import Metrics
-from orchestrator.protocol.identifiers import PATTERN, is_valid_id
+from orchestrator.protocol.identifiers import PATTERN, is_valid_id, is_valid_user_id
 from orchestrator.settings import Settings
 from orchestrator.store.schema import ensure_schema
 from orchestrator.store.store import Store
@@ -28,12 +28,18 @@ from orchestrator.telemetry import configure_logging
 
 AnswerT = TypeVar("AnswerT")
 
+_NOT_READ: Final = (
+    "Note: with ORCHESTRATOR_ENABLE_ACCESS_VALIDATION=false the service does not read the database."
+)
+
 
 def administer(work: Callable[[Administration, str], Awaitable[AnswerT]]) -> AnswerT:
     """Does `work` with what the settings name, under the name of whoever typed the command."""
 
     async def opened(store: Store, settings: Settings) -> AnswerT:
         await ensure_schema(store)
+        if not settings.enable_access_validation:
+            click.echo(_NOT_READ, err=True)
         async with AsyncExitStack() as stack:
             late = _LateRedis(settings, stack)
             return await work(Administration(store, late, late, late), _user())
@@ -73,6 +79,13 @@ def valid_id(text: str) -> str:
     """The type of an argument that is an id, checked before it comes near a key or a record."""
     if not is_valid_id(text):
         raise click.BadParameter(f"{text!r} must match {PATTERN}")
+    return text
+
+
+def valid_user(text: str) -> str:
+    """The type of an argument that is a user id."""
+    if not is_valid_user_id(text):
+        raise click.BadParameter(f"{text!r} must be 1 to 255 printable characters")
     return text
 
 

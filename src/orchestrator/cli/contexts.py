@@ -10,7 +10,6 @@ from orchestrator.cli.examples import example
 from orchestrator.cli.listing import JSON_OPTION, show_json, show_table, yes_or_no
 from orchestrator.protocol.context import ContextType, canonical_id
 
-_ID = click.argument("name", metavar="ID", type=valid_id)
 _TENANT = click.option("--tenant", required=True, metavar="ID", type=valid_id, help="The tenant.")
 
 
@@ -32,37 +31,35 @@ def context_commands(kind: ContextType) -> click.Group:
 
 def _create(group: click.Group, kind: ContextType) -> None:
     @_command(group, kind, "create 123 --tenant acme")
-    @_ID
+    @_id(kind)
     @_TENANT
-    def _(name: str, tenant: str) -> None:
+    def _(context_id: str, tenant: str) -> None:
         """Create {one} that belongs to a tenant.
 
         It is kept under its canonical id, {kind}-ID, which is unique in the deployment and names queues.
         """
         record = administer(
-            lambda administration, actor: administration.create_context(tenant, kind, name, actor=actor)
+            lambda administration, actor: administration.create_context(tenant, kind, context_id, actor=actor)
         )
         click.echo(f"{record.id} created, owned by {record.tenant_id}")
 
 
 def _grant(group: click.Group, kind: ContextType) -> None:
     @_command(group, kind, "grant 123 --tenant globex")
-    @_ID
+    @_id(kind)
     @_TENANT
-    def _(name: str, tenant: str) -> None:
+    def _(context_id: str, tenant: str) -> None:
         """Let another tenant use {one}. Granting twice changes nothing."""
-        context_id = canonical_id(kind, name)
         administer(lambda administration, actor: administration.grant(tenant, context_id, actor=actor))
         click.echo(f"{context_id} granted to {tenant}")
 
 
 def _revoke(group: click.Group, kind: ContextType) -> None:
     @_command(group, kind, "revoke 123 --tenant globex")
-    @_ID
+    @_id(kind)
     @_TENANT
-    def _(name: str, tenant: str) -> None:
+    def _(context_id: str, tenant: str) -> None:
         """Take back what was granted. The owner of {one} keeps it."""
-        context_id = canonical_id(kind, name)
         administer(lambda administration, actor: administration.revoke(tenant, context_id, actor=actor))
         click.echo(f"{context_id} revoked from {tenant}")
 
@@ -87,17 +84,25 @@ def _list(group: click.Group, kind: ContextType) -> None:
 
 def _update(group: click.Group, kind: ContextType) -> None:
     @_command(group, kind, "update 123 --inactive")
-    @_ID
+    @_id(kind)
     @click.option("--active/--inactive", required=True, help="Whether anybody may use it.")
-    def _(name: str, active: bool) -> None:
+    def _(context_id: str, active: bool) -> None:
         """Switch {one} off for everyone, its owner included, or on again."""
-        context_id = canonical_id(kind, name)
         administer(
             lambda administration, actor: administration.update_context(
                 context_id, active=active, actor=actor
             )
         )
         click.echo(f"{context_id} is {'active' if active else 'inactive'}")
+
+
+def _id(kind: ContextType) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The argument that names a context, however it is spelled; with its type in front it has to be an id too."""
+
+    def canonical(text: str) -> str:
+        return valid_id(canonical_id(kind, valid_id(text)))
+
+    return click.argument("context_id", metavar="ID", type=canonical)
 
 
 def _command(

@@ -6,20 +6,28 @@ from typing import Final
 
 import click
 
+from orchestrator.admission.administration import Administration
 from orchestrator.auth.claims import SCOPES, Claims, Scope
-from orchestrator.cli.administration import valid_id
+from orchestrator.cli.administration import administer, valid_id, valid_user
 from orchestrator.cli.examples import example
 from orchestrator.cli.listing import JSON_OPTION, show_json
 from orchestrator.errors import Problem
 from orchestrator.protocol.tiers import TIERS, Tier
 from orchestrator.settings import Settings
+from orchestrator.store.errors import NotFound
+from orchestrator.store.records import RevocationRecord
 
 _YEAR: Final = 31_536_000
 
 
-@click.group(epilog=example("orchestrator token create --tenant acme --sub ada --tier professional"))
+@click.group(
+    epilog=example(
+        "orchestrator token create --tenant acme --sub ada --tier professional",
+        "orchestrator token revoke --tenant acme --sub ada",
+    )
+)
 def token() -> None:
-    """Make tokens for development."""
+    """Make tokens for development, and revoke those of a user."""
 
 
 @token.command(
@@ -82,6 +90,31 @@ def create(
     if as_json:
         return show_json({"token": made, "expires_in": expires})
     return click.echo(made)
+
+
+@token.command(epilog=example("orchestrator token revoke --tenant acme --sub ada"))
+@click.option("--tenant", metavar="ID", type=valid_id, required=True, help="The tenant that the tokens name.")
+@click.option("--sub", "user", type=valid_user, required=True, help="The user.")
+def revoke(tenant: str, user: str) -> None:
+    """Refuse all tokens of a user that were issued until now, on every replica.
+
+    Its sockets are closed within a second. A token that is issued later is good, so let the issuer
+    make no more of them first; nothing else than a new token undoes this.
+    """
+
+    async def revoked(administration: Administration, actor: str) -> RevocationRecord:
+        record = await administration.revoke_subject(tenant, user, actor=actor)
+        try:
+            await administration.store.get_tenant(tenant)
+        except NotFound:
+            click.echo(f"Note: there is no tenant {tenant} on record.", err=True)
+        return record
+
+    at = administer(revoked).revoked_at
+    click.echo(
+        f"tokens of {user} in tenant {tenant} issued until {at:%Y-%m-%dT%H:%M:%SZ} are refused;"
+        " its sockets are closed within a second"
+    )
 
 
 def _signed(claims: Claims) -> str:
