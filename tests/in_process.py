@@ -5,11 +5,15 @@ import threading
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 
+import structlog
 import uvicorn
 from tests.servers import wait_blocking
 
+from orchestrator.api.pending_connections import PendingConnections
+from orchestrator.metrics import Metrics
 from orchestrator.server import configuration
 from orchestrator.settings import Settings
+from orchestrator.telemetry import Log
 
 
 @contextmanager
@@ -18,7 +22,9 @@ def serving_app(
 ) -> Generator[tuple[int, uvicorn.Server]]:
     """Runs `app`; yields the port and the server. `settings` are named without ORCHESTRATOR_."""
     environ = {f"ORCHESTRATOR_{name.upper()}": value for name, value in settings.items()}
-    server = uvicorn.Server(configuration(app, Settings.from_environment(environ)))
+    read = Settings.from_environment(environ)
+    pending = PendingConnections(read.trusted_proxies, Metrics(), Log(structlog.get_logger()))
+    server = uvicorn.Server(configuration(app, read, pending))
     listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()

@@ -12,15 +12,19 @@ import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+import structlog
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from orchestrator.api.pending_connections import PendingConnections
 from orchestrator.errors import OrchestratorError
 from orchestrator.listener import listen
+from orchestrator.metrics import Metrics
 from orchestrator.server import run
 from orchestrator.settings import Settings
+from orchestrator.telemetry import Log
 
 
 class Runtime:
@@ -66,6 +70,7 @@ def service(mode: str) -> Starlette:
         return PlainTextResponse("answered")
 
     app = Starlette(routes=[Route("/slow", slow)], lifespan=lifespan)
+    app.state.pending = PendingConnections((), Metrics(), Log(structlog.get_logger()))
     return app
 
 

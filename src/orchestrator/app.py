@@ -30,6 +30,7 @@ from orchestrator.api.forwarded import ForwardedHost
 from orchestrator.api.guard import Guard
 from orchestrator.api.openapi import openapi_document
 from orchestrator.api.pages import Pages
+from orchestrator.api.pending_connections import PendingConnections
 from orchestrator.api.problems import refused
 from orchestrator.api.routes import routes
 from orchestrator.api.tickets import TicketOffice
@@ -185,7 +186,7 @@ class Service:
 
 
 def create_app(settings: Settings) -> Starlette:
-    """The web application; `app.state.runtime` is what drains it."""
+    """The web application; `app.state.runtime` is what drains it, `.pending` bounds who connects and asks nothing."""
     log = configure_logging(settings.log_level, settings.log_format, settings.domain_name)
     service = Service(settings, log)
     by_headers = service.tokens is None and not settings.gateway_secret and not settings.trust_headers
@@ -211,6 +212,7 @@ def create_app(settings: Settings) -> Starlette:
     )
     app.router.redirect_slashes = False  # another URL is another resource: 404
     app.state.runtime = service.runtime
+    app.state.pending = PendingConnections(settings.trusted_proxies, service.metrics, log)
     return app
 
 

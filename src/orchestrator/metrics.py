@@ -52,6 +52,9 @@ class Counter(_Declared):
     EVENTS_DELIVERED = Metric("orchestrator_events_delivered_total", "Events sent to readers.", ("type",))
     WEBSOCKETS_CLOSED = Metric("orchestrator_websocket_closed_total", "Closed WebSockets.", ("code",))
     HTTP_REQUESTS = Metric("orchestrator_http_requests_total", "Answered requests.", ("route", "status"))
+    CONNECTIONS_REFUSED = Metric(
+        "orchestrator_connections_refused_total", "Connections of addresses with too many that ask nothing."
+    )
     SEQ_GAPS = Metric("orchestrator_seq_gaps_total", "Chunks whose number skipped some.")
     GAP_READS = Metric("orchestrator_gap_reads_total", "Reads of a log that live events had overtaken.")
 

@@ -8,13 +8,15 @@ import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import uvicorn
 from starlette.applications import Starlette
 
 from orchestrator.api.http_protocol import HttpProtocol
+from orchestrator.api.pending_connections import PendingConnections
 from orchestrator.api.websocket_protocol import WebSocketProtocol
 from orchestrator.errors import OrchestratorError
 from orchestrator.listener import BACKLOG
@@ -34,14 +36,14 @@ WORKER_GROUP: Final = "ORCHESTRATOR_WORKER_GROUP"
 _ASGI = Callable[..., Awaitable[None]]
 
 
-def configuration(app: _ASGI, settings: Settings) -> uvicorn.Config:
+def configuration(app: _ASGI, settings: Settings, pending: PendingConnections) -> uvicorn.Config:
     """What uvicorn is told; each line is a default of it that is wrong for us."""
     return uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=HttpProtocol,
+        http=cast("type[asyncio.Protocol]", partial(HttpProtocol, pending=pending)),
         ws=WebSocketProtocol,
         ws_max_size=65_536,
         ws_per_message_deflate=False,  # 64 KiB a connection, against 14
@@ -63,7 +65,7 @@ class Server(uvicorn.Server):
     """uvicorn, except that a signal drains first, and that a start that fails says why in one line."""
 
     def __init__(self, app: Starlette, settings: Settings) -> None:
-        super().__init__(configuration(self._application, settings))
+        super().__init__(configuration(self._application, settings, app.state.pending))
         self._app = app
         self._drain_timeout = settings.drain_timeout
         self._drain: asyncio.Task[None] | None = None

@@ -44,6 +44,7 @@ class LogEvent(StrEnum):
     SEQ_GAP = "seq_gap"  # a chunk's number skipped some
     SUBJECT_REVOKED = "subject_revoked"  # tokens of a subject are void: its sockets are closed
     TENANT_SHUT_OUT = "tenant_shut_out"  # a tenant may not follow any more: its sockets are closed
+    CONNECTIONS_REFUSED = "connections_refused"  # too many of one address that ask nothing: address, count
     WEBSOCKET_OPENED = "websocket_opened"  # connection_id
     WEBSOCKET_CLOSED = "websocket_closed"  # connection_id, code
     REDIS_UNREACHABLE = "redis_unreachable"  # once when it begins, not for every call

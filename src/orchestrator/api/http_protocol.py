@@ -1,15 +1,24 @@
-"""uvicorn's HTTP protocol with the bounds it lacks: how large a request's head may be, how long it may take."""
+"""uvicorn's HTTP protocol with the bounds it lacks: how much a request may cost before anybody knows what it asks."""
 
 import asyncio
 from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from orchestrator.api.pending_connections import PendingConnections
 from orchestrator.api.problems import problem_response
 from orchestrator.errors import Problem
 
 MAX_HEAD_BYTES: Final = 32_768
-"""Request line and headers of one request."""
+"""Request line and headers of one request; also what may stand between two bytes of a body, or after the last."""
+
+MAX_HEADERS: Final = 100
+"""Of one request: as objects, headers of four bytes take sixty times what they take on the wire."""
+
+PARSED_AT_ONCE: Final = 4096
+"""Bytes; one read can hold 10 000 requests, and nobody asked us to keep those as objects."""
 
 HEAD_SECONDS: Final = 10.0
 """From a request's first byte, or from the connection, to the end of its headers."""
@@ -21,32 +30,182 @@ LINGER_SECONDS: Final = 5.0
 """How long a peer that is refused while it sends may go on, so that it reads why."""
 
 
+class TooManyHeaders(Exception):
+    """Stops the parser."""
+
+
+class Flow(FlowControl):
+    """Reading and its pauses. While bytes wait to be parsed, no more are read, whatever the application asks for."""
+
+    held = False
+
+    def resume_reading(self) -> None:
+        """Read on, unless held."""
+        if not self.held:
+            super().resume_reading()
+
+
 class HttpProtocol(HttpToolsProtocol):
-    """Passed to uvicorn as `http=`. Without it, headers without end take memory without end."""
+    """Passed to uvicorn as `http=`, with the `pending` of its process.
+
+    Whoever changes the pinned uvicorn reads these overrides again.
+    """
 
     head_seconds: float = HEAD_SECONDS
     unread_seconds: float = UNREAD_SECONDS
+    _flow: Flow
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, pending: PendingConnections, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._pending = pending
+        # Whose newcomer this is, until the first head is complete.
+        self._group: str | None = None
+        self._unparsed = bytearray()
         self._in_head = True
         self._head_bytes = 0
+        self._since_body = 0
+        self._running: RequestResponseCycle | None = None
         self._head_timer: asyncio.TimerHandle | None = None
-        self._linger_timer: asyncio.TimerHandle | None = None
+        self._end_timer: asyncio.TimerHandle | None = None
         self._unread_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Starts the clock: a connection that asks nothing is closed as well."""
+        """Starts the clock: a connection that asks nothing is closed as well, and one too many at once."""
         super().connection_made(transport)
+        self.flow = self._flow = Flow(transport)
+        group = self._pending.group_of(self.client[0] if self.client else None)
+        if group is not None and not self._pending.enter(group):
+            transport.abort()
+            return
+        self._group = group
         self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forgets the clocks."""
+        """Forgets the clocks, and tells the application; the original leaves out the request that is being answered."""
+        self._leave_pending()
         self._stop_head_timer()
         self._stop_unread_timer()
-        if self._linger_timer is not None:
-            self._linger_timer.cancel()
+        if self._end_timer is not None:
+            self._end_timer.cancel()
+        self._unset_keepalive_if_required()
+        self._unparsed.clear()
+        if self._running is not None:  # `cycle` may be one that waits behind it
+            self._running.disconnected = True
+            self._running.message_event.set()
         super().connection_lost(exc)
+
+    # Reading
+
+    def data_received(self, data: bytes) -> None:
+        """Parses as much as is of use now; what waits does so as the bytes it came in."""
+        if self._end_timer is not None:
+            return
+        self._unparsed += data
+        self._parse()
+
+    def _parse(self) -> None:
+        while self._unparsed and not self.pipeline and not self._is_ending():
+            room = MAX_HEAD_BYTES - self._head_bytes if self._in_head else PARSED_AT_ONCE
+            if room == 0:
+                self._refuse(Problem("headers_too_large", f"at most {MAX_HEAD_BYTES} bytes of headers"))
+                return
+            piece = bytes(self._unparsed[: min(room, PARSED_AT_ONCE)])
+            del self._unparsed[: len(piece)]
+            self._parse_piece(piece)
+            if self.transport.get_protocol() is not self:
+                return  # a WebSocket now; clients wait for the handshake's answer before they send more
+        self._hold(bool(self._unparsed) and not self._is_ending())
+
+    def _hold(self, held: bool) -> None:
+        """Reads nothing more while there is enough to parse, and on when there is not."""
+        was_held, self._flow.held = self._flow.held, held
+        if held:
+            self._flow.pause_reading()
+        elif was_held and not self.pipeline:
+            self._flow.resume_reading()
+
+    def _parse_piece(self, piece: bytes) -> None:
+        """Feeds the parser; it keeps all of a head, and all of what it finds behind a body."""
+        if self._in_head:
+            self._head_bytes += len(piece)
+            if self._head_timer is None:
+                self._start_head_timer()
+        else:
+            self._since_body += len(piece)
+        super().data_received(piece)
+        if self._since_body > MAX_HEAD_BYTES:
+            self._refuse(Problem("headers_too_large", f"at most {MAX_HEAD_BYTES} bytes around a body"))
+
+    def _is_ending(self) -> bool:
+        return self._end_timer is not None or self.transport.is_closing()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Takes a header. What comes after a body is none: a gateway that removes headers does not look there."""
+        if not self._in_head:
+            return
+        if len(self.headers) >= MAX_HEADERS:
+            raise TooManyHeaders
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Stops the clock; the body's is the application's affair."""
+        self._in_head, self._head_bytes = False, 0
+        self._leave_pending()
+        self._stop_head_timer()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Counts anew what is no body."""
+        self._since_body = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """What comes next is another head."""
+        self._in_head, self._since_body = True, 0
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Says what the parser would not take."""
+        if self._in_head and len(self.headers or ()) >= MAX_HEADERS:
+            self._refuse(Problem("headers_too_large", f"at most {MAX_HEADERS} headers"))
+        elif self._is_idle():
+            super().send_400_response(msg)
+            self._end_within(self.unread_seconds)
+        else:
+            self._close()  # another answer is under way on this connection
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hands the connection over, unless an answer is still on its way: nobody would look after it any more."""
+        if self.flow.write_paused or not self._is_idle():
+            self.transport.abort()
+        else:
+            super().handle_websocket_upgrade()
+
+    # Answering
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _is_idle(self) -> bool:
+        return self._running is None or self._running.response_complete
+
+    def on_response_complete(self) -> None:
+        """Ends the connection when the answer did not wait for the body: nobody waits for its rest."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._end_within(self.unread_seconds)
+        # With pipelining `cycle` is already the next request's.
+        elif self.cycle.response_complete and self.cycle.more_body:
+            self._unset_keepalive_if_required()
+            self._linger()
+        else:
+            self._parse()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Closes, and does not wait for ever until the peer has read its last answer."""
+        super().timeout_keep_alive_handler()
+        self._end_within(self.unread_seconds)
 
     def pause_writing(self) -> None:
         """Starts the clock of a peer that does not read: the application would wait for it, and keep all, for ever."""
@@ -58,43 +217,12 @@ class HttpProtocol(HttpToolsProtocol):
         super().resume_writing()
         self._stop_unread_timer()
 
-    def data_received(self, data: bytes) -> None:
-        """Never feeds the parser more of a head than is allowed, since it keeps all of it."""
-        while data and self._linger_timer is None and not self.transport.is_closing():
-            room = MAX_HEAD_BYTES - self._head_bytes if self._in_head else len(data)
-            if room == 0:
-                self._refuse(Problem("headers_too_large", f"at most {MAX_HEAD_BYTES} bytes of headers"))
-                return
-            piece, data = data[:room], data[room:]
-            self._feed(piece)
-            if self.transport.get_protocol() is not self:
-                return  # a WebSocket now; clients wait for the handshake's answer before they send more
+    # Ending
 
-    def _feed(self, piece: bytes) -> None:
-        if self._in_head:
-            self._head_bytes += len(piece)
-            if self._head_timer is None:
-                self._start_head_timer()
-        super().data_received(piece)
-
-    def on_headers_complete(self) -> None:
-        """Stops the clock; the body's is the application's affair."""
-        self._in_head, self._head_bytes = False, 0
-        self._stop_head_timer()
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        """What comes next is another head."""
-        self._in_head = True
-        super().on_message_complete()
-
-    def on_response_complete(self) -> None:
-        """Ends the connection when the answer did not wait for the body: nobody waits for its rest."""
-        super().on_response_complete()
-        # With pipelining `cycle` is already the next request's.
-        if self.cycle.response_complete and self.cycle.more_body and not self.transport.is_closing():
-            self._unset_keepalive_if_required()
-            self._linger()
+    def _leave_pending(self) -> None:
+        if self._group is not None:
+            self._pending.leave(self._group)
+            self._group = None
 
     def _start_head_timer(self) -> None:
         self._head_timer = self.loop.call_later(self.head_seconds, self._head_too_late)
@@ -116,14 +244,14 @@ class HttpProtocol(HttpToolsProtocol):
                 Problem("request_timeout", f"the headers did not come within {self.head_seconds:g} s")
             )
         else:
-            self.transport.close()
+            self._close()
 
     def _refuse(self, problem: Problem) -> None:
         """Answers in place of the application, which never hears of this request."""
         if self.transport.is_closing():
             return
-        if self.cycle is not None and not self.cycle.response_complete:  # pyright: ignore[reportUnnecessaryComparison]
-            self.transport.close()  # another answer is under way on this connection
+        if not self._is_idle():
+            self._close()  # another answer is under way on this connection
             return
         response = problem_response(problem)
         headers = [*response.raw_headers, (b"connection", b"close")]
@@ -134,5 +262,16 @@ class HttpProtocol(HttpToolsProtocol):
     def _linger(self) -> None:
         # Closing over what the peer is still sending would reset the connection, our answer included.
         self._stop_head_timer()
+        self._unparsed.clear()
+        self._hold(False)
         self.transport.write_eof()
-        self._linger_timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+        self._end_within(LINGER_SECONDS)
+
+    def _close(self) -> None:
+        self.transport.close()
+        self._end_within(self.unread_seconds)
+
+    def _end_within(self, seconds: float) -> None:
+        """From now on nothing is parsed; closing alone would wait until the peer has read everything, for ever."""
+        if self._end_timer is None:
+            self._end_timer = self.loop.call_later(seconds, self.transport.abort)

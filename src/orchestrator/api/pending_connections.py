@@ -1,0 +1,87 @@
+"""How many connections one address may have that ask nothing yet: each costs as much as one that does."""
+
+import ipaddress
+import time
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from orchestrator.metrics import Counter, Metrics
+from orchestrator.telemetry import Log, LogEvent
+
+PENDING_MAX: Final = 100
+"""Far more than a browser opens (6), or a machine full of them within the time of a round trip."""
+
+TELL_SECONDS: Final = 10.0
+"""At most one line so often, however many are refused."""
+
+
+class PendingConnections:
+    """Counts, by group of addresses, the connections that have not brought a complete request head.
+
+    One for all connections of a process. It keeps a number for each group that has some, so its size follows theirs.
+    """
+
+    def __init__(
+        self,
+        trusted: Iterable[str],
+        metrics: Metrics,
+        log: Log,
+        *,
+        most: int = PENDING_MAX,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._trusted = [ipaddress.ip_network(network) for network in trusted]
+        self._metrics = metrics
+        self._log = log
+        self._most = most
+        self._clock = clock
+        self._by_group: Tally[str] = Tally()
+        self._untold = 0
+        self._told_at = -TELL_SECONDS
+
+    def group_of(self, address: str | None) -> str | None:
+        """Whose connections are counted together with this address's; None where nobody counts.
+
+        Everybody comes from a trusted proxy, and whoever is on a Unix socket has no address.
+        """
+        try:
+            known = ipaddress.ip_address(address or "")
+        except ValueError:
+            return None
+        known = getattr(known, "ipv4_mapped", None) or known
+        if any(known in network for network in self._trusted):
+            return None
+        return _group(known)
+
+    def enter(self, group: str) -> bool:
+        """Count one more; False, and counted as refused, where the group has as many as it may."""
+        if self._by_group[group] >= self._most:
+            self._refuse(group)
+            return False
+        self._by_group[group] += 1
+        return True
+
+    def leave(self, group: str) -> None:
+        """One of them has brought a head, or has gone."""
+        self._by_group[group] -= 1
+        if not self._by_group[group]:
+            del self._by_group[group]
+
+    def __len__(self) -> int:
+        return self._by_group.total()
+
+    def _refuse(self, group: str) -> None:
+        self._metrics.count(Counter.CONNECTIONS_REFUSED)
+        self._untold += 1
+        now = self._clock()
+        if now - self._told_at >= TELL_SECONDS:
+            self._log.warning(LogEvent.CONNECTIONS_REFUSED, address=group, count=self._untold)
+            self._untold, self._told_at = 0, now
+
+
+def _group(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """The address, or its /64 in IPv6: whoever has one of those has all of them."""
+    if address.version == 4:
+        return str(address)
+    return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
