@@ -170,6 +170,7 @@ def _already_running(error: DataInUseError, port: int) -> str:
 
 def _welcome(settings: Settings, valkey: ValkeyServer | None) -> str:
     url = _url(settings)
+    bearer = ' -H "Authorization: Bearer $TOKEN"' if settings.has_tokens else ""
     return f"""
 The Orchestrator is ready.
 
@@ -177,9 +178,9 @@ The Orchestrator is ready.
   API     {url}/docs
   Agents  agent-123 (echo), agent-slow, agent-fail, agent-llm (needs OPENAI_MODEL)
 
-  Send    {_curl(url)}
+{_token(settings)}  Send    {_curl(url)}{bearer}
 
-  Follow  curl -sN '{url}/api/chat/sessions/demo/events?{_FOLLOWED}'
+  Follow  curl -sN '{url}/api/chat/sessions/demo/events?{_FOLLOWED}'{bearer}
 
   Answer  {_redis_cli(settings, valkey)}
           (TASK_ID: from a Send to agent-slow)
@@ -190,6 +191,16 @@ For the other commands, in a second terminal:
 
 Ctrl-C stops everything.
 """
+
+
+def _token(settings: Settings) -> str:
+    """How one gets a token, where callers need one; a token itself is nothing to print."""
+    if not settings.has_tokens:
+        return ""
+    if settings.jwt_secret is None:
+        return "  Token   TOKEN=…  (from your issuer; with a tenant of yours, or tenant-456)\n\n"
+    made = f"{sys.argv[0]} token create --tenant {DEMO_TENANT} --sub you --tier professional"
+    return f"  Token   TOKEN=$({made})\n          (with ORCHESTRATOR_JWT_SECRET set as here)\n\n"
 
 
 def _exports(settings: Settings, valkey: ValkeyServer | None) -> str:

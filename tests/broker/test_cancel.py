@@ -91,3 +91,13 @@ async def test_session_that_was_lost(tenant: Tenant) -> None:
     assert (await tenant.tasks.cancel(tenant.name, task, "ana"))[0].outcome == "cancelled"
     assert (await tenant.open(user="bob"))[0].outcome == "session_denied"
     assert await tenant.status(still_open) == "accepted"
+
+
+async def test_for_one_session(tenant: Tenant) -> None:
+    """Who may reach one session only has no task of another one."""
+    task = await tenant.task()
+    foreign, _ = await tenant.tasks.cancel(tenant.name, task, "", session="sess-2")
+    assert foreign.outcome == "not_found"
+    assert await tenant.status(task) == "accepted"
+    own, _ = await tenant.tasks.cancel(tenant.name, task, "", session="sess-1")
+    assert own.outcome == "cancelled"

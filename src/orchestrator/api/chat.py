@@ -73,12 +73,7 @@ class Chat:
     async def cancel(self, request: Request) -> Response:
         """Cancel a task; its ledger as it is then."""
         identity, task = _caller(request), request.path_params["task_id"]
-        if identity.bound:
-            await self._ledgers.of_task(identity, task)  # another session's task is none
-        known = is_valid_task_id(task) and await self._cancellation.cancel(
-            identity.tenant, task, identity.user
-        )
-        if not known:
+        if not (is_valid_task_id(task) and await self._cancellation.cancel(identity, task)):
             raise Problem("not_found", "there is no such task")
         return JsonResponse(await self._ledgers.of_task(identity, task))
 

@@ -147,7 +147,7 @@ class ClientFrames:
         if kind == "send":
             await self._send(connection, caller.identity, members)
         elif kind == "cancel":
-            await self._cancel(connection, members)
+            await self._cancel(caller.identity, members)
         elif kind == "auth":
             await self._auth(connection, caller, members)
         elif isinstance(kind, str) and kind in self._at_once:
@@ -223,12 +223,9 @@ class ClientFrames:
         require_user_id("user_id", user)
         return msgspec.structs.replace(identity, user=user)
 
-    async def _cancel(self, connection: Connection, members: Members) -> None:
+    async def _cancel(self, identity: Identity, members: Members) -> None:
         task = _text(members, "task_id") or ""
-        known = is_valid_task_id(task) and await self._cancellation.cancel(
-            connection.tenant, task, connection.user
-        )
-        if not known:
+        if not (is_valid_task_id(task) and await self._cancellation.cancel(identity, task)):
             raise Problem("not_found", "there is no such task")
 
     def _subscribe(self, connection: Connection, members: Members) -> None:

@@ -80,8 +80,10 @@ class Following:
         if self._manager.count >= self._connections_max or not (in_time or resumes):
             raise Full
 
-    async def begin(self, outlet: Outlet, identity: Identity, position: str | None) -> Connection:
-        """Attach a reader at `position`, its ack and first page queued.
+    async def begin(
+        self, outlet: Outlet, identity: Identity, position: str | None, *, by_frame: bool = False
+    ) -> Connection:
+        """Attach a reader at `position`, its ack and first page queued; `by_frame` its first frame is answered, too.
 
         Raises `Problem` for who may not follow the session, and `unavailable` when Redis or the database is away.
         """
@@ -97,6 +99,8 @@ class Following:
         except (BrokerError, TimeoutError):
             raise Problem("unavailable", "Redis cannot be reached", retry_after=1) from None
         connection.say(self._frames.frame(connection, "connection_ack", self._ack(connection, opened)))
+        if by_frame:
+            self._frames.authenticated(connection, identity)
         connection.on_ending_sent = lambda sent, offset: self._settlements.delivered(sent.name, offset)
         self._manager.start(connection, opened, events)
         return connection

@@ -105,7 +105,8 @@ class Sockets:
         outlet = SocketOutlet(socket)
         try:
             identity, by_frame = await self._identify(socket)
-            connection = await self._following.begin(outlet, identity, socket.query_params.get("position"))
+            position = socket.query_params.get("position")
+            connection = await self._following.begin(outlet, identity, position, by_frame=by_frame)
         except Problem as problem:
             code = _CLOSE_CODES.get(problem.code, 1011)
             reason = _short(problem.detail or problem.title)
@@ -119,8 +120,6 @@ class Sockets:
         except WebSocketDisconnect as left:
             outlet.closed_with = left.code
         else:
-            if by_frame:
-                self._frames.authenticated(connection, identity)
             await self._converse(socket, outlet, connection, Caller(identity))
         self._metrics.count(Counter.WEBSOCKETS_CLOSED, code_label(outlet.closed_with))
 

@@ -80,8 +80,8 @@ def identify(stated: Stated, claims: Claims | None) -> Identity:
     _check(stated)
     if claims is None or (claims.tenant is None and "admin" in claims.scopes):
         return _stated(stated, claims)
-    if claims.tenant is None:
-        raise Problem("unauthorized", "the token names no tenant")
+    if claims.tenant is None or (claims.tier is None and "admin" not in claims.scopes):
+        raise Problem("unauthorized", "the token names no tenant or no tier")
     _check_against(stated, claims)
     return Identity(
         tenant=claims.tenant,

@@ -97,10 +97,13 @@ class Tasks:
         return [task.decode() for task in page]
 
     async def cancel(
-        self, tenant: str, task: str, user: str, code: CancelCode = "cancelled"
+        self, tenant: str, task: str, user: str, code: CancelCode = "cancelled", session: str = ""
     ) -> tuple[Cancelled, bytes]:
-        """End a task as cancelled; ended ones stay as they ended. Idempotent."""
-        arguments = self._broker.arguments(task=task, user=user, code=code)
+        """End a task as cancelled, one of `session` only where that is given; ended ones stay as they ended.
+
+        Idempotent.
+        """
+        arguments = self._broker.arguments(task=task, user=user, code=code, session=session)
         reply: list[Any] = await self._broker.run("cancel", self._queue(tenant), arguments)
         return _cancelled(reply[0]), reply[1]
 

@@ -5,6 +5,7 @@ from collections import Counter
 from contextlib import suppress
 from typing import Final
 
+from orchestrator.auth.identity import Identity
 from orchestrator.broker.admissions import Admissions
 from orchestrator.broker.connection import BrokerError
 from orchestrator.broker.tasks import CancelCode, Tasks
@@ -24,9 +25,11 @@ class Cancellation:
         self._admissions = admissions
         self._endings = endings
 
-    async def cancel(self, tenant: str, task: str, user: str) -> bool:
+    async def cancel(self, identity: Identity, task: str) -> bool:
         """End the task as cancelled, or leave it as it ended; False where the caller has no such task."""
-        return await self._end(tenant, task, user, "cancelled") != "not_found"
+        session = (identity.session or "") if identity.bound else ""
+        outcome = await self._end(identity.tenant, task, identity.user, "cancelled", session)
+        return outcome != "not_found"
 
     async def suspend(self, tenant: str) -> tuple[int, int]:
         """End all open tasks with the code `suspended`: how many that were, and how many are left. Idempotent."""
@@ -48,8 +51,8 @@ class Cancellation:
         except BrokerError:
             return "failed"
 
-    async def _end(self, tenant: str, task: str, user: str, code: CancelCode) -> str:
-        cancelled, payload = await self._tasks.cancel(tenant, task, user, code)
+    async def _end(self, tenant: str, task: str, user: str, code: CancelCode, session: str = "") -> str:
+        cancelled, payload = await self._tasks.cancel(tenant, task, user, code, session)
         self._endings.note(tenant, cancelled.ended)
         if payload:
             # Lost, it costs an agent one task that it skips: the cancel key says so.

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Ends a task as cancelled, at once and for every viewer.
--- KEYS[1] callback queue   ARGV[1] msgpack {keep…, task, user, code: why, as its viewers are told}
+-- KEYS[1] callback queue   ARGV[1] msgpack {keep…, task, user, session: the only one it may be of, or '', code: why, as its viewers are told}
 -- result  msgpack {outcome: cancelled | ended | not_found, queue, attempt, left: ms for which the marker has to live, ended}; then the payload to withdraw
 
 local a = cmsgpack.unpack(ARGV[1])
@@ -8,7 +8,8 @@ local t = open_tenant(KEYS[1], a)
 local task = load_task(t, a.task)
 if not task then return { cmsgpack.pack({ outcome = 'not_found', queue = '', attempt = 0, left = 0 }), '' } end
 local s = session_of(t, task)
-if a.user ~= '' and s.owner ~= '' and s.owner ~= a.user then
+local foreign = a.user ~= '' and s.owner ~= '' and s.owner ~= a.user
+if foreign or (a.session ~= '' and a.session ~= task.session) then
   return { cmsgpack.pack({ outcome = 'not_found', queue = '', attempt = 0, left = 0 }), '' }
 end
 if ENDED[task.status] then return { cmsgpack.pack({ outcome = 'ended', queue = '', attempt = 0, left = 0 }), '' } end
