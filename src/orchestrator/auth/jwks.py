@@ -94,10 +94,10 @@ class Jwks:
 
         An issuer may have begun to sign with a new key; as likely somebody invents names of keys.
         """
-        if self._failures:
-            return False
+        if self._failures or self._fetching:
+            return self._fetching
         self._wanted.set()
-        return self._fetching or time.monotonic() - self._began >= self._pace.at_least
+        return time.monotonic() - self._began >= self._pace.at_least
 
     async def _end_of_fetch(self) -> None:
         with suppress(TimeoutError):
