@@ -21,8 +21,10 @@ import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from tests.contract.administrator import Administrator
 from tests.contract.client import Agent, Caller, Tenant, unique
 from tests.permanent_keys import keys_without_end
+from tests.security.minting import SECRET
 from tests.servers import OrchestratorServer, base_environment, orchestrator_server, valkey_server
 
 from orchestrator.embedded import ValkeyServer
@@ -118,6 +120,18 @@ def service_with(
             return running[key]
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def token_service(service_with: StartService) -> OrchestratorServer:
+    """A server that asks for tokens, of `minting.HS256`."""
+    return service_with(jwt_secret=SECRET)
+
+
+@pytest.fixture
+def admin(token_service: OrchestratorServer, connect: Connect) -> Administrator:
+    """An administrator of `token_service`."""
+    return Administrator(connect(token_service))
 
 
 @pytest.fixture

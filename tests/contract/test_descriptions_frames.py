@@ -10,10 +10,12 @@ from typing import Any
 import httpx
 import pytest
 from tests.api.documents import Document, faults, resolved, strict
-from tests.contract.client import Agent, Caller
+from tests.contract.client import Agent, Caller, Tenant
+from tests.contract.conftest import Connect
 from tests.contract.event_stream import followed
 from tests.contract.exchange import callback, push
-from tests.contract.socket_client import Frame, Socket, watch
+from tests.contract.socket_client import Frame, Socket, dial, socket_url, watch
+from tests.security.user import User
 from tests.servers import OrchestratorServer, wait_until
 
 
@@ -68,10 +70,28 @@ async def test_every_frame_of_a_round_trip(
         while socket.frames[-1]["data"].get("code") != "not_supported":
             await socket.frame()
     kinds = [message_of(asyncapi, "session", frame) for frame in socket.frames]
-    assert set(kinds) == {
-        name["$ref"].rpartition("/")[2] for name in asyncapi["operations"]["sendFrame"]["messages"]
-    }
+    described = {name["$ref"].rpartition("/")[2] for name in asyncapi["operations"]["sendFrame"]["messages"]}
+    assert described - set(kinds) == {"Authenticated"}, "only tokens bring that one"
     assert set(told) == asyncapi["channels"]["callbacks"]["messages"].keys()
+
+
+async def test_a_token_by_frame(
+    asyncapi: Document, token_service: OrchestratorServer, connect: Connect, tenant: Tenant
+) -> None:
+    """A first frame that says who it is, and a newer token later; both are answered as described."""
+    user = User(connect(token_service), tenant)
+    auth = {"type": "auth", "token": user.token}
+    assert message_of(asyncapi, "session", auth) == "Auth"
+    async with dial(socket_url(token_service, user.session_id)) as connection:
+        await connection.send(json.dumps(auth))
+        socket = await Socket(connection, user.session_id, tenant.id).start(None)
+        first = await socket.frame()
+        assert message_of(asyncapi, "session", await socket.answer(auth)) == "Authenticated"
+        refused = await socket.answer({"type": "auth", "token": "x"})
+    assert [message_of(asyncapi, "session", frame) for frame in (first, refused)] == [
+        "Authenticated",
+        "Complaint",
+    ]
 
 
 async def asked_by_frame(document: Document, socket: Socket, caller: Caller, agent: Agent) -> dict[str, Any]:
