@@ -92,7 +92,7 @@ async def test_session_denied(tenant: Tenant) -> None:
     assert (await tenant.admit(user="bob")).outcome == "session_denied"
     assert tenant.dump() == kept
     assert (await tenant.admit(user="")).outcome == "accepted"
-    assert await tenant.tasks.owner(tenant.name, "sess-1") == "ana"
+    assert tenant.client.hget(tenant.key("session:sess-1"), "owner") == b"ana"
 
 
 async def test_ask(tenant: Tenant) -> None:

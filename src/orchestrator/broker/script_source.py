@@ -6,8 +6,8 @@ from importlib.resources import files
 from typing import Final
 
 _INCLUDE: Final = re.compile(r"^-- include ([a-z_ ]+)$", re.MULTILINE)
-# These work on a queue, the agenda, the feed or a ticket, not on a tenant's keys.
-_ALONE: Final = frozenset({"announce", "due", "note", "push", "redeem", "reschedule", "withdraw"})
+# These need none of the steps that a tenant's scripts share.
+_ALONE: Final = frozenset({"announce", "due", "note", "push", "redeem", "reschedule", "task", "withdraw"})
 
 
 class Script:

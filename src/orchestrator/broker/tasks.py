@@ -70,17 +70,14 @@ class Tasks:
         self._broker = broker
         self._queue = broker.keys.callbacks
 
-    async def record(self, tenant: str, task: str) -> Record | None:
-        """The task's record, or None where this tenant has no such task."""
-        key = self._broker.keys.task(tenant, task)
-        flat = cast("list[bytes]", await self._broker.command(key, "HGETALL", key))
-        return {flat[i].decode(): flat[i + 1] for i in range(0, len(flat), 2)} or None
+    async def record(self, tenant: str, task: str, user: str = "", session: str = "") -> Record | None:
+        """The task's record; None where this tenant has no such task, or none that `user` may see.
 
-    async def owner(self, tenant: str, session: str) -> str:
-        """The user to whom the session belongs, or ''."""
-        key = self._broker.keys.of_tenant(tenant, f"session:{session}")
-        owner = cast("bytes | None", await self._broker.command(key, "HGET", key, "owner"))
-        return (owner or b"").decode()
+        With `session`, none of another session. '' is whoever may see everything of the tenant.
+        """
+        reply = await self._broker.run("task", self._queue(tenant), task, user, session)
+        flat = cast("list[bytes]", reply)
+        return {flat[i].decode(): flat[i + 1] for i in range(0, len(flat), 2)} or None
 
     async def ahead(self, queue: str, payload: bytes) -> int | None:
         """How many tasks an agent takes before this one; None where it no longer waits."""

@@ -23,8 +23,11 @@ class Ledgers:
 
     async def of_task(self, identity: Identity, task: str) -> Ledger:
         """A task's ledger; `not_found` also for another tenant's or user's: existence is not revealed."""
-        record = await self._tasks.record(identity.tenant, task) if is_valid_task_id(task) else None
-        if record is None or "status" not in record or not await self._may_see(identity, record):
+        session = (identity.session or "") if identity.bound else ""
+        record = None
+        if is_valid_task_id(task):
+            record = await self._tasks.record(identity.tenant, task, identity.user, session)
+        if record is None:
             raise Problem("not_found", "there is no such task")
         return await self._told(task, record)
 
@@ -39,19 +42,9 @@ class Ledgers:
         ledgers = await asyncio.gather(*(self._read(tenant, task, task in placed) for task in view.tasks))
         return view.position, [ledger for ledger in ledgers if ledger is not None]
 
-    async def _may_see(self, identity: Identity, record: Record) -> bool:
-        session = record["session"].decode()
-        if identity.bound and session != identity.session:
-            return False
-        if not identity.user:
-            return True
-        # Of the session nothing may be kept any more: then the task itself says whose it is.
-        owner = await self._tasks.owner(identity.tenant, session) or record["owner"].decode()
-        return owner in {"", identity.user}
-
     async def _read(self, tenant: str, task: str, placed: bool) -> Ledger | None:
         record = await self._tasks.record(tenant, task)
-        return None if record is None or "status" not in record else await self._told(task, record, placed)
+        return None if record is None else await self._told(task, record, placed)
 
     async def _told(self, task: str, record: Record, placed: bool = True) -> Ledger:
         ahead = None
