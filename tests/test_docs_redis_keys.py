@@ -11,21 +11,21 @@ import httpx
 import pytest
 import redis.asyncio
 from tests.pages import SOURCE, code, page, rows, section
+from tests.security.minting import HS256, SECRET, bearer
 from tests.servers import OrchestratorServer, orchestrator_server, wait_until
 
-from orchestrator.broker.access_cache import open_access_cache
 from orchestrator.broker.keys import PERMANENT, Keys, execution_queue
 from orchestrator.embedded import ValkeyServer
 from orchestrator.protocol.context import canonical_id
-from orchestrator.settings import Settings
 from orchestrator.store.schema import ensure_schema
 from orchestrator.store.store import Store
 
 PAGE: Final = page("docs/redis-keys.md")
 TENANT: Final = "acme"
 QUEUE: Final = "orchestrator:acme:callbacks"
-HEADERS: Final = {"X-Tenant-ID": TENANT, "X-Tenant-Tier": "free", "X-Session-ID": "s1", "X-User-ID": "ann"}
-FOLLOW: Final = f"/api/chat/sessions/s1/events?tenant_id={TENANT}&tier=free"
+TOKEN: Final = HS256.mint(sub="ann", tenant_id=TENANT, tier="free", scope="chat admin")
+HEADERS: Final = {**bearer(TOKEN), "X-Session-ID": "s1"}
+FOLLOW: Final = "/api/chat/sessions/s1/events?ticket="
 
 
 def spelled(name: str) -> str:
@@ -66,7 +66,14 @@ def test_every_name_of_the_key_book_is_documented() -> None:
         keys.agenda("t"),
     ]
     spelled_keys += [keys.agenda_part(3), keys.replica("r"), keys.bell_probe("r-1"), keys.replicas]
-    spelled_keys += [keys.totals, keys.queues, keys.prefix_owner, execution_queue("agent-1", "free")]
+    spelled_keys += [
+        keys.changes,
+        keys.ticket("0f"),
+        keys.totals,
+        keys.queues,
+        keys.prefix_owner,
+        execution_queue("agent-1", "free"),
+    ]
 
     assert len({documented(key) for key in spelled_keys}) == len(spelled_keys) - 1  # agenda, twice
     assert any(pattern(name).match(keys.events("t")) for name in CHANNELS)
@@ -99,7 +106,7 @@ async def server(valkey: ValkeyServer, tmp_path: Path) -> AsyncIterator[Orchestr
         await store.create_tenant(TENANT, "free")
         for name in ("1", "2"):
             await store.create_context(TENANT, "agent", name)
-    environment = {"REDIS_URL": valkey.url, "DATABASE_URL": database}
+    environment = {"REDIS_URL": valkey.url, "DATABASE_URL": database, "ORCHESTRATOR_JWT_SECRET": SECRET}
     with orchestrator_server(environment, tmp_path / "server.log") as running:
         yield running
 
@@ -108,8 +115,10 @@ async def test_every_key_of_a_busy_service(server: OrchestratorServer, valkey: V
     """Each key that comes up is documented with its type and its fields, and each documented key comes up."""
     client: Any = redis.asyncio.Redis(port=valkey.port, decode_responses=True)
     seen: set[str] = set()
-    async with client, httpx.AsyncClient(base_url=server.url, timeout=10) as http:
-        async with http.stream("GET", FOLLOW) as stream:
+    async with client, httpx.AsyncClient(base_url=server.url, headers=HEADERS, timeout=10) as http:
+        ticket = (await http.post("/api/auth/ticket")).json()["ticket"]
+        await note_keys(client, seen)
+        async with browser(server) as page, page.stream("GET", FOLLOW + ticket) as stream:
             lines = stream.aiter_lines()
             await note_keys(client, seen)
             running = await send(http, "1", {"Idempotency-Key": "once"})
@@ -117,7 +126,7 @@ async def test_every_key_of_a_busy_service(server: OrchestratorServer, valkey: V
             await report(client, running, status="streaming", result={"delta": "Hel"})
             await until(lines, "agent_chunk")
             await note_keys(client, seen)
-            await end_in_every_way(client, http, valkey.url, running)
+            await end_in_every_way(client, http, running)
             await until(lines, "agent_response")
             await note_keys(client, seen)
         await wait_until(lambda: settled(client, running))
@@ -127,16 +136,20 @@ async def test_every_key_of_a_busy_service(server: OrchestratorServer, valkey: V
     assert set(KEYS) == seen
 
 
-async def end_in_every_way(client: Any, http: httpx.AsyncClient, redis_url: str, running: str) -> None:
+def browser(server: OrchestratorServer) -> httpx.AsyncClient:
+    """A client that sends no token."""
+    return httpx.AsyncClient(base_url=server.url, timeout=10)
+
+
+async def end_in_every_way(client: Any, http: httpx.AsyncClient, running: str) -> None:
     """A task that cannot be pushed, one that is cancelled, a dead letter, a changed record, an answer."""
     blocked = execution_queue(canonical_id("agent", "2"), "free")
     await client.set(blocked, "in the way", ex=60)
     await send(http, "2")
     await client.delete(blocked)
     cancelled = await send(http, "1")
-    await http.post(f"/api/chat/tasks/{cancelled}/cancel", headers=HEADERS)
-    async with open_access_cache(Settings.from_environment({"REDIS_URL": redis_url})) as cache:
-        await cache.forget([TENANT])
+    await http.post(f"/api/chat/tasks/{cancelled}/cancel")
+    await http.patch(f"/api/admin/tenants/{TENANT}", json={"limits": {"weight": 2}})
     await client.lpush(QUEUE, "no JSON")
     await report(client, running, status="completed")
 
@@ -168,7 +181,7 @@ async def send(http: httpx.AsyncClient, agent: str, headers: dict[str, str] | No
     """A message to an agent; the id of its task."""
     answer = await http.post(
         "/api/chat/send",
-        headers={**HEADERS, "X-Agent-ID": agent, **(headers or {})},
+        headers={"X-Agent-ID": agent, **(headers or {})},
         json={"message": "Hello"},
     )
     assert answer.status_code == 202, answer.text
