@@ -74,7 +74,7 @@ def environment(redis_server: ValkeyServer, database: Path) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def header_service(service_with: StartService) -> OrchestratorServer:
     """A server without a key: identity comes from the headers."""
-    return service_with(jwt_secret="")
+    return service_with(jwt_secret="", jwt_leeway="")
 
 
 @pytest.fixture

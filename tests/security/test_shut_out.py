@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.contract.client import Agent, Tenant, problem, unique
+from tests.contract.client import Agent, Tenant, problem
 from tests.contract.conftest import Command, Connect, NewTenant
 from tests.contract.event_stream import events
 from tests.contract.exchange import asked, ended
@@ -188,9 +188,3 @@ async def test_what_was_suspended_is_told(
         frame = await socket.ending(accepted["task_id"])
     assert frame["type"] == "error"
     assert (frame["data"]["status"], frame["data"]["code"]) == ("cancelled", "suspended")
-
-
-async def test_a_tenant_that_was_never_there(orchestrator: Command) -> None:
-    """Revoking a subject of no tenant fails and says so."""
-    output = await orchestrator("token", "revoke", "--tenant", unique("nobody"), "--sub", "eve", code=1)
-    assert output.stderr.count("\n") == 1

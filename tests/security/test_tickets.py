@@ -212,7 +212,7 @@ async def test_a_ticket_opens_no_request(visitor: User, ticketed: Any) -> None:
 
 @pytest.mark.parametrize(
     "ticket",
-    ["", "x", "A" * 43, "A" * 20_000, "{x}", "*", "../../x", "a\nb", "a\0b", "tïcket", "null", "ticket-1"],
+    ["", "x", "A" * 43, "A" * 2_000, "{x}", "*", "../../x", "a\nb", "a\0b", "tïcket", "null", "ticket-1"],
 )
 async def test_a_ticket_that_never_was(server: OrchestratorServer, visitor: User, ticket: str) -> None:
     """4401 and 401, whatever stands there."""
