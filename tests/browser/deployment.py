@@ -4,7 +4,7 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -16,13 +16,17 @@ from orchestrator.tether import tethered
 
 
 @contextmanager
-def deployment(directory: Path) -> Generator[OrchestratorServer]:
-    """A ready server of the demo; Valkey, database and worker live in `directory` and stay when it dies."""
+def deployment(directory: Path, settings: Mapping[str, str] | None = None) -> Generator[OrchestratorServer]:
+    """A ready server of the demo; Valkey, database and worker live in `directory` and stay when it dies.
+
+    `settings` are variables of the environment that differ from the demo's.
+    """
     with ExitStack() as stack:
         valkey = stack.enter_context(valkey_server(directory / "valkey"))
         environment = {
             "REDIS_URL": valkey.url,
             "DATABASE_URL": f"sqlite+aiosqlite:///{directory / 'orchestrator.db'}",
+            **(settings or {}),
         }
         asyncio.run(load_demo(Settings.from_environment(environment)))
         stack.enter_context(_demo_worker(environment, directory / "worker.log"))

@@ -31,6 +31,16 @@ export class Composer {
     stopButton.hidden = !canStop;
   }
 
+  get isEmpty() {
+    return this.on.field.value.trim() === "";
+  }
+
+  /** @param {string} text back into the field: it could not be sent */
+  put(text) {
+    this.on.field.value = text;
+    this.#measure();
+  }
+
   focus() {
     this.on.field.focus();
   }

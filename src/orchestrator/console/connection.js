@@ -11,6 +11,7 @@ const PONG_MS = 10_000;
 const PING_S = 30;
 // A socket that lasted this long was a good one: the next failure starts a new series of tries.
 const STEADY_MS = 10_000;
+const UNAUTHORIZED = 4401;
 
 /**
  * @typedef {object} State
@@ -22,6 +23,8 @@ const STEADY_MS = 10_000;
 export class Connection {
   /** @type {WebSocket | null} */
   #socket = null;
+  /** @type {string | null} what this socket was opened with, or has taken since */
+  #token = null;
   /** @type {State} */
   #state = { name: "idle" };
   #tries = 0;
@@ -37,12 +40,16 @@ export class Connection {
   /**
    * @param {object} to
    * @param {() => string | null} to.address asked before each try; null: not now, `nudge` follows
+   * @param {() => string | null} to.token null: the service is not known to ask for one
    * @param {(frame: any) => void} to.onFrame every frame, the acknowledgement included
+   * @param {(token: string | null, reason: string) => void} to.onUnauthorized with what was refused
    * @param {(state: State) => void} to.onState
    */
-  constructor({ address, onFrame, onState }) {
+  constructor({ address, token, onFrame, onUnauthorized, onState }) {
     this.address = address;
+    this.token = token;
     this.onFrame = onFrame;
+    this.onUnauthorized = onUnauthorized;
     this.onState = onState;
   }
 
@@ -61,6 +68,18 @@ export class Connection {
   retry() {
     this.#drop();
     this.#open();
+  }
+
+  /** Go on with a newer token, on the same socket where there is one. */
+  authenticate() {
+    if (this.#state.name === "connected") this.send({ type: "auth", token: this.token() });
+    else this.retry();
+  }
+
+  /** No socket would be let in, until `authenticate` brings what the service asks for. */
+  bar() {
+    this.#drop();
+    this.#enter({ name: "refused", code: UNAUTHORIZED });
   }
 
   /** Give the socket up and take another after a back-off: what it brought can't be relied on. */
@@ -91,10 +110,15 @@ export class Connection {
     const address = this.address();
     this.#enter({ name: this.#tries === 0 ? "connecting" : "waiting" });
     if (address === null) return;
+    const token = this.token();
     const socket = new WebSocket(address);
+    // By the first frame rather than by a ticket: nothing secret is in any URL, no reconnection has
+    // to wait for a request of its own, and the same frame brings a newer token in place.
+    if (token !== null) socket.onopen = () => socket.send(JSON.stringify({ type: "auth", token }));
     socket.onmessage = (event) => this.#receive(event.data);
     socket.onclose = (event) => this.#closed(event.code, event.reason);
     this.#socket = socket;
+    this.#token = token;
     this.#expectWithin(ACK_MS);
   }
 
@@ -103,6 +127,7 @@ export class Connection {
     const frame = parse(text);
     clearTimeout(this.#deadline);
     if (frame?.type === "connection_ack") this.#acknowledged(frame.data.ping_interval);
+    if (frame?.type === "authenticated") this.#token = this.token();
     if (frame !== null) this.onFrame(frame);
   }
 
@@ -137,6 +162,7 @@ export class Connection {
     if (verdict.action === "retry") return this.#retryLater();
     if (verdict.action === "wait") return this.#wait(verdict.ms ?? 0, true);
     this.#enter({ name: verdict.action, code, reason });
+    if (code === UNAUTHORIZED) this.onUnauthorized(this.#token, reason);
   }
 
   #retryLater() {
@@ -162,7 +188,7 @@ export class Connection {
     const socket = this.#socket;
     this.#socket = null;
     if (socket === null) return;
-    socket.onmessage = socket.onclose = null;
+    socket.onopen = socket.onmessage = socket.onclose = null;
     socket.close();
   }
 

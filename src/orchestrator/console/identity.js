@@ -7,6 +7,7 @@
  * @property {string} tier
  * @property {string} session
  * @property {string} user empty: none is named
+ * @property {string} owner the user of the token that the session was begun with; empty: none
  */
 
 const TIERS = ["free", "advance", "professional", "enterprise"];
@@ -27,8 +28,13 @@ const RULES = {
   user: isUser,
 };
 
-/** @typedef {keyof Identity} Field */
+/** @typedef {keyof typeof RULES} Field */
 export const FIELDS = /** @type {Field[]} */ (Object.keys(RULES));
+
+/** @param {Field} field @param {string} text @returns {boolean} whether the service would take it */
+export function fits(field, text) {
+  return RULES[field](text);
+}
 
 /**
  * `prefix` and 128 random bits. Not `randomUUID`, which plain-HTTP pages on other hosts lack.
@@ -48,7 +54,35 @@ export function demoIdentity() {
     tier: "professional",
     session: newId("sess-"),
     user: "",
+    owner: "",
   };
+}
+
+/**
+ * With a token: what it says goes before what was kept, and somebody else's session stays theirs.
+ *
+ * @param {Identity} kept
+ * @param {import("./token.js").Told} told
+ * @returns {Identity}
+ */
+export function identityWith(kept, told) {
+  const tenant = told.tenant ?? kept.tenant;
+  const owner = told.user ?? "";
+  const isSamePerson = tenant === kept.tenant && owner === kept.owner;
+  const isReached = told.agents.length === 0 || told.agents.includes(kept.agent);
+  return {
+    ...kept,
+    tenant,
+    tier: told.tier ?? kept.tier,
+    owner,
+    agent: isReached ? kept.agent : told.agents[0],
+    session: told.session ?? (isSamePerson ? kept.session : newId("sess-")),
+  };
+}
+
+/** @param {Identity} one @param {Identity} other */
+export function isSame(one, other) {
+  return one.owner === other.owner && FIELDS.every((name) => one[name] === other[name]);
 }
 
 /**
@@ -56,7 +90,7 @@ export function demoIdentity() {
  * @returns {Field[]} names of the fields that the service would refuse
  */
 export function faults(identity) {
-  return FIELDS.filter((name) => !RULES[name](identity[name]));
+  return FIELDS.filter((name) => !fits(name, identity[name]));
 }
 
 /**

@@ -1,6 +1,5 @@
 /** Finds out from the ledgers what became of the tasks, where the log could not be followed. */
 
-import { backoff } from "./backoff.js";
 import { end } from "./turn.js";
 
 /** @typedef {import("./turn.js").Turn} Turn */
@@ -38,7 +37,7 @@ export class Ledgers {
       const gaps = this.#gaps;
       // Another gap meanwhile may be about events that happened after the ledgers were written.
       if (await this.#read()) this.behind = gaps !== this.#gaps;
-      else await new Promise((wake) => setTimeout(wake, backoff(tries)));
+      else await this.api.pause(tries);
     }
     this.#reading = false;
     this.onChange();

@@ -3,6 +3,7 @@
  * so that no lost answer and no reload makes two tasks of one question.
  */
 
+import { isForToken } from "./api.js";
 import { backoff } from "./backoff.js";
 import { end, isEnded } from "./turn.js";
 
@@ -46,7 +47,7 @@ export class Outbox {
   wake() {
     clearTimeout(this.#timer);
     const turn = this.transcript.unsent();
-    if (this.#busy || !turn) return;
+    if (this.#busy || !turn || this.api.credentials.isWanted) return;
     const wait = (turn.retryAt ?? 0) - Date.now();
     if (wait > 0) this.#timer = setTimeout(() => this.wake(), wait);
     else this.#send(turn);
@@ -57,12 +58,25 @@ export class Outbox {
     if (Date.now() - turn.askedAt > KEY_LIFE_MS) return this.#giveUp(turn, "expired");
     if (turn.stopping && !turn.uncertain) return this.#giveUp(turn, null);
     this.#busy = true;
-    this.#mark(turn, { uncertain: true, retryAt: null });
+    const { uncertain } = turn;
+    this.#mark(turn, { uncertain: true, code: null, retryAt: null });
     this.keep();
     const answer = await this.api.send(turn);
     this.#busy = false;
-    this.#settle(turn, answer);
+    if (isForToken(answer)) this.#hold(turn, uncertain);
+    else this.#settle(turn, answer);
     this.wake();
+  }
+
+  /**
+   * Until there is another token. This send had no effect; what one before it had is as open as it was.
+   *
+   * @param {Turn} turn
+   * @param {boolean} uncertain
+   */
+  #hold(turn, uncertain) {
+    this.#mark(turn, { uncertain, code: "unauthorized" });
+    this.keep();
   }
 
   /** @param {Turn} turn @param {import("./api.js").Answer} answer */

@@ -1,12 +1,16 @@
 /** Puts the page together: storage, session and views, and what the browser tells about itself. */
 
+import { Api, isForToken } from "./api.js";
 import { Composer } from "./composer.js";
+import { Credentials } from "./credentials.js";
 import { Drawer } from "./drawer.js";
-import { loadIdentity, newId, saveIdentity } from "./identity.js";
+import { identityWith, isSame, loadIdentity, newId, saveIdentity } from "./identity.js";
 import { LogView } from "./log_view.js";
 import { Session } from "./session.js";
 import { StatusView } from "./status_view.js";
 import { speaker, spokenLanguage } from "./texts.js";
+import { keepToken, loadToken } from "./token.js";
+import { TokenDialog } from "./token_dialog.js";
 
 /** @param {string} id @returns {any} */
 const part = (id) => document.getElementById(id);
@@ -16,16 +20,22 @@ class Page {
   /** Whether what is drawn next was there before the person came. */
   #restoring = true;
 
-  /** @param {Storage | null} storage */
-  constructor(storage) {
+  /**
+   * @param {Storage | null} storage the browser's, for conversations and settings
+   * @param {Storage | null} windowStorage this window's, for the token: it goes when the window goes
+   */
+  constructor(storage, windowStorage) {
     this.storage = storage;
+    this.windowStorage = windowStorage;
     this.say = speaker(navigator.language);
-    this.identity = loadIdentity(storage);
+    this.credentials = this.#watched(new Credentials(loadToken(windowStorage)));
+    this.identity = this.#identity();
     const { say } = this;
     translate(document, say);
     translate(part("turn").content, say);
     this.status = new StatusView({
       badge: part("connection"), banner: part("banner"), reason: part("reason"), say,
+      retryButton: part("retry"), tokenButton: part("enter-token"), onDue: () => this.#draw(),
     });
     this.log = new LogView({
       scroller: part("scroller"), list: part("log"), welcome: part("welcome"), say,
@@ -40,10 +50,28 @@ class Page {
     this.drawer = new Drawer({
       dialog: part("drawer"), form: part("settings-form"), demoButton: part("demo"), say,
       cancelButton: part("drawer-cancel"), onSave: (identity) => this.#change(identity),
+      tokenPart: part("token-part"), tokenUntil: part("token-until"),
+    });
+    this.tokenDialog = new TokenDialog({
+      dialog: part("token-dialog"), form: part("token-form"), field: part("token"), say,
+      title: part("token-title"), more: part("token-more"), fault: part("token-fault"), told: part("token-told"), command: part("token-command"),
+      copyButton: part("token-copy"), cancelButton: part("token-cancel"),
+      mainButton: part("token-use"),
+      check: (token, told) => this.#check(token, told), onToken: (token, told) => this.#use(token, told),
     });
     this.session = this.#openSession();
     this.#listen();
     this.composer.focus();
+  }
+
+  /** @returns {import("./identity.js").Identity} */
+  #identity() {
+    const { told } = this.credentials;
+    const kept = loadIdentity(this.storage);
+    if (told === null) return kept;
+    const identity = identityWith(kept, told);
+    saveIdentity(this.storage, identity);
+    return identity;
   }
 
   #listen() {
@@ -62,7 +90,14 @@ class Page {
     part("new").addEventListener("click", () => {
       this.#change({ ...this.identity, session: newId("sess-") });
     });
-    part("settings").addEventListener("click", () => this.drawer.open(this.identity));
+    part("settings").addEventListener("click", () => {
+      this.drawer.open(this.identity, this.credentials.told);
+    });
+    part("token-change").addEventListener("click", () => {
+      this.drawer.close();
+      this.#ask();
+    });
+    part("enter-token").addEventListener("click", () => this.#ask());
     part("retry").addEventListener("click", () => this.session.connection.retry());
     for (const idea of document.querySelectorAll(".idea")) {
       idea.addEventListener("click", () => this.#send(idea.textContent ?? ""));
@@ -70,10 +105,13 @@ class Page {
   }
 
   #openSession() {
-    const { storage, identity } = this;
+    const { storage, identity, credentials } = this;
     const origin = location.origin.replace(/^http/, "ws");
-    const session = new Session(identity, { storage, origin, onChange: () => this.#schedule() });
+    const session = new Session(identity, {
+      storage, origin, credentials, onChange: () => this.#schedule(),
+    });
     part("agent").textContent = identity.agent;
+    part("new").hidden = Boolean(credentials.told?.session);
     this.#restoring = true;
     // Opened after the caller has it: the views ask for it when it reports its first change.
     queueMicrotask(() => session.open());
@@ -93,8 +131,50 @@ class Page {
 
   /** @param {string} text */
   #send(text) {
+    if (this.credentials.isWanted) {
+      this.composer.put(text);
+      return this.#ask();
+    }
     this.session.send(text);
     this.log.follow();
+    this.composer.focus();
+  }
+
+  /** @param {Credentials} credentials */
+  #watched(credentials) {
+    // Whoever is writing is asked by the banner only: what they type next is not for another field.
+    credentials.addEventListener("wanted", () => {
+      if (this.composer.isEmpty && document.querySelector("dialog[open]") === null) this.#ask();
+    });
+    return credentials;
+  }
+
+  #ask() {
+    this.tokenDialog.open(this.identity, this.credentials.isWanted ? this.credentials.reason : "");
+  }
+
+  /**
+   * @param {string} token
+   * @param {import("./token.js").Told} told
+   * @returns {Promise<string | null>} the service's words, where it does not take the token
+   */
+  async #check(token, told) {
+    const api = new Api(identityWith(this.identity, told), new Credentials(token));
+    const answer = await api.knock();
+    return isForToken(answer) ? (answer.problem?.detail ?? "") : null;
+  }
+
+  /** @param {string} token @param {import("./token.js").Told} told */
+  #use(token, told) {
+    keepToken(this.windowStorage, token);
+    const identity = identityWith(this.identity, told);
+    if (isSame(identity, this.identity)) {
+      this.credentials.renew(token);
+    } else {
+      // A conversation goes on with tokens of the person whose it is, or not at all.
+      this.credentials = this.#watched(new Credentials(token));
+      this.#change(identity);
+    }
     this.composer.focus();
   }
 
@@ -117,7 +197,7 @@ class Page {
     const { session } = this;
     const { position } = session.cursor;
     const open = session.transcript.open();
-    this.status.draw(session.connection.state);
+    this.status.draw(session.connection.state, this.credentials);
     this.log.draw(this.#restoring);
     this.#restoring = false;
     this.composer.draw(open.some((turn) => !turn.stopping));
@@ -143,13 +223,16 @@ function translate(root, say) {
   }
 }
 
-/** @returns {Storage | null} null where the browser forbids it */
-function browserStorage() {
+/**
+ * @param {"localStorage" | "sessionStorage"} name
+ * @returns {Storage | null} null where the browser forbids it
+ */
+function browserStorage(name) {
   try {
-    return window.localStorage;
+    return window[name];
   } catch {
     return null;
   }
 }
 
-new Page(browserStorage());
+new Page(browserStorage("localStorage"), browserStorage("sessionStorage"));

@@ -34,23 +34,27 @@ export class Session {
    * @param {object} with_
    * @param {Storage | null} with_.storage
    * @param {string} with_.origin of the service, `ws://…` or `wss://…`
+   * @param {import("./credentials.js").Credentials} with_.credentials
    * @param {() => void} with_.onChange something to show has changed
    */
-  constructor(identity, { storage, origin, onChange }) {
+  constructor(identity, { storage, origin, credentials, onChange }) {
     this.identity = identity;
     this.origin = origin;
+    this.credentials = credentials;
     this.onChange = onChange;
     this.archive = new Archive(storage, identity);
     const kept = this.archive.load();
     this.cursor = new Cursor(kept?.position ?? null);
     this.transcript = new Transcript(kept?.turns ?? []);
-    const api = new Api(identity);
-    const parts = { transcript: this.transcript, api, onChange: () => this.#changed() };
+    this.api = new Api(identity, credentials);
+    const parts = { transcript: this.transcript, api: this.api, onChange: () => this.#changed() };
     this.stops = new Stops(parts);
     this.ledgers = new Ledgers({ ...parts, behind: kept?.behind ?? false });
     this.connection = new Connection({
       address: () => this.#address(),
+      token: () => credentials.token,
       onFrame: (frame) => this.#receive(frame),
+      onUnauthorized: (token, reason) => this.#unauthorized(token, reason),
       onState: () => this.onChange(),
     });
     this.outbox = new Outbox({
@@ -62,6 +66,10 @@ export class Session {
 
   open() {
     this.archive.prune();
+    this.credentials.addEventListener("wanted", () => this.#bar());
+    this.credentials.addEventListener("renewed", () => this.#renew());
+    // Beside the socket: that would tell only after seconds that it waits for a token.
+    if (this.credentials.token === null) this.#knock();
     this.connection.nudge();
     this.outbox.wake();
     this.stops.wake();
@@ -129,10 +137,33 @@ export class Session {
   #address() {
     const { tenant, tier, session, user } = this.identity;
     if (this.#closed || (this.cursor.position === null && this.transcript.unsent())) return null;
-    const query = new URLSearchParams({ tenant_id: tenant, tier });
-    if (user !== "") query.set("user_id", user);
+    const stated = { tenant_id: tenant, tier, ...(user === "" ? {} : { user_id: user }) };
+    const query = new URLSearchParams(this.credentials.mustState ? stated : {});
     if (this.cursor.position !== null) query.set("position", this.cursor.position);
     return `${this.origin}/ws/${encodeURIComponent(session)}?${query}`;
+  }
+
+  /** Whether a token is needed, an answer to any request tells, and the credentials learn it. */
+  #knock() {
+    void this.api.knock();
+  }
+
+  /** @param {string | null} token @param {string} reason */
+  #unauthorized(token, reason) {
+    if (token !== this.credentials.token) this.connection.retry();
+    else if (token === null) this.#knock();
+    else this.credentials.refuse(token, reason);
+  }
+
+  #bar() {
+    if (!this.#closed && this.connection.state.name !== "connected") this.connection.bar();
+    this.onChange();
+  }
+
+  #renew() {
+    this.outbox.wake();
+    if (!this.#closed) this.connection.authenticate();
+    this.onChange();
   }
 
   /** @param {any} frame */

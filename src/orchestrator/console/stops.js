@@ -1,6 +1,5 @@
 /** Carries a person's wish to stop a task to the service, until the service has answered. */
 
-import { backoff } from "./backoff.js";
 import { isEnded, settle } from "./turn.js";
 
 /** @typedef {import("./turn.js").Turn} Turn */
@@ -35,7 +34,7 @@ export class Stops {
       const answer = await this.api.cancel(/** @type {string} */ (turn.task));
       if (answer.kind === "done") settle(turn, answer.body);
       if (answer.kind === "done" || answer.kind === "refused") turn.stopping = false;
-      else await new Promise((wake) => setTimeout(wake, backoff(tries)));
+      else await this.api.pause(tries);
     }
     this.#underWay.delete(turn);
     turn.revision += 1;

@@ -1,6 +1,6 @@
 /** Every text of the page, in English and Spanish. */
 
-/** @typedef {(name: string, values?: Record<string, string | number>) => string} Say */
+/** @typedef {(name: string, values?: Record<string, string | number | Date>) => string} Say */
 
 const ENGLISH = {
   newConversation: "New conversation",
@@ -32,9 +32,31 @@ const ENGLISH = {
   offline: "Offline",
   refused: "Not connected",
   refusedMore: "The service refused the connection: {reason}",
+  denied: "The service does not let you in: {reason}",
   unauthorized: "The service asks for credentials: {reason}",
   tryAgain: "Try again",
+  asking: "No token",
+  tokenWanted: "This service wants to know who you are. Enter a token to go on.",
+  tokenEnded: "The service asks for a new token: {reason}",
+  tokenEndedMore: "{reason}. Nothing is lost: with a new token the conversation goes on where it stands.",
+  tokenEndsSoon: "Your token ends at {time}. With a new one before that, the conversation goes on without a break.",
+  tokenTitle: "Who are you?",
+  tokenTitleNew: "A new token",
+  tokenMore: "This service asks for a token: a signed text that says which tenant and user you are. You have it from whoever runs the service. It stays in this window and is forgotten when you close it.",
+  token: "Token",
+  tokenMake: "For development, this makes one, run with the settings of the service:",
+  tokenUse: "Continue",
+  tokenChecking: "Checking",
+  tokenEnter: "Enter a token",
+  tokenChange: "Change",
+  tokenChangeLabel: "Change the token",
+  tokenUntil: "valid until {time}",
+  tokenTold: "Tenant, tier and user are those of your token.",
+  noToken: "This is no token. A token is one long word with two dots in it.",
+  tokenRefused: "The service does not take this token: {reason}",
+  notNow: "Not now",
   sending: "Sending",
+  sendingBarred: "Waiting for a new token",
   sendingAgain: "The service does not answer. Trying again in {n} s",
   limited: "Too many messages. Trying again in {n} s",
   queued: "Queued",
@@ -97,9 +119,31 @@ const SPANISH = {
   offline: "Sin red",
   refused: "Sin conexión",
   refusedMore: "El servicio rechazó la conexión: {reason}",
+  denied: "El servicio no te deja entrar: {reason}",
   unauthorized: "El servicio pide credenciales: {reason}",
   tryAgain: "Reintentar",
+  asking: "Sin token",
+  tokenWanted: "Este servicio quiere saber quién eres. Introduce un token para continuar.",
+  tokenEnded: "El servicio pide un token nuevo: {reason}",
+  tokenEndedMore: "{reason}. Nada se pierde: con un token nuevo la conversación sigue donde está.",
+  tokenEndsSoon: "Tu token termina a las {time}. Con uno nuevo antes de eso, la conversación sigue sin pausa.",
+  tokenTitle: "¿Quién eres?",
+  tokenTitleNew: "Un token nuevo",
+  tokenMore: "Este servicio pide un token: un texto firmado que dice de qué tenant y qué usuario eres. Te lo da quien opera el servicio. Se queda en esta ventana y se olvida al cerrarla.",
+  token: "Token",
+  tokenMake: "Para desarrollo, esto crea uno, ejecutado con los ajustes del servicio:",
+  tokenUse: "Continuar",
+  tokenChecking: "Comprobando",
+  tokenEnter: "Introducir un token",
+  tokenChange: "Cambiar",
+  tokenChangeLabel: "Cambiar el token",
+  tokenUntil: "válido hasta {time}",
+  tokenTold: "Tenant, nivel y usuario son los de tu token.",
+  noToken: "Esto no es un token. Un token es una sola palabra larga con dos puntos dentro.",
+  tokenRefused: "El servicio no acepta este token: {reason}",
+  notNow: "Ahora no",
   sending: "Enviando",
+  sendingBarred: "A la espera de un token nuevo",
   sendingAgain: "El servicio no responde. Nuevo intento en {n} s",
   limited: "Demasiados mensajes. Nuevo intento en {n} s",
   queued: "En cola",
@@ -146,5 +190,12 @@ export function speaker(language) {
   const texts = spokenLanguage(language) === "es" ? SPANISH : ENGLISH;
   return (name, values = {}) =>
     (texts[name] ?? name).replace(/\{(\w+)\}/g, (...found) =>
-      values[found[1]]?.toLocaleString(language) ?? "");
+      shown(values[found[1]] ?? "", language));
+}
+
+/** @param {string | number | Date} value @param {string} language */
+function shown(value, language) {
+  if (!(value instanceof Date)) return value.toLocaleString(language);
+  const isToday = value.toDateString() === new Date().toDateString();
+  return value.toLocaleString(language, { dateStyle: isToday ? undefined : "medium", timeStyle: "short" });
 }

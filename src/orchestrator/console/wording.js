@@ -66,7 +66,7 @@ function progress(turn, say, now) {
  * @param {number} now
  */
 function sending(turn, say, now) {
-  if (turn.retryAt === null) return say("sending");
+  if (turn.retryAt === null) return say(turn.code === "unauthorized" ? "sendingBarred" : "sending");
   const n = Math.max(1, Math.ceil((turn.retryAt - now) / 1000));
   return say(turn.code === null ? "sendingAgain" : "limited", { n });
 }
