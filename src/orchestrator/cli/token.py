@@ -17,7 +17,7 @@ from orchestrator.settings import Settings
 from orchestrator.store.errors import NotFound
 from orchestrator.store.records import RevocationRecord
 
-_YEAR: Final = 31_536_000
+_LONGEST: Final = 7_776_000  # 90 days: as long as a revocation is remembered
 
 
 @click.group(
@@ -57,7 +57,7 @@ def token() -> None:
     "scopes", "--scope", type=click.Choice(SCOPES), multiple=True, help="What it opens; chat unless given."
 )
 @click.option(
-    "--expires", type=click.IntRange(1, _YEAR), default=3600, show_default=True, help="Seconds it is valid."
+    "--expires", type=click.IntRange(1, _LONGEST), default=3600, show_default=True, help="Seconds it is valid."
 )
 @JSON_OPTION
 def create(
