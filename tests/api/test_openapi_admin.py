@@ -16,7 +16,7 @@ from orchestrator.api.description.values import context_id
 from orchestrator.api.openapi import openapi_document
 from orchestrator.errors import Problem
 from orchestrator.protocol.context import CONTEXT_TYPES, ContextType, canonical_id
-from orchestrator.protocol.identifiers import is_valid_id
+from orchestrator.protocol.identifiers import is_valid_id, is_valid_user_id
 
 HEALTH: Final = {"/health", "/api/chat/health", "/ws/health", "/health/live", "/health/ready"}
 PAGES: Final = {"/", "/docs", "/openapi.json", "/asyncapi.json"}
@@ -160,3 +160,16 @@ def test_the_pattern_of_an_id_is_exact(kind: ContextType, data: st.DataObject) -
     given_id = data.draw(st.sampled_from(["", f"{kind}-", f"{kind}"])) + name
     valid = is_valid_id(given_id) and is_valid_id(canonical_id(kind, given_id))
     assert valid == (faults({"components": {}}, context_id(kind), given_id) == [])
+
+
+def test_the_patterns_of_headers_are_exact() -> None:
+    """Of all characters that a header can have, a user's name may have those that the service calls printable."""
+    parameters = openapi_document()["paths"]["/api/chat/send"]["post"]["parameters"]
+    schemas = {parameter["name"]: parameter["schema"] for parameter in parameters}
+    for character in map(chr, range(256)):
+        name = f"a{character}b"
+        described = faults({"components": {}}, schemas["X-User-ID"], name) == []
+        assert described == is_valid_user_id(name), repr(character)
+    keys = ["", '"', '""', '"x"', "x" * 128, "x" * 129, f'"{"x" * 128}"', f'"{"x" * 129}"', '"x', "a\tb"]
+    taken = [faults({"components": {}}, schemas["Idempotency-Key"], key) == [] for key in keys]
+    assert taken == [True, True, False, True, True, False, True, False, True, False]

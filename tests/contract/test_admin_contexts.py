@@ -69,6 +69,11 @@ async def test_granted_and_taken_back(admin: Administrator, kind: str) -> None:
     ]
 
 
+async def test_a_name_that_is_too_long_for_its_type(admin: Administrator) -> None:
+    """An id of which the canonical form is none is nobody's: 404."""
+    problem(await admin.ask("GET", f"/agents/{'x' * 123}"), 404, "not_found")
+
+
 async def test_pages_of_a_tenant(admin: Administrator) -> None:
     """In order of id, `limit` at a time."""
     tenant_id = await admin.tenant()

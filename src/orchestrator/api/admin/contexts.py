@@ -10,7 +10,9 @@ from orchestrator.api.admin.tenants import tenant_of
 from orchestrator.api.bodies import json_body
 from orchestrator.api.problems import JsonResponse
 from orchestrator.auth.identity import require_id
+from orchestrator.errors import Problem
 from orchestrator.protocol.context import ContextType, canonical_id
+from orchestrator.protocol.identifiers import is_valid_id
 
 
 class ContextRoutes:
@@ -26,7 +28,7 @@ class ContextRoutes:
 
     async def one(self, request: Request) -> Response:
         """GET: the record. PATCH: switch it off or on."""
-        context_id = self._canonical("context_id", request.path_params["context_id"])
+        context_id = self._context_of(request)
         if request.method == "PATCH":
             body, actor = await json_body(request, context_change), actor_of(request)
             return JsonResponse(
@@ -38,7 +40,7 @@ class ContextRoutes:
 
     async def grant(self, request: Request) -> Response:
         """PUT: let the tenant use it. DELETE: take that back."""
-        context_id = self._canonical("context_id", request.path_params["context_id"])
+        context_id = self._context_of(request)
         tenant_id, actor = tenant_of(request), actor_of(request)
         if request.method == "DELETE":
             record = await self._desk.ask(lambda asked: asked.revoke(tenant_id, context_id, actor=actor))
@@ -54,16 +56,19 @@ class ContextRoutes:
 
     async def _create(self, request: Request) -> Response:
         body, actor = await json_body(request, new_context), actor_of(request)
-        name = self._canonical("id", body.id)
+        require_id("id", body.id)
+        name = canonical_id(self._kind, body.id)
+        if not is_valid_id(name):
+            # A send that names it has to be able to.
+            raise Problem("invalid_id", f"id has more than 128 characters as {self._kind}-…", parameter="id")
         require_id("tenant_id", body.tenant_id)
         record = await self._desk.ask(
             lambda asked: asked.create_context(body.tenant_id, self._kind, name, actor=actor)
         )
         return JsonResponse(record, 201, {"Location": f"/api/admin/{self._kind}s/{record.id}"})
 
-    def _canonical(self, name: str, given: str) -> str:
-        """`<type>-<id>`, which has to be an id itself: a send that names it must be able to."""
-        require_id(name, given)
-        context_id = canonical_id(self._kind, given)
-        require_id(f"{name} with its type in front", context_id)
-        return context_id
+    def _context_of(self, request: Request) -> str:
+        """The canonical id of what the path names in either form."""
+        name: str = request.path_params["context_id"]
+        require_id("context_id", name)
+        return canonical_id(self._kind, name)

@@ -60,8 +60,8 @@ class TenantStats(Struct):
     tasks: TaskCounts
     outstanding: Annotated[Count, Meta(description="Tasks without an ending.")]
     by_agent: Annotated[
-        dict[str, dict[EndStatus, Count]],
-        Meta(description="Endings of the last 24 hours by context id and status."),
+        dict[str, dict[Literal["accepted", EndStatus], Count]],
+        Meta(description="Accepted tasks and endings of the last 24 hours, by context id."),
     ]
     latency: Annotated[Latency, Meta(description="Of the last 24 hours.")]
     last_hour: Period

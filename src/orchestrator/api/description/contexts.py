@@ -14,7 +14,7 @@ from orchestrator.api.description.admin_parts import (
     record,
 )
 from orchestrator.api.description.parameters import path
-from orchestrator.api.description.values import Schema, context_id
+from orchestrator.api.description.values import Id, Schema
 from orchestrator.protocol.context import CONTEXT_TYPES, ContextType
 
 
@@ -32,7 +32,7 @@ class _Operations:
         self._one = f"an {kind}" if kind == "agent" else f"a {kind}"
         self._record = record("ContextRecord", examples.context(kind))
         told = {"description": f"With or without `{kind}-` in front."}
-        self._path = path("context_id", str, f"{kind}-1") | {"schema": context_id(kind)} | told
+        self._path = path("context_id", Id, f"{kind}-1") | told
 
     def paths(self) -> dict[str, Schema]:
         everything = f"/api/admin/{self._kind}s"

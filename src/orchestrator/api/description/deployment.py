@@ -3,7 +3,7 @@
 from typing import Final
 
 from orchestrator.api.description.operation import answer, json_of, operation
-from orchestrator.api.description.parameters import plain, query
+from orchestrator.api.description.parameters import or_empty, plain, query
 from orchestrator.api.description.problems import GUARDED, refusals
 from orchestrator.api.description.values import Id, Schema
 
@@ -74,7 +74,7 @@ def _sockets() -> Schema:
             "200": answer("The counts.", json_of("SocketStats")),
             **refusals("invalid_id", "unavailable"),
         },
-        parameters=[query("tenant_id", plain(Id), "Only this tenant's.")],
+        parameters=[query("tenant_id", or_empty(plain(Id)), "Only this tenant's.")],
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from orchestrator.api.description.values import POSITION, Id, Position, Schema, TaskId, UserId
+from orchestrator.api.description.values import POSITION, Id, Position, Schema, TaskId, UserId, context_id
 from orchestrator.api.headers import OPTIONAL, REQUIRED
 from orchestrator.protocol.context import ContextType
 from orchestrator.protocol.position import EARLIEST
@@ -17,8 +17,16 @@ def plain(kind: Any) -> Schema:
     return msgspec.json.schema(kind)
 
 
+def or_empty(schema: Schema) -> Schema:
+    """The same, where an empty value counts as an absent one."""
+    return {"anyOf": [schema, {"const": ""}]} if {"minLength", "enum"} & schema.keys() else schema
+
+
 _ID, _USER, _TIER = plain(Id), plain(UserId), plain(Tier)
-_LABEL: Final[Schema] = {"type": "string", "maxLength": 255}
+_PRINTABLE: Final = r"[ -~\xa1-\xac\xae-\xff]"
+"""What is printable of the characters that a header can have."""
+_NAME: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": f"^{_PRINTABLE}*$"}
+_LABEL: Final[Schema] = {"type": "string", "maxLength": 255, "pattern": f"^{_PRINTABLE}*$"}
 START: Final[Schema] = {"anyOf": [plain(Position), {"const": EARLIEST}]}
 
 _WHAT: Final[Mapping[str, tuple[Schema, str, str]]] = {
@@ -31,13 +39,21 @@ _WHAT: Final[Mapping[str, tuple[Schema, str, str]]] = {
         "agent",
         "What the task runs in; `collection` needs `X-Collection-ID`.",
     ),
-    "X-User-ID": (_USER, "user-789", "Who asks. The first user of a session owns it."),
+    "X-User-ID": (_NAME, "user-789", "Who asks. The first user of a session owns it."),
     "X-Conversation-ID": (_ID, "conv-def456", "A conversation that may span sessions; agents get it."),
-    "X-Collection-ID": (_ID, "collection-1", "A collection that the task may use, in any context."),
+    "X-Collection-ID": (
+        context_id("collection"),
+        "collection-1",
+        "A collection that the task may use, in any context.",
+    ),
     "X-Request-Source": (_LABEL, "web", "Where the request comes from; agents get it."),
     "X-Client-Version": (_LABEL, "1.2.3", "The version of the client; agents get it."),
     "Idempotency-Key": (
-        {"type": "string", "minLength": 1, "maxLength": 130},
+        {
+            "type": "string",
+            "minLength": 1,
+            "pattern": f'^(?!""$)({_PRINTABLE}{{1,128}}|"{_PRINTABLE}{{1,128}}")$',
+        },
         "4e1c2f0a-retry-safe",
         (
             "1 to 128 printable characters, in quotes or not. The same key and request within 24 hours give the first"
@@ -51,24 +67,16 @@ _WHAT: Final[Mapping[str, tuple[Schema, str, str]]] = {
     ),
 }
 
-SEND_HEADERS: Final = [
-    {
-        "name": name,
-        "in": "header",
-        "required": name in REQUIRED,
-        "schema": _WHAT[name][0],
-        "description": _WHAT[name][2],
-        "example": _WHAT[name][1],
-    }
-    for name in (*REQUIRED, *OPTIONAL)
-]
-
 
 def header(name: str, *, required: bool) -> Schema:
-    """A request header that other routes read too."""
+    """A request header."""
     schema, example, description = _WHAT[name]
     place = {"name": name, "in": "header", "required": required}
-    return {**place, "schema": schema, "description": description, "example": example}
+    described = {"schema": schema if required else or_empty(schema), "description": description}
+    return {**place, **described, "example": example}
+
+
+SEND_HEADERS: Final = [header(name, required=name in REQUIRED) for name in (*REQUIRED, *OPTIONAL)]
 
 
 def query(name: str, schema: Schema, description: str) -> Schema:
@@ -95,10 +103,16 @@ CALLER: Final = [header("X-Tenant-ID", required=True), *_optional("X-Tenant-Tier
 TICKET_HEADERS: Final = [header("X-Session-ID", required=True), *_optional(*IDENTITY)]
 
 READER_QUERY: Final[Mapping[str, tuple[Schema, str]]] = {
-    "tenant_id": (_ID, "The tenant. Needed here or in `X-Tenant-ID`, unless a token or a ticket says it."),
-    "tier": (_TIER, "Its tier. Needed here or in `X-Tenant-Tier`, unless a token or a ticket says it."),
-    "tenant_tier": (_TIER, "Another name of `tier`."),
-    "user_id": (_USER, "Who reads."),
+    "tenant_id": (
+        or_empty(_ID),
+        "The tenant. Needed here or in `X-Tenant-ID`, unless a token or a ticket says it.",
+    ),
+    "tier": (
+        or_empty(_TIER),
+        "Its tier. Needed here or in `X-Tenant-Tier`, unless a token or a ticket says it.",
+    ),
+    "tenant_tier": (or_empty(_TIER), "Another name of `tier`."),
+    "user_id": (or_empty(_USER), "Who reads."),
     "ticket": (
         {"type": "string"},
         "From `POST /api/auth/ticket`, in place of a token. A token itself must not be in a URL.",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from orchestrator.api.description.parameters import or_empty
 from orchestrator.api.description.values import Schema
 from orchestrator.auth.claims import Scope
 
@@ -64,4 +65,5 @@ def _told_by_token(parameter: dict[str, Any]) -> Schema:
     if parameter["name"] not in _OF_TOKEN:
         return parameter
     told = f"{parameter['description']} The token says it; what stands here may repeat it."
-    return parameter | {"required": False, "description": told}
+    schema = or_empty(parameter["schema"]) if parameter["required"] else parameter["schema"]
+    return parameter | {"required": False, "schema": schema, "description": told}

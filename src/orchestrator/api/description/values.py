@@ -15,7 +15,11 @@ MOMENT: Final = "2026-01-02T03:04:05.678901Z"
 TASK: Final = "task-Zx3v9QmT5cYk1LrW8uJ2aA"
 
 Id = Annotated[str, Meta(pattern=PATTERN, extra_json_schema={"minLength": 1, "maxLength": 128})]
-UserId = Annotated[str, Meta(min_length=1, max_length=255)]
+UserId = Annotated[
+    str,
+    # No pattern can say it: what is printable is a table of Unicode.
+    Meta(min_length=1, max_length=255, extra_json_schema={"format": "printable"}),
+]
 TaskId = Annotated[str, Meta(pattern="^task-[A-Za-z0-9_-]{1,123}$", examples=[TASK])]
 Moment = Annotated[
     str, Meta(pattern="Z$", examples=[MOMENT], extra_json_schema={"format": "date-time"}, description="UTC.")
