@@ -1,5 +1,6 @@
 """How a reader proves who it is: by a token, in a header or in a first frame, or by a ticket (contract §6)."""
 
+import time
 from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from starlette.requests import HTTPConnection
 
 from orchestrator.api.forwarded import asked_host
 from orchestrator.api.guard import require_scope
+from orchestrator.api.headers import parameter
 from orchestrator.auth.claims import Claims
 from orchestrator.auth.identifier import Identifier, bearer_token
 from orchestrator.auth.origins import is_same_origin
@@ -46,7 +48,7 @@ class Credentials:
         another origin, `insufficient_scope`.
         """
         _refuse_secrets(asker.query_params)
-        ticket = asker.query_params.get("ticket")
+        ticket = parameter(asker.query_params, "ticket")
         if not self._identifier.needs_token:
             if ticket is not None:
                 raise Problem("unauthorized", "no ticket is valid here: token authentication is off")
@@ -68,8 +70,8 @@ class Credentials:
 
     async def _redeem(self, text: str, asker: HTTPConnection, use: Literal["socket", "stream"]) -> Claims:
         ticket = await self._tickets.redeem(text, use)
-        if ticket is None:
-            raise Problem("unauthorized", "the ticket is unknown, used or too old")
+        if ticket is None or ticket.expires <= time.time():
+            raise Problem("unauthorized", "the ticket is unknown, used or too old, or its token has ended")
         if ticket.origin is not None and not _is_from(ticket.origin, asker, use):
             raise Problem("access_denied", "the ticket is for another origin")
         self._identifier.check_revoked(ticket.tenant, ticket.user, ticket.issued)

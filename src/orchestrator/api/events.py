@@ -10,7 +10,7 @@ from starlette.types import Receive, Send
 
 from orchestrator.api.credentials import Credentials
 from orchestrator.api.following import Draining, Following, Full
-from orchestrator.api.headers import reader
+from orchestrator.api.headers import parameter, reader
 from orchestrator.auth.identifier import Identifier
 from orchestrator.delivery.connection import Connection, Gone
 from orchestrator.errors import Problem
@@ -79,7 +79,7 @@ class EventStreams:
             await self._credentials.of(request, "stream"),
             headers_only=self._identifier.trusts_headers_only,
         )
-        position = request.headers.get("last-event-id") or request.query_params.get("position")
+        position = request.headers.get("last-event-id") or parameter(request.query_params, "position")
         outlet = StreamOutlet(send)
         try:
             connection = await self._following.begin(outlet, identity, position)

@@ -7,6 +7,7 @@ from starlette.datastructures import Headers, QueryParams
 
 from orchestrator.admission.request import Addressed
 from orchestrator.auth.claims import Claims
+from orchestrator.auth.identifier import BLANKS
 from orchestrator.auth.identity import IN_HEADERS, IN_QUERY, Identity, Stated, identify
 from orchestrator.errors import Problem
 
@@ -30,7 +31,15 @@ def header(headers: Headers, name: str) -> str | None:
     values = headers.getlist(name)
     if len(values) > 1:
         raise Problem("invalid_id", f"{name} is given {len(values)} times", parameter=name)
-    return values[0].strip() or None if values else None
+    return values[0].strip(BLANKS) or None if values else None
+
+
+def parameter(query: QueryParams, name: str) -> str | None:
+    """One parameter's value; '' counts as absent, and two of them are nobody's intention."""
+    values = query.getlist(name)
+    if len(values) > 1:
+        raise Problem("invalid_id", f"the parameter {name} is given {len(values)} times", parameter=name)
+    return values[0] or None if values else None
 
 
 def check_size(headers: Headers) -> None:
@@ -109,9 +118,9 @@ def reader(
         "user_id": header(headers, "X-User-ID"),
     }
     asked = {
-        "tenant_id": query.get("tenant_id") or None,
-        "tier": query.get("tier") or query.get("tenant_tier") or None,
-        "user_id": query.get("user_id") or None,
+        "tenant_id": parameter(query, "tenant_id"),
+        "tier": parameter(query, "tier") or parameter(query, "tenant_tier"),
+        "user_id": parameter(query, "user_id"),
     }
     for name, value in asked.items():
         if stated[name] is not None and value is not None and value != stated[name]:

@@ -15,7 +15,7 @@ from orchestrator.api.client_frames import Caller, ClientFrames
 from orchestrator.api.credentials import FIRST_FRAME_SECONDS, Credentials, NoCredentials, Pending, token_of
 from orchestrator.api.following import Draining, Following, Full
 from orchestrator.api.forwarded import asked_host
-from orchestrator.api.headers import reader
+from orchestrator.api.headers import parameter, reader
 from orchestrator.auth.identifier import Identifier
 from orchestrator.auth.identity import Identity
 from orchestrator.auth.origins import Origins
@@ -105,7 +105,7 @@ class Sockets:
         outlet = SocketOutlet(socket)
         try:
             identity, by_frame = await self._identify(socket)
-            position = socket.query_params.get("position")
+            position = parameter(socket.query_params, "position")
             connection = await self._following.begin(outlet, identity, position, by_frame=by_frame)
         except Problem as problem:
             code = _CLOSE_CODES.get(problem.code, 1011)

@@ -68,6 +68,8 @@ class Identifier:
 
 
 _SCHEME: Final = "bearer"
+BLANKS: Final = " \t"
+"""What RFC 9110 allows around a value; `strip()` alone would make another text of it."""
 
 
 def bearer_token(headers: Headers) -> str | None:
@@ -75,7 +77,7 @@ def bearer_token(headers: Headers) -> str | None:
     given = headers.getlist("authorization")
     if not given:
         return None
-    scheme, _, token = given[0].strip().partition(" ")
-    if len(given) > 1 or scheme.lower() != _SCHEME or not token.strip():
+    scheme, _, token = given[0].strip(BLANKS).partition(" ")
+    if len(given) > 1 or scheme.lower() != _SCHEME or not token.strip(BLANKS):
         raise Problem("unauthorized", "send one header Authorization: Bearer and a token")
-    return token.strip()
+    return token.strip(BLANKS)

@@ -1,8 +1,9 @@
 """From where a browser may call: same origin, or listed (contract §6)."""
 
 import ipaddress
-from collections.abc import Mapping
 from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
 
 from orchestrator.errors import Problem
 
@@ -24,7 +25,7 @@ class Origins:
         """Whether this origin is one of ORCHESTRATOR_ALLOWED_ORIGINS, exactly."""
         return origin in self._allowed
 
-    def check(self, headers: Mapping[str, str], asked_host: str, scheme: str) -> None:
+    def check(self, headers: Headers, asked_host: str, scheme: str) -> None:
         """Raise `access_denied` for a browser that has no business here; no `Origin` is no browser.
 
         `asked_host` is the host that the caller asked for, by a trusted proxy's word where there is one.
@@ -33,6 +34,8 @@ class Origins:
         be a name of this machine.
         """
         origin = headers.get("origin")
+        if max(len(headers.getlist(name)) for name in ("origin", "host")) > 1:
+            raise Problem("access_denied", "a request has one Host, and one Origin at most")
         if self._loopback_only and not _is_loopback(headers.get("host", "")):
             raise Problem("access_denied", "Host must be a name of this machine, like localhost or 127.0.0.1")
         if origin is None or self.could_ask(origin, asked_host, scheme):
