@@ -8,7 +8,9 @@ import pytest_asyncio
 from playwright.async_api import Browser, async_playwright, expect
 from tests.browser.chat import Chat
 from tests.browser.deployment import deployment
+from tests.browser.visitor import Visitor
 from tests.conftest import CHROMIUM
+from tests.security.minting import HS256
 from tests.servers import OrchestratorServer
 
 PATIENCE_MS: Final = 15_000
@@ -35,6 +37,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrchestratorSer
         yield running
 
 
+@pytest.fixture(scope="session")
+def token_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrchestratorServer]:
+    """The demo of a service that believes the tokens of `HS256`, and ends them to the second."""
+    settings = {"ORCHESTRATOR_JWT_SECRET": HS256.settings["jwt_secret"], "ORCHESTRATOR_JWT_LEEWAY": "0"}
+    with deployment(tmp_path_factory.mktemp("tokens"), settings) as running:
+        yield running
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def chromium() -> AsyncIterator[Browser]:
     """One browser for all tests; each gets a profile of its own."""
@@ -56,3 +66,19 @@ async def chat(chromium: Browser, server: OrchestratorServer) -> AsyncIterator[C
     yield Chat(page, server.url)
     await context.close()
     assert not faults
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def visitor(chromium: Browser, token_server: OrchestratorServer) -> AsyncIterator[Visitor]:
+    """A window on a service that asks for tokens. None of them may be anywhere but in this window (contract §6)."""
+    context = await chromium.new_context(locale="en-US")
+    page = await context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    visitor = Visitor(page, token_server.url)
+    yield visitor
+    places = await visitor.places()
+    await context.close()
+    assert not faults
+    found = [(name, token) for name, text in places.items() for token in visitor.tokens if token in text]
+    assert not found
