@@ -23,6 +23,7 @@ def or_empty(schema: Schema) -> Schema:
 
 
 _ID, _USER, _TIER = plain(Id), plain(UserId), plain(Tier)
+_CONTEXT: Final[Schema] = _ID | {"maxLength": 128 - len("workflow-")}
 _PRINTABLE: Final = r"[ -~\xa1-\xac\xae-\xff]"
 """What is printable of the characters that a header can have."""
 _NAME: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": f"^{_PRINTABLE}*$"}
@@ -31,7 +32,11 @@ START: Final[Schema] = {"anyOf": [plain(Position), {"const": EARLIEST}]}
 
 _WHAT: Final[Mapping[str, tuple[Schema, str, str]]] = {
     "X-Tenant-ID": (_ID, "tenant-456", "The tenant to whom everything here belongs."),
-    "X-Agent-ID": (_ID, "agent-123", "Who answers; for the context type `workflow` it names the workflow."),
+    "X-Agent-ID": (
+        _CONTEXT,
+        "agent-123",
+        "Who answers; for the context type `workflow` it names the workflow. With its type in front it is an id too.",
+    ),
     "X-Tenant-Tier": (_TIER, "professional", "The tier of the tenant."),
     "X-Session-ID": (_ID, "sess-abc123", "The conversation window; a WebSocket follows one."),
     "X-Context-Type": (
