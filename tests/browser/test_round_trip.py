@@ -89,6 +89,36 @@ async def test_a_failure_is_told(chat: Chat) -> None:
     await expect(chat.state).to_contain_text("This agent always gives up after two words.")
 
 
+async def test_a_failed_message_can_be_sent_again(chat: Chat) -> None:
+    """What failed stays as it was, and its message goes out once more, to whom is set by then."""
+    await chat.open(agent="agent-fail")
+    await chat.say("try")
+    await chat.until_ended("failed")
+    await chat.set(agent="agent-123")
+    await chat.turns.last.get_by_role("button", name="Send again").click()
+    await expect(chat.turns).to_have_count(2)
+    await chat.until_ended()
+
+    await expect(chat.turns.first).to_have_attribute("data-status", "failed")
+    await expect(chat.answer).to_have_text("You said: try")
+    await expect(chat.turns.last.get_by_role("button", name="Send again")).to_be_hidden()
+
+
+async def test_known_agents_are_offered(chat: Chat) -> None:
+    """The drawer offers the agents that took a message before, and none that refused it."""
+    await chat.open()
+    await chat.say("one")
+    await chat.until_ended()
+    await chat.set(agent="agent-nobody-has")
+    await chat.say("two")
+    await chat.until_ended("refused")
+    await chat.page.get_by_role("button", name="New conversation").click()
+    await expect(chat.turns).to_have_count(0)
+    await chat.page.get_by_role("button", name="Settings").click()
+
+    assert await chat.page.evaluate("Array.from(agents.options, option => option.value)") == ["agent-123"]
+
+
 async def test_a_refused_send_is_told(chat: Chat) -> None:
     """A message that the service does not accept says why, next to it, and can be sent again."""
     await chat.open(agent="agent-nobody-has")

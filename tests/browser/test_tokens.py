@@ -3,7 +3,7 @@
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, WebSocketRoute, expect
 from tests.browser.chat import Chat
 from tests.browser.visitor import Visitor
 from tests.security.minting import OTHER_SECRET, shared
@@ -24,6 +24,32 @@ async def test_chat_with_a_token(visitor: Visitor) -> None:
     await visitor.say("and again")
     await visitor.until_ended()
     await expect(visitor.turns).to_have_count(2)
+
+
+async def test_a_request_is_enough_to_find_out(visitor: Visitor) -> None:
+    """The page asks as soon as a request is refused, however long its socket waits for a first frame."""
+
+    async def say_nothing(_: WebSocketRoute) -> None:
+        pass
+
+    await visitor.page.route_web_socket("**/ws/**", say_nothing)
+    await visitor.load()
+
+    await expect(visitor.dialog).to_be_visible()
+    await expect(visitor.connection).to_have_attribute("data-state", "asking")
+
+
+async def test_a_socket_is_enough_to_find_out(visitor: Visitor) -> None:
+    """Where the first request was lost, a socket closed with 4401 makes the page ask."""
+
+    async def close(socket: WebSocketRoute) -> None:
+        await socket.close(code=4401, reason="no token came within 5 s")
+
+    await visitor.page.route_web_socket("**/ws/**", close)
+    await visitor.page.route("**/api/**", lambda route: route.abort(), times=1)
+    await visitor.load()
+
+    await expect(visitor.dialog).to_be_visible()
 
 
 async def test_every_request_has_the_token(visitor: Visitor) -> None:
@@ -70,6 +96,10 @@ async def test_who_one_is_is_read_from_the_token(visitor: Visitor) -> None:
         await expect(drawer.get_by_label(label)).not_to_be_editable()
     await expect(drawer.get_by_label("Agent")).to_have_value("agent-fail")
 
+    assert await visitor.page.evaluate("Array.from(agents.options, option => option.value)") == [
+        "agent-fail",
+        "agent-slow",
+    ]
     await drawer.get_by_label("Agent").fill("agent-slow")
     await drawer.get_by_role("button", name="Save").click()
     await visitor.say("count")

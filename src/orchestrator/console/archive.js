@@ -25,6 +25,7 @@ export class Archive {
    */
   constructor(storage, { tenant, session }) {
     this.storage = storage;
+    this.tenant = tenant;
     this.key = `${PREFIX}${tenant}/${session}`;
   }
 
@@ -40,6 +41,13 @@ export class Archive {
     if (this.#write(text)) return;
     this.#prune(0);
     this.#write(text);
+  }
+
+  /** @returns {string[]} agents that took a message in the tenant's conversations that are kept */
+  agents() {
+    const keys = Object.keys(this.storage ?? {}).filter((key) => key.startsWith(`${PREFIX}${this.tenant}/`));
+    const turns = keys.flatMap((key) => readSnapshot(this.storage?.getItem(key) ?? null)?.turns ?? []);
+    return [...new Set(turns.filter((turn) => turn.task !== null && turn.agent).map((turn) => turn.agent))];
   }
 
   /** Let the oldest conversations go, so that the browser's storage never fills up. */

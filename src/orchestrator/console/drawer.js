@@ -17,6 +17,7 @@ export class Drawer {
    * @param {HTMLFormElement} on.form
    * @param {HTMLButtonElement} on.demoButton
    * @param {HTMLButtonElement} on.cancelButton
+   * @param {HTMLDataListElement} on.agents
    * @param {HTMLElement} on.tokenPart
    * @param {HTMLElement} on.tokenUntil
    * @param {import("./texts.js").Say} on.say
@@ -34,10 +35,15 @@ export class Drawer {
     });
   }
 
-  /** @param {Identity} identity @param {Told | null} told by the token in use */
-  open(identity, told) {
+  /**
+   * @param {Identity} identity
+   * @param {Told | null} told by the token in use
+   * @param {string[]} agents known ones, to choose from
+   */
+  open(identity, told, agents) {
     this.#identity = identity;
     this.#told = told;
+    this.on.agents.replaceChildren(...agents.map((agent) => new Option(agent, agent)));
     this.#showToken();
     this.#fill(identity);
     this.on.dialog.showModal();

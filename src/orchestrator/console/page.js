@@ -49,14 +49,15 @@ class Page {
     });
     this.drawer = new Drawer({
       dialog: part("drawer"), form: part("settings-form"), demoButton: part("demo"), say,
-      cancelButton: part("drawer-cancel"), onSave: (identity) => this.#change(identity),
+      cancelButton: part("drawer-cancel"), agents: part("agents"),
+      onSave: (identity) => this.#change(identity),
       tokenPart: part("token-part"), tokenUntil: part("token-until"),
     });
     this.tokenDialog = new TokenDialog({
       dialog: part("token-dialog"), form: part("token-form"), field: part("token"), say,
-      title: part("token-title"), more: part("token-more"), fault: part("token-fault"), told: part("token-told"), command: part("token-command"),
-      copyButton: part("token-copy"), cancelButton: part("token-cancel"),
-      mainButton: part("token-use"),
+      title: part("token-title"), more: part("token-more"), fault: part("token-fault"),
+      told: part("token-told"), command: part("token-command"), copyButton: part("token-copy"),
+      cancelButton: part("token-cancel"), mainButton: part("token-use"),
       check: (token, told) => this.#check(token, told), onToken: (token, told) => this.#use(token, told),
     });
     this.session = this.#openSession();
@@ -91,7 +92,8 @@ class Page {
       this.#change({ ...this.identity, session: newId("sess-") });
     });
     part("settings").addEventListener("click", () => {
-      this.drawer.open(this.identity, this.credentials.told);
+      const { told } = this.credentials;
+      this.drawer.open(this.identity, told, told?.agents.length ? told.agents : this.session.archive.agents());
     });
     part("token-change").addEventListener("click", () => {
       this.drawer.close();
@@ -142,9 +144,10 @@ class Page {
 
   /** @param {Credentials} credentials */
   #watched(credentials) {
-    // Whoever is writing is asked by the banner only: what they type next is not for another field.
     credentials.addEventListener("wanted", () => {
-      if (this.composer.isEmpty && document.querySelector("dialog[open]") === null) this.#ask();
+      // Whoever is writing is asked by the banner only: what they type next is not for another field.
+      const isFree = this.composer.isEmpty && document.querySelector("dialog[open]") === null;
+      if (isFree && credentials === this.credentials) this.#ask();
     });
     return credentials;
   }

@@ -68,9 +68,8 @@ export class Session {
     this.archive.prune();
     this.credentials.addEventListener("wanted", () => this.#bar());
     this.credentials.addEventListener("renewed", () => this.#renew());
-    // Beside the socket: that would tell only after seconds that it waits for a token.
-    if (this.credentials.token === null) this.#knock();
-    this.connection.nudge();
+    if (this.credentials.isWanted) this.connection.bar();
+    else this.#connect();
     this.outbox.wake();
     this.stops.wake();
   }
@@ -93,10 +92,11 @@ export class Session {
     this.outbox.wake();
   }
 
-  /** @param {Turn} turn one that the service refused, as a new message to whom is set now */
+  /** @param {Turn} turn one that came to nothing, as a new message to whom is set now */
   sendAgain(turn) {
     const { turns } = this.transcript;
-    turns.splice(turns.indexOf(turn), 1);
+    // What became a task stays where it is: the log and other windows have it too.
+    if (turn.task === null) turns.splice(turns.indexOf(turn), 1);
     this.send(turn.question ?? "");
   }
 
@@ -141,6 +141,12 @@ export class Session {
     const query = new URLSearchParams(this.credentials.mustState ? stated : {});
     if (this.cursor.position !== null) query.set("position", this.cursor.position);
     return `${this.origin}/ws/${encodeURIComponent(session)}?${query}`;
+  }
+
+  #connect() {
+    // Beside the socket: that would tell only after seconds that it waits for a token.
+    if (this.credentials.token === null) this.#knock();
+    this.connection.nudge();
   }
 
   /** Whether a token is needed, an answer to any request tells, and the credentials learn it. */

@@ -32,6 +32,8 @@ const ENDED = new Set([
   "completed", "failed", "timeout", "cancelled", "refused", "unsent", "forgotten",
 ]);
 
+const FRUITLESS = new Set(["failed", "timeout", "refused", "unsent", "forgotten"]);
+
 /**
  * @param {Partial<Turn> & {key: string}} known
  * @returns {Turn}
@@ -49,6 +51,11 @@ export function newTurn(known) {
 /** @param {Turn} turn */
 export function isEnded(turn) {
   return ENDED.has(turn.status);
+}
+
+/** @param {Turn} turn @returns {boolean} whether asking the same once more could help */
+export function isRepeatable(turn) {
+  return turn.question !== null && FRUITLESS.has(turn.status);
 }
 
 /** @param {Turn} turn */

@@ -1,7 +1,7 @@
 /** One turn on the page. */
 
 import { Markup } from "./markup.js";
-import { isEnded } from "./turn.js";
+import { isEnded, isRepeatable } from "./turn.js";
 import { describe } from "./wording.js";
 
 /** @typedef {import("./turn.js").Turn} Turn */
@@ -71,7 +71,7 @@ export class TurnView {
     this.part("more").hidden = !more;
     this.part("stop").hidden = isEnded(turn) || turn.stopping;
     this.part("copy").hidden = !isEnded(turn) || turn.answer === "";
-    this.part("again").hidden = turn.status !== "refused" && turn.status !== "unsent";
+    this.part("again").hidden = !isRepeatable(turn);
   }
 
   async #copy() {
