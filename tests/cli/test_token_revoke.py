@@ -31,6 +31,17 @@ def test_it_says_what_it_means(orchestrator: Command, valkey: ValkeyServer) -> N
     assert (kind, int(at) // 1_000_000, rest) == ("revoked", micros(until[1]) // 1_000_000, "acme ann smith")
 
 
+def test_tokens_of_the_deployment(orchestrator: Command, valkey: ValkeyServer) -> None:
+    """A token that names no tenant, an administrator's for example, can be revoked too."""
+    revoked = orchestrator("token", "revoke", "--no-tenant", "--sub", "operator")
+
+    assert revoked.stdout.startswith("tokens of operator without a tenant issued until ")
+    assert revoked.stderr == ""
+    with raw_client(valkey.port) as client:
+        told = client.zrange("{orchestrator}:changes", -1, -1)[0].decode()
+    assert re.fullmatch(r"revoked \d+  operator", told)
+
+
 def test_it_is_in_the_audit_table(orchestrator: Command) -> None:
     """A revocation is noted like any other change."""
     orchestrator("token", "revoke", "--tenant", "acme", "--sub", "ann")
@@ -60,6 +71,7 @@ def test_a_revocation_without_redis_is_stored_and_said(without_redis: Command) -
     [
         ("--tenant", "acme"),
         ("--sub", "ann"),
+        ("--tenant", "acme", "--no-tenant", "--sub", "ann"),
         ("--tenant", "a:b", "--sub", "ann"),
         ("--tenant", "acme", "--sub", ""),
         ("--tenant", "acme", "--sub", "a\nb"),

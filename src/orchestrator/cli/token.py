@@ -57,7 +57,11 @@ def token() -> None:
     "scopes", "--scope", type=click.Choice(SCOPES), multiple=True, help="What it opens; chat unless given."
 )
 @click.option(
-    "--expires", type=click.IntRange(1, _LONGEST), default=3600, show_default=True, help="Seconds it is valid."
+    "--expires",
+    type=click.IntRange(1, _LONGEST),
+    default=3600,
+    show_default=True,
+    help="Seconds it is valid.",
 )
 @JSON_OPTION
 def create(
@@ -92,29 +96,41 @@ def create(
     return click.echo(made)
 
 
-@token.command(epilog=example("orchestrator token revoke --tenant acme --sub ada"))
-@click.option("--tenant", metavar="ID", type=valid_id, required=True, help="The tenant that the tokens name.")
-@click.option("--sub", "user", type=valid_user, required=True, help="The user.")
-def revoke(tenant: str, user: str) -> None:
+@token.command(
+    epilog=example(
+        "orchestrator token revoke --tenant acme --sub ada",
+        "orchestrator token revoke --no-tenant --sub operator",
+    )
+)
+@click.option("--tenant", metavar="ID", type=valid_id, help="The tenant that the tokens name.")
+@click.option("--no-tenant", is_flag=True, help="Tokens with scope metrics or admin that name no tenant.")
+@click.option("--sub", "user", metavar="S", type=valid_user, required=True, help="The user.")
+def revoke(tenant: str | None, no_tenant: bool, user: str) -> None:
     """Refuse all tokens of a user that were issued until now, on every replica.
 
     Its sockets are closed within a second. A token that is issued later is good, so let the issuer
-    make no more of them first; nothing else than a new token undoes this.
+    make no more of them first. Nothing undoes this but a new token.
     """
+    if (tenant is None) is not no_tenant:
+        raise click.UsageError("Give --tenant, or --no-tenant for tokens that name none.")
+    at = administer(lambda administration, actor: _revoked(administration, tenant, user, actor)).revoked_at
+    whose = f"in tenant {tenant}" if tenant else "without a tenant"
+    click.echo(
+        f"tokens of {user} {whose} issued until {at:%Y-%m-%dT%H:%M:%SZ} are refused;"
+        " its sockets are closed within a second"
+    )
 
-    async def revoked(administration: Administration, actor: str) -> RevocationRecord:
-        record = await administration.revoke_subject(tenant, user, actor=actor)
+
+async def _revoked(
+    administration: Administration, tenant: str | None, user: str, actor: str
+) -> RevocationRecord:
+    record = await administration.revoke_subject(tenant or "", user, actor=actor)
+    if tenant:
         try:
             await administration.store.get_tenant(tenant)
         except NotFound:
             click.echo(f"Note: there is no tenant {tenant} on record.", err=True)
-        return record
-
-    at = administer(revoked).revoked_at
-    click.echo(
-        f"tokens of {user} in tenant {tenant} issued until {at:%Y-%m-%dT%H:%M:%SZ} are refused;"
-        " its sockets are closed within a second"
-    )
+    return record
 
 
 def _signed(claims: Claims) -> str:
