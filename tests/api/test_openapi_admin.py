@@ -129,7 +129,13 @@ BODIES: Final[list[tuple[str, Callable[[bytes], object], list[Any]]]] = [
     (
         "Revocation",
         changes.revocation,
-        [{}, {"tenant_id": "x"}, {"tenant_id": "x", "sub": "y"}, {"tenant_id": "x", "sub": None}],
+        [
+            {},
+            {"tenant_id": "x"},
+            {"tenant_id": "x", "sub": "y"},
+            {"tenant_id": None, "sub": "y"},
+            {"sub": "y"},
+        ],
     ),
 ]
 

@@ -89,6 +89,21 @@ async def test_a_subject_is_revoked(admin: Administrator) -> None:
     await ada.accepted()
 
 
+async def test_an_administrator_is_revoked(admin: Administrator) -> None:
+    """A token that names no tenant is named by null: it opens nothing any more, another administrator's does."""
+    other = Administrator(admin.http)
+    await other.done("GET", "/tenants?limit=1")
+    revoked = await admin.done("POST", "/tokens/revoke", {"tenant_id": None, "sub": other.name})
+    assert revoked["tenant_id"] is None
+
+    async def refused() -> bool:
+        return (await other.ask("GET", "/tenants?limit=1")).status_code == 401
+
+    await wait_until(refused)
+    (entry,) = await admin.changes()
+    assert (entry["action"], entry["tenant_id"], entry["target"]) == ("tokens.revoke", None, other.name)
+
+
 async def test_who_did_what(admin: Administrator) -> None:
     """Each change is one entry under the token's user, the newest first, with the record before and after."""
     began = time.time()

@@ -84,6 +84,7 @@ async def test_what_belongs_to_no_record(openapi: Document, admin: Administrator
         ("PATCH", "/limits/free", "/limits/{tier}", {"limits": {}}, 200),
         ("PATCH", "/limits/gold", "/limits/{tier}", {"limits": {}}, 400),
         ("POST", "/tokens/revoke", "/tokens/revoke", revocation, 200),
+        ("POST", "/tokens/revoke", "/tokens/revoke", {"tenant_id": None, "sub": unique("nobody")}, 200),
         ("POST", "/tokens/revoke", "/tokens/revoke", {"tenant_id": tenant_id, "sub": "x" * 300_000}, 413),
         ("GET", "/audit", "/audit", None, 200),
         ("GET", f"/audit?tenant_id={tenant_id}&limit=1", "/audit", None, 200),

@@ -63,7 +63,8 @@ class TierChange(Struct, frozen=True, forbid_unknown_fields=True):
 class Revocation(Struct, frozen=True, forbid_unknown_fields=True):
     """Whose tokens are void from now on, as far as they were issued before."""
 
-    tenant_id: str
+    tenant_id: str | None
+    """Null: tokens that name no tenant, as those of administrators. Never by leaving it out."""
     sub: str
 
 

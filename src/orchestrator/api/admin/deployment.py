@@ -41,13 +41,14 @@ class DeploymentRoutes:
     async def revoke(self, request: Request) -> Response:
         """Void what was issued to a subject until now."""
         body, actor = await json_body(request, revocation), actor_of(request)
-        require_id("tenant_id", body.tenant_id)
+        if body.tenant_id is not None:
+            require_id("tenant_id", body.tenant_id)
         require_user_id("sub", body.sub)
         record = await self._desk.ask(
-            lambda asked: asked.revoke_subject(body.tenant_id, body.sub, actor=actor)
+            lambda asked: asked.revoke_subject(body.tenant_id or "", body.sub, actor=actor)
         )
         return JsonResponse(
-            {"tenant_id": record.tenant_id, "sub": record.subject, "revoked_at": record.revoked_at}
+            {"tenant_id": body.tenant_id, "sub": record.subject, "revoked_at": record.revoked_at}
         )
 
     async def audit(self, request: Request) -> Response:

@@ -83,8 +83,8 @@ def _update_tenant() -> Schema:
         record("TenantRecord", examples.TENANT),
         *CHANGE,
         "not_found",
-        description="A limit of null goes back to the tier's. Sockets of the tenant that name another tier than it has"
-        " now are closed with 4403.",
+        description="A limit of null goes back to the tier's. What names another tier than the tenant has now is refused"
+        " at once, with `tier_mismatch`.",
         parameters=[TENANT_PATH],
         body=body("TenantChange", examples.TENANT_CHANGE),
     )

@@ -91,7 +91,7 @@ class TierList(Struct):
 class RevokedSubject(Struct):
     """Whose tokens are void, and up to when they were issued."""
 
-    tenant_id: Id
+    tenant_id: Id | None
     sub: UserId
     revoked_at: Moment
 

@@ -122,7 +122,10 @@ _REFINED: Final[Mapping[str, Mapping[str, Schema]]] = {
     "NewAgent": {"id": context_id("agent"), "tenant_id": _ID | told("The owner.")},
     "NewWorkflow": {"id": context_id("workflow"), "tenant_id": _ID | told("The owner.")},
     "NewCollection": {"id": context_id("collection"), "tenant_id": _ID | told("The owner.")},
-    "Revocation": {"tenant_id": _ID, "sub": _USER | told("The user of the tokens.")},
+    "Revocation": {
+        "tenant_id": _nullable(_ID, "Null: tokens that name no tenant, as those of administrators."),
+        "sub": _USER | told("The user of the tokens."),
+    },
     "TaskMessage": {
         "action_type": {"const": "execution.agent_run"},
         "attempt": {"minimum": 1}
