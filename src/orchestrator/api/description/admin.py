@@ -83,7 +83,7 @@ def _update_tenant() -> Schema:
         record("TenantRecord", examples.TENANT),
         *CHANGE,
         "not_found",
-        description="A limit of null goes back to the tier's. What names another tier than the tenant has now is refused"
+        description="A limit of null goes back to the tier's. What names another tier than the tenant's is refused"
         " at once, with `tier_mismatch`.",
         parameters=[TENANT_PATH],
         body=body("TenantChange", examples.TENANT_CHANGE),
