@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from orchestrator.admission.limit_rules import overlaid
 from orchestrator.broker.admissions import AdmitReply
 from orchestrator.protocol.tiers import Tier, TierLimits
 
@@ -38,10 +39,7 @@ class Limits:
 
     def lay_over(self, changes: Mapping[Tier, Mapping[str, int]]) -> None:
         """Change what these name; the rest is as it was configured."""
-        self._by_tier = {
-            tier: msgspec.structs.replace(limits, **changes.get(tier, {}))
-            for tier, limits in self._configured.items()
-        }
+        self._by_tier = overlaid(self._configured, changes)
 
 
 def limit_headers(reply: AdmitReply) -> dict[str, str]:
