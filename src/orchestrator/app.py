@@ -256,6 +256,7 @@ def _routes(service: Service, origins: Origins) -> list[BaseRoute]:
             origins=origins,
             following=following,
             frames=frames,
+            connections_max=service.settings.max_websocket_connections,
             limits=service.limits,
             metrics=service.metrics,
             log=service.log,

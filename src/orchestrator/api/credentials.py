@@ -13,6 +13,7 @@ from starlette.requests import HTTPConnection
 from orchestrator.api.forwarded import asked_host
 from orchestrator.api.guard import require_scope
 from orchestrator.api.headers import parameter
+from orchestrator.api.pending_connections import address_group
 from orchestrator.auth.claims import Claims
 from orchestrator.auth.identifier import Identifier, bearer_token
 from orchestrator.auth.origins import is_same_origin
@@ -108,22 +109,24 @@ def _claims(ticket: Ticket) -> Claims:
 class Pending:
     """Sockets that have not proven anything yet: few of each address, since they cost as much as any other."""
 
-    def __init__(self, most: int = PENDING_MAX) -> None:
+    def __init__(self, of_all: int, most: int = PENDING_MAX) -> None:
+        self._of_all = of_all
         self._most = most
-        self._by_address: Counter[str] = Counter()
+        self._by_group: Counter[str] = Counter()
 
     @contextmanager
     def one_of(self, address: str) -> Generator[None]:
-        """Count one more of this address; raises `rate_limited` where it has as many as it may."""
-        if self._by_address[address] >= self._most:
-            raise Problem("rate_limited", "too many sockets of this address have not authenticated yet")
-        self._by_address[address] += 1
+        """Count one more of this address; raises `rate_limited` where it, or all together, have as many as they may."""
+        group = address_group(address)
+        if self._by_group[group] >= self._most or self._by_group.total() >= self._of_all:
+            raise Problem("rate_limited", "too many sockets have not authenticated yet")
+        self._by_group[group] += 1
         try:
             yield
         finally:
-            self._by_address[address] -= 1
-            if not self._by_address[address]:
-                del self._by_address[address]
+            self._by_group[group] -= 1
+            if not self._by_group[group]:
+                del self._by_group[group]
 
 
 class _AuthFrame(msgspec.Struct):

@@ -45,12 +45,8 @@ class PendingConnections:
 
         Everybody comes from a trusted proxy, and whoever is on a Unix socket has no address.
         """
-        try:
-            known = ipaddress.ip_address(address or "")
-        except ValueError:
-            return None
-        known = getattr(known, "ipv4_mapped", None) or known
-        if any(known in network for network in self._trusted):
+        known = _parsed(address or "")
+        if known is None or any(known in network for network in self._trusted):
             return None
         return _group(known)
 
@@ -78,6 +74,20 @@ class PendingConnections:
         if now - self._told_at >= TELL_SECONDS:
             self._log.warning(LogEvent.CONNECTIONS_REFUSED, address=group, count=self._untold)
             self._untold, self._told_at = 0, now
+
+
+def address_group(address: str) -> str:
+    """Whose connections are counted together with this address's; what is no address is a group of its own."""
+    known = _parsed(address)
+    return address if known is None else _group(known)
+
+
+def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        known = ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    return getattr(known, "ipv4_mapped", None) or known
 
 
 def _group(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:

@@ -83,13 +83,14 @@ class Sockets:
         origins: Origins,
         following: Following,
         frames: ClientFrames,
+        connections_max: int,
         limits: Limits,
         metrics: Metrics,
         log: Log,
     ) -> None:
         self._identifier = identifier
         self._credentials = credentials
-        self._pending = Pending()
+        self._pending = Pending(of_all=connections_max)
         self._origins = origins
         self._following = following
         self._frames = frames
