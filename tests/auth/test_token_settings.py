@@ -4,7 +4,9 @@ import re
 from typing import Final
 
 import pytest
-from joserfc.jwk import ECKey, OKPKey, RSAKey
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from joserfc.jwk import ECKey, OKPKey
 from tests.environment import faults, read
 from tests.security.minting import Issuer, edwards, elliptic, rsa
 
@@ -139,7 +141,13 @@ def test_a_public_key_may_stand_on_one_line(issuer: Issuer, kind: str) -> None:
         assert public_kind(key) == kind
 
 
-PRIVATE: Final = RSAKey.generate_key(2048).as_pem(private=True).decode()
+PRIVATE: Final = ECKey.generate_key("P-256").as_pem(private=True).decode()
+WEAK: Final = (
+    generate_private_key(65537, 1024)  # noqa: S505 - as weak as it is meant to be
+    .public_key()
+    .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    .decode()
+)
 ODD: Final = OKPKey.generate_key("X25519")
 
 
@@ -153,6 +161,7 @@ ODD: Final = OKPKey.generate_key("X25519")
         ("ключ", "cannot be read"),
         (PRIVATE, "private key"),
         (PRIVATE.replace("\n", "\\n"), "private key"),
+        (WEAK, "2048 to 8192 bits"),
         (ODD.as_pem(private=False).decode(), "neither RSA"),
         (ECKey.generate_key("secp256k1").as_pem(private=False).decode(), "neither RSA"),
     ],
