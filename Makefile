@@ -17,7 +17,7 @@ DEV := $(VENV)/.dev-installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test coverage check format bench lock clean python
+.PHONY: help run test coverage fuzz check format bench lock clean python
 
 help: ## List these targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -30,6 +30,9 @@ test: $(DEV) ## Run the whole test suite (ARGS="tests/contract -x" narrows it)
 
 coverage: $(DEV) ## Run the suite and show which lines it never reached, server processes included
 	@$(BIN)/python -m pytest -q --cov --cov-report=term $(ARGS)
+
+fuzz: $(DEV) ## Try every route with many more generated requests than the suite (FUZZ_EXAMPLES=1000)
+	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} $(BIN)/python -m pytest -q tests/security/test_description_fuzz.py $(ARGS)
 
 check: $(DEV) ## Lint, formatting and strict types, of the source and the tests
 	$(BIN)/ruff check .
