@@ -143,15 +143,13 @@ async def test_pages_of_the_audit(admin: Administrator) -> None:
     agent = await admin.context(tenant_id)
     friend = await admin.tenant()
     await admin.done("PUT", f"/agents/{agent}/grants/{friend}")
-    found: list[str] = []
     path = f"/audit?tenant_id={tenant_id}&limit=2"
     page = await admin.done("GET", path)
-    while True:
-        found += [entry["action"] for entry in page["entries"]]
-        assert len(page["entries"]) == 2 or page["next"] is None
-        if page["next"] is None:
-            break
+    found = [entry["action"] for entry in page["entries"]]
+    while page["next"] is not None and len(found) < 10:
+        assert len(page["entries"]) == 2
         page = await admin.done("GET", f"{path}&before={page['next']}")
+        found += [entry["action"] for entry in page["entries"]]
     assert found == ["agents.grant", "agents.create", "tenants.create"]
 
 
