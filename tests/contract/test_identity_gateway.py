@@ -12,7 +12,7 @@ from tests.contract.test_http_errors import ROUTES
 from tests.servers import OrchestratorServer
 from websockets.exceptions import InvalidStatus
 
-SECRET = "a-secret-of-the-gateway"
+SECRET = "planted-secret-of-the-gateway"
 HEALTH = ("/health", "/api/chat/health", "/ws/health", "/health/live", "/health/ready")
 CARRIED = {"X-Gateway-Secret": SECRET}
 
