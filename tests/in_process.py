@@ -1,6 +1,5 @@
 """A server as in production, uvloop and all, in a thread of the test's process."""
 
-import socket
 import threading
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ import uvicorn
 from tests.servers import wait_blocking
 
 from orchestrator.api.pending_connections import PendingConnections
+from orchestrator.listener import listen
 from orchestrator.metrics import Metrics
 from orchestrator.server import configuration
 from orchestrator.settings import Settings
@@ -25,7 +25,7 @@ def serving_app(
     read = Settings.from_environment(environ)
     pending = PendingConnections(read.trusted_proxies, Metrics(), Log(structlog.get_logger()))
     server = uvicorn.Server(configuration(app, read, pending))
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = listen("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:

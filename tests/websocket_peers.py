@@ -4,7 +4,7 @@ import socket
 import struct
 import threading
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Self
 
 import pytest
@@ -112,10 +112,11 @@ class RawPeer:
             opcode, data = self.read_frame()
         return struct.unpack("!H", data[:2])[0], data[2:].decode()
 
-    def ping_for_ever(self) -> None:
-        """Ends with the exception of a torn connection."""
-        while True:
-            self.socket.sendall(frame(PING, b"x" * 125) * 500)
+    def send_for_ever(self, data: bytes) -> None:
+        """Ends when the server takes no more."""
+        with suppress(ConnectionResetError, BrokenPipeError):
+            while True:
+                self.socket.sendall(data)
 
     def ended(self) -> bool:
         """Whether the server has ended the connection, when everything before that is read."""

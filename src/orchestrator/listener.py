@@ -11,6 +11,14 @@ from orchestrator.errors import OrchestratorError
 
 BACKLOG: Final = 2048
 
+KERNEL_BUFFER: Final = 128 * 1024
+"""Bytes each way, of each connection. Left to itself Linux keeps 4 MiB for a peer that does not read, and as much for
+one that sends without being read: memory that belongs to no process, until there is none for anybody."""
+
+UNACKNOWLEDGED_SECONDS: Final = 40
+"""How long a peer may leave unacknowledged, or not let us send, what is written to it; as long as a WebSocket may be
+silent by default. Streams of events have no pongs: without it a peer that vanished is kept for a quarter of an hour."""
+
 
 class PortTakenError(OrchestratorError):
     """Another process listens on the port."""
@@ -25,11 +33,21 @@ def listen(host: str, port: int, way_out: str = "use --port {port}") -> socket.s
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise OrchestratorError(f"cannot listen on {host} port {port}: {error.strerror}") from error
         raise PortTakenError(_taken(host, port, way_out)) from error
+    bound_connections(listener)
+    return listener
+
+
+def bound_connections(listener: socket.socket, unacknowledged: float = UNACKNOWLEDGED_SECONDS) -> None:
+    """Set what each accepted connection inherits: how much the kernel keeps for it, and how long for a dead peer."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, KERNEL_BUFFER)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(unacknowledged * 1000))
 
 
 def _taken(host: str, port: int, way_out: str) -> str:

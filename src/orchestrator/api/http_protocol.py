@@ -114,15 +114,10 @@ class HttpProtocol(HttpToolsProtocol):
             self._parse_piece(piece)
             if self.transport.get_protocol() is not self:
                 return  # a WebSocket now; clients wait for the handshake's answer before they send more
-        self._hold(bool(self._unparsed) and not self._is_ending())
-
-    def _hold(self, held: bool) -> None:
-        """Reads nothing more while there is enough to parse, and on when there is not."""
-        was_held, self._flow.held = self._flow.held, held
-        if held:
+        # Where bytes wait, a request does too; the end of the last one that waits reads on.
+        self._flow.held = bool(self._unparsed) and not self._is_ending()
+        if self._flow.held:
             self._flow.pause_reading()
-        elif was_held and not self.pipeline:
-            self._flow.resume_reading()
 
     def _parse_piece(self, piece: bytes) -> None:
         """Feeds the parser; it keeps all of a head, and all of what it finds behind a body."""
@@ -263,7 +258,6 @@ class HttpProtocol(HttpToolsProtocol):
         # Closing over what the peer is still sending would reset the connection, our answer included.
         self._stop_head_timer()
         self._unparsed.clear()
-        self._hold(False)
         self.transport.write_eof()
         self._end_within(LINGER_SECONDS)
 

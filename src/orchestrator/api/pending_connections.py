@@ -65,7 +65,8 @@ class PendingConnections:
             del self._by_group[group]
 
     def __len__(self) -> int:
-        return self._by_group.total()
+        """How many groups have any."""
+        return len(self._by_group)
 
     def _refuse(self, group: str) -> None:
         self._metrics.count(Counter.CONNECTIONS_REFUSED)

@@ -1,5 +1,6 @@
 """uvicorn's WebSocket protocol with what contract §4 promises and the original (0.54) does not keep."""
 
+import asyncio
 import logging
 import random
 from typing import TYPE_CHECKING, Any, Final
@@ -8,14 +9,30 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
 
+from orchestrator.protocol.budget import Budget
+
 if TYPE_CHECKING:
-    from uvicorn._types import ASGISendEvent
+    from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 
 QUEUED_MESSAGES: Final = 64
-"""Messages that wait for the application before the peer is no longer read."""
+QUEUED_CHARACTERS: Final = 128 * 1024
+"""Messages that wait for the application, and what is in them, before the peer is no longer read."""
 
 PARSED_AT_ONCE: Final = 4096
 """Bytes; one read can hold 40 000 frames, which nobody asked us to keep as objects."""
+
+SIGNS_PER_SECOND: Final = 10
+SIGNS_AT_ONCE: Final = 100
+"""Pings and pongs of a peer: each ping is answered, and the answers of one who reads none are kept."""
+
+FRAGMENTS_PER_SECOND: Final = 1_000
+FRAGMENTS_AT_ONCE: Final = 2_000
+"""Pieces of messages: one message, as its sender pays for it, can be cut into 65 000 of them."""
+
+TOO_MANY: Final = 4429
+
+CLOSE_SECONDS: Final = 10.0
+"""How long a peer has to end the connection after a close frame, and to read what was written before it."""
 
 MAX_UNREAD_BYTES: Final = 8 * 1024 * 1024
 """What may wait for a peer that does not read; twice the largest frame that we send."""
@@ -24,14 +41,22 @@ MAX_UNREAD_BYTES: Final = 8 * 1024 * 1024
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """Passed to uvicorn as `ws=`. Whoever changes the pinned uvicorn reads these overrides again."""
 
+    close_seconds: float = CLOSE_SECONDS
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.close_timeout = self.close_seconds
         # At INFO the original logs the URL with its query, at DEBUG each frame: tickets and messages.
         self.logger = logging.getLogger("uvicorn.error.websocket")
         if self.logger.level == logging.NOTSET:
             self.logger.setLevel(logging.WARNING)
         self.conn.logger, self.conn.debug = self.logger, False
         self._unparsed = bytearray()
+        self._continued = bytearray()
+        self._queued = 0
+        now = self.loop.time()
+        self._signs = Budget(SIGNS_PER_SECOND, SIGNS_AT_ONCE, now)
+        self._fragments = Budget(FRAGMENTS_PER_SECOND, FRAGMENTS_AT_ONCE, now)
 
     # Reading
 
@@ -58,32 +83,60 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.write(b"".join(self.conn.data_to_send()))
             self.transport.close()
         self._drop_if_unread()
+        self._bound_closing()
+
+    def handle_ping(self) -> None:
+        """Answers, unless there are too many."""
+        if self._is_within(self._signs):
+            super().handle_ping()
+
+    def handle_pong(self, event: Frame) -> None:
+        """Counts those that nobody asked for as well."""
+        if self._is_within(self._signs):
+            super().handle_pong(event)
 
     def handle_cont(self, event: Frame) -> None:
-        """Leaves out empty fragments: they count for no limit, so they could be sent for ever."""
-        if event.data or event.fin:
-            super().handle_cont(event)
+        """Joins fragments as they come: kept one by one, small ones would take many times what they say."""
+        if self._is_within(self._fragments):
+            self._continued += event.data
+            if event.fin:
+                self.send_receive_event_to_app()
+
+    def _is_within(self, budget: Budget) -> bool:
+        """Whether one more is no attack; one that is ends the connection with 4429."""
+        within = budget.spend(self.loop.time())
+        if not within and not self.close_sent and not self.transport.is_closing():
+            self._fail(TOO_MANY, _retry_after())
+        return within
 
     def send_receive_event_to_app(self) -> None:
         """Queues several messages: the original stops reading after each, and so misses pongs."""
-        data, self.frames = b"".join(self.frames), []
+        data, self.frames = b"".join((*self.frames, self._continued)), []
+        self._continued.clear()
         if self.close_sent:
             return
         if self.curr_msg_data_type == "bytes":
-            self.queue.put_nowait({"type": "websocket.receive", "bytes": data})
+            self._queue({"type": "websocket.receive", "bytes": data}, len(data))
         else:
             try:
-                self.queue.put_nowait({"type": "websocket.receive", "text": data.decode()})
+                text = data.decode()
             except UnicodeDecodeError:
-                self.conn.fail(CloseCode.INVALID_DATA, "not UTF-8")
-                self.handle_parser_exception()
-        if self.queue.qsize() >= QUEUED_MESSAGES and not self.read_paused and not self.close_sent:
+                self._fail(CloseCode.INVALID_DATA, "not UTF-8")
+            else:
+                self._queue({"type": "websocket.receive", "text": text}, len(text))
+
+    def _queue(self, message: "ASGIReceiveEvent", size: int) -> None:
+        self.queue.put_nowait(message)
+        self._queued += size
+        is_full = self.queue.qsize() >= QUEUED_MESSAGES or self._queued >= QUEUED_CHARACTERS
+        if is_full and not self.read_paused:
             self.read_paused = True
             self.transport.pause_reading()
 
     async def receive(self) -> Any:
         """The next message; what was read but not parsed follows as soon as there is room."""
-        message = await super().receive()
+        message: Any = await super().receive()
+        self._queued -= len(message.get("text") or message.get("bytes") or "")
         self._parse()
         return message
 
@@ -112,7 +165,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def keepalive_timeout(self) -> None:
         """Aborts: `close()` would wait for the flush to a peer that does not read, for ever."""
         self.pong_timer = None
-        self.transport.abort()
+        if self.read_paused:  # its pong may be among what we do not read
+            self.pong_timer = self.loop.call_later(self.ping_timeout or 0, self.keepalive_timeout)
+        else:
+            self.transport.abort()
 
     def handle_parser_exception(self) -> None:
         """1002, 1007, 1009: the close frame reaches the peer (see `_part`)."""
@@ -128,23 +184,37 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if not self.handshake_complete:
             super().send_500_response()
         elif not self.close_sent and not self.transport.is_closing():
-            self.conn.fail(CloseCode.INTERNAL_ERROR)
-            self._part(CloseCode.INTERNAL_ERROR, "")
+            self._fail(CloseCode.INTERNAL_ERROR, "")
 
     def shutdown(self) -> None:
         """Only for sockets that the drain left over; those being closed have their own timer."""
         if not self.handshake_complete:
             super().shutdown()
         elif not self.close_sent and not self.transport.is_closing():
-            reason = f'{{"retry_after_ms":{random.randint(500, 3000)}}}'
-            self.conn.fail(CloseCode.SERVICE_RESTART, reason)
-            self._part(CloseCode.SERVICE_RESTART, reason)
+            self._fail(CloseCode.SERVICE_RESTART, _retry_after())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """1006 when no close frame came; the original says 1005, as if the peer had closed."""
         self.handshake_complete = False
         self._unparsed.clear()
         super().connection_lost(exc)
+
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        """The application is done, and the connection closed if it was not."""
+        super().on_task_complete(task)
+        self._bound_closing()
+
+    def _bound_closing(self) -> None:
+        """Closing alone waits until the peer has read everything, for ever, and stops to read from it."""
+        if self.transport.is_closing() and self.close_timer is None and not self.disconnected:
+            self._abort_later()
+
+    def _fail(self, code: int, reason: str) -> None:
+        self.conn.fail(code, reason)
+        if self.handshake_complete:
+            self._part(code, reason)
+        else:  # frames, and bad ones, before the handshake was answered
+            self.transport.abort()
 
     def _part(self, code: int, reason: str) -> None:
         """Tells the application, flushes the close frame, and reads on until the peer has ended too.
@@ -167,3 +237,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.close_timer is not None:
             self.close_timer.cancel()
         self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
+
+
+def _retry_after() -> str:
+    return f'{{"retry_after_ms":{random.randint(500, 3000)}}}'

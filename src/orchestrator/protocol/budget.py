@@ -4,6 +4,8 @@
 class Budget:
     """`rate` a second, `burst` at once; what goes far beyond is an attack rather than haste."""
 
+    __slots__ = ("_at", "_burst", "_left", "_rate")
+
     def __init__(self, rate: float, burst: float, now: float) -> None:
         self._rate = rate
         self._burst = burst
