@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from tests.auth.publisher import CALM, Publisher, fetching, public
-from tests.auth.verifying import Lines, honest
+from tests.auth.verifying import Lines, honest, log_into
 from tests.security.minting import elliptic, rsa
 from tests.servers import free_port, wait_until
 
-from orchestrator.auth.jwks import Pace
+from orchestrator.auth.jwks import Jwks, Pace
 from orchestrator.auth.tokens import Tokens
 from orchestrator.errors import Problem
 
@@ -138,16 +138,30 @@ async def test_an_outage_is_one_line(publisher: Publisher) -> None:
 
 
 async def test_an_unknown_name_is_refused_at_once_while_the_issuer_is_away(publisher: Publisher) -> None:
-    """In an outage a token that names no known key is refused without a further request."""
-    async with fetching(publisher.url, pace=Pace(every=0.01, at_least=0.01, first_retry=600)) as tokens:
+    """In an outage a token that names no known key is refused without a further request, and without waiting."""
+    lines: Lines = []
+    pace = Pace(every=0.01, at_least=0.01, first_retry=600, patience=60)
+    async with fetching(publisher.url, pace=pace, lines=lines) as tokens:
         assert await outcome(tokens) == "ada"
         publisher.status = 500
-        lines_before = publisher.asked
-        await wait_until(lambda: publisher.asked > lines_before)
+        await wait_until(lambda: lines)
         with pytest.raises(Problem) as caught:
-            await tokens.verify(elliptic().mint({"kid": "new"}, **honest()))
+            await asyncio.wait_for(tokens.verify(elliptic().mint({"kid": "new"}, **honest())), 5)
 
     assert caught.value.code == "unauthorized"
+
+
+async def test_nobody_waits_for_a_task_that_is_gone(publisher: Publisher) -> None:
+    """A request is held up no longer than a fetch may take, even if nothing ever comes of it."""
+    publisher.gate.clear()
+    source = Jwks(publisher.url, None, log_into([]), pace=Pace(patience=0.2))
+    await source.start()
+    next(task for task in asyncio.all_tasks() if task.get_name() == "jwks").cancel()
+    with pytest.raises(Problem) as caught:
+        await asyncio.wait_for(source.find("RS256", "a"), 5)
+    await source.close()
+
+    assert caught.value.code == "unavailable"
 
 
 def redirected(publisher: Publisher) -> None:
