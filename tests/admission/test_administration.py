@@ -190,8 +190,6 @@ async def test_every_change_is_noted_under_its_name(administration: Administrati
 
 async def test_a_refused_change_tells_nobody(administration: Administration, followers: Followers) -> None:
     """What changed nothing in the database leaves the replicas alone."""
-    with pytest.raises(AlreadyExists):
-        await administration.create_tenant("acme", "free", actor=ME)
     with pytest.raises(NotFound):
         await administration.grant("acme", "agent-9", actor=ME)
     with pytest.raises(NotFound):
@@ -230,3 +228,12 @@ async def test_replicas_that_cannot_be_told_are_said_plainly(store: Store) -> No
     with pytest.raises(CacheNotCleared, match="when they next read the database"):
         await administration.set_tier_limits("free", {"weight": 2}, actor=ME)
     assert not (await store.get_tenant("acme")).active
+
+
+async def test_a_create_that_could_not_be_announced(store: Store, followers: Followers) -> None:
+    """Made again it finds the record there, says so, and tells what could not be told before."""
+    with pytest.raises(CacheNotCleared):
+        await Administration(store, Nobody(), Nobody(), Nobody()).create_tenant("acme", "free", actor="ann")
+    with pytest.raises(AlreadyExists):
+        await Administration(store, followers, followers, followers).create_tenant("acme", "free", actor="ann")
+    assert followers.told == [("forget", "acme"), ("changed", "acme")]

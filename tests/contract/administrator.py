@@ -40,4 +40,4 @@ class Administrator:
     async def changes(self) -> list[dict[str, Any]]:
         """What the audit has under her name, the newest first."""
         entries = (await self.done("GET", "/audit?limit=1000"))["entries"]
-        return [entry for entry in entries if entry["actor"] == self.name]
+        return [entry for entry in entries if entry["actor"] == f"token:{self.name}"]

@@ -159,7 +159,7 @@ async def test_commands_and_routes_share_the_audit(admin: Administrator, orchest
     await orchestrator("tenants", "create", tenant_id, "--tier", "free")
     await admin.done("POST", f"/tenants/{tenant_id}/suspend")
     entries = (await admin.done("GET", f"/audit?tenant_id={tenant_id}"))["entries"]
-    assert entries[0]["actor"] == admin.name
+    assert entries[0]["actor"] == f"token:{admin.name}"
     assert entries[1]["actor"].startswith("cli:")
     shown = json.loads((await orchestrator("audit", "--tenant", tenant_id, "--json")).stdout)
     assert shown == entries

@@ -1,5 +1,7 @@
 """A session belongs to the first user that used it (contract §6, header mode)."""
 
+from typing import Any
+
 import httpx
 from tests.contract.client import Caller, problem
 from tests.contract.conftest import NewTenant
@@ -50,6 +52,17 @@ async def test_another_user_cannot_cancel(caller: Caller) -> None:
     answer = await caller.http.post(path, headers={**caller.headers, **BOB})
     assert answer.status_code in (403, 404), answer.text
     assert await caller.status(task_id) in ("accepted", "queued")
+
+
+async def test_a_user_by_any_name(caller: Caller) -> None:
+    """A name beyond ASCII comes as UTF-8 in a header, and is the same user as in a query."""
+    named: Any = {"X-User-ID": "à la Zoë 李".encode()}
+    accepted = await caller.send(headers=named)
+    assert accepted.status_code == 202, accepted.text
+    path = f"/api/chat/sessions/{caller.session_id}"
+    own = {**caller.headers, **named}
+    assert (await caller.http.get(path, headers=own)).status_code == 200
+    problem(await caller.http.get(path, headers={**caller.headers, **BOB}), 403, "session_denied")
 
 
 async def test_a_stream_names_its_user_in_the_query(caller: Caller) -> None:

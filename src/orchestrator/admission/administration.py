@@ -10,6 +10,7 @@ from orchestrator.admission.limit_rules import check_limits
 from orchestrator.errors import OrchestratorError
 from orchestrator.protocol.context import ContextType
 from orchestrator.protocol.tiers import Tier
+from orchestrator.store.errors import AlreadyExists
 from orchestrator.store.records import (
     Change,
     ContextRecord,
@@ -106,7 +107,9 @@ class Administration:
         self, tenant_id: str, tier: Tier, limits: Mapping[str, int] | None = None, *, actor: str
     ) -> TenantRecord:
         check_limits(limits or {})
-        return await self._change(self.store.create_tenant(tenant_id, tier, limits, actor=actor))
+        return await self._create(
+            tenant_id, self.store.create_tenant(tenant_id, tier, limits, actor=actor)
+        )
 
     async def update_tenant(
         self,
@@ -139,7 +142,9 @@ class Administration:
         self, tenant_id: str, context_type: ContextType, name: str, *, actor: str
     ) -> ContextRecord:
         """The tenant becomes the owner; `name` may be canonical already or not."""
-        return await self._change(self.store.create_context(tenant_id, context_type, name, actor=actor))
+        return await self._create(
+            tenant_id, self.store.create_context(tenant_id, context_type, name, actor=actor)
+        )
 
     async def update_context(self, context_id: str, *, active: bool, actor: str) -> ContextRecord:
         return await self._change(self.store.update_context(context_id, active=active, actor=actor))
@@ -168,14 +173,25 @@ class Administration:
             await self._announcer.limits_changed()
         return record
 
+    async def _create(self, tenant_id: str, creating: Awaitable[Change[RecordT]]) -> RecordT:
+        try:
+            return await self._change(creating)
+        except AlreadyExists:
+            # Perhaps made by an earlier try that could not announce it: this one finishes that.
+            await self._announce([tenant_id])
+            raise
+
     async def _change(self, changing: Awaitable[Change[RecordT]]) -> RecordT:
         change = await changing
+        await self._announce(change.affected)
+        return change.record
+
+    async def _announce(self, tenant_ids: Iterable[str]) -> None:
         with _announcing(_OLD_ANSWERS):
             # Never before it is stored: an answer read between the two would be kept, and be old.
-            await self._access_cache.forget(change.affected)
-            for tenant_id in sorted(change.affected):
+            await self._access_cache.forget(tenant_ids)
+            for tenant_id in sorted(tenant_ids):
                 await self._announcer.tenant_changed(tenant_id)
-        return change.record
 
 
 @contextmanager

@@ -31,7 +31,17 @@ def header(headers: Headers, name: str) -> str | None:
     values = headers.getlist(name)
     if len(values) > 1:
         raise Problem("invalid_id", f"{name} is given {len(values)} times", parameter=name)
-    return values[0].strip(BLANKS) or None if values else None
+    return _text(values[0].strip(BLANKS)) or None if values else None
+
+
+def _text(value: str) -> str:
+    """A value as its sender meant it: bytes that are UTF-8 are read so, others one character each (RFC 9110 §5.5)."""
+    if value.isascii():
+        return value
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return value
 
 
 def parameter(query: QueryParams, name: str) -> str | None:

@@ -39,7 +39,7 @@ AUDIT: Final[Schema] = {
         {
             "id": 17,
             "at": MOMENT,
-            "actor": "root@example.com",
+            "actor": "token:root@example.com",
             "action": "tenants.suspend",
             "tenant_id": "acme",
             "target": "acme",
