@@ -137,16 +137,15 @@ async def test_an_outage_is_one_line(publisher: Publisher) -> None:
     assert lines[1]["seconds"] >= 0
 
 
-async def test_an_unknown_name_is_refused_at_once_while_the_issuer_is_away(publisher: Publisher) -> None:
-    """In an outage a token that names no known key is refused without a further request, and without waiting."""
+async def test_an_unknown_name_is_refused_while_the_issuer_is_away(publisher: Publisher) -> None:
+    """In an outage a token that names no known key is refused as ever: 503 is for those that nobody can judge."""
     lines: Lines = []
-    pace = Pace(every=0.01, at_least=0.01, first_retry=600, patience=60)
-    async with fetching(publisher.url, pace=pace, lines=lines) as tokens:
+    async with fetching(publisher.url, pace=EAGER, lines=lines) as tokens:
         assert await outcome(tokens) == "ada"
         publisher.status = 500
         await wait_until(lambda: lines)
         with pytest.raises(Problem) as caught:
-            await asyncio.wait_for(tokens.verify(elliptic().mint({"kid": "new"}, **honest())), 5)
+            await tokens.verify(elliptic().mint({"kid": "new"}, **honest()))
 
     assert caught.value.code == "unauthorized"
 

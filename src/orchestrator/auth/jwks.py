@@ -94,8 +94,8 @@ class Jwks:
 
         An issuer may have begun to sign with a new key; as likely somebody invents names of keys.
         """
-        if self._failures or self._fetching:
-            return self._fetching
+        if self._fetching:
+            return True
         self._wanted.set()
         return time.monotonic() - self._began >= self._pace.at_least
 
