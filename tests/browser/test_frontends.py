@@ -3,12 +3,15 @@
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from threading import Thread
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, Route
+from playwright.async_api import Browser, Page, Request
 from tests.browser.deployment import deployment
 from tests.contract.socket_client import epoch_of, offset_of
 from tests.pages import blocks, page
@@ -24,7 +27,8 @@ SCRIPTS: Final = {
     f"/{block.code.split()[1]}": block.code for block in GUIDE if block.language == "js"
 }  # each begins with its name in a comment
 (LISTED,) = [block.code for block in GUIDE if "ORCHESTRATOR_ALLOWED_ORIGINS=" in block.code]
-HOME: Final = "http://localhost:3000"
+EXAMPLE: Final = "http://localhost:3000"
+"""Where the guide has its own page; ours has a port of its own."""
 
 _FOLLOW: Final = """async ([kind, service, session, position]) => {
   const { follow, stream } = { ...(await import("/follow.js")), ...(await import("/stream.js")) };
@@ -38,13 +42,40 @@ _FOLLOW: Final = """async ([kind, service, session, position]) => {
 }"""
 
 
+class Home(BaseHTTPRequestHandler):
+    """The server of the page: an empty document, and the guide's modules beside it."""
+
+    def do_GET(self) -> None:
+        script = SCRIPTS.get(self.path)
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html" if script is None else "text/javascript")
+        self.end_headers()
+        self.wfile.write((script or "<!doctype html>").encode())
+
+    def log_request(self, code: object = "-", size: object = "-") -> None:
+        """Nothing to say."""
+
+
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrchestratorServer]:
+def home() -> Iterator[str]:
+    """The origin of the page. A page that no server brought may ask nothing of this machine (Chromium)."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Home) as server:
+        serving = Thread(target=server.serve_forever)
+        serving.start()
+        yield f"http://localhost:{server.server_port}"
+        server.shutdown()
+        serving.join()
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory, home: str) -> Iterator[OrchestratorServer]:
     """The demo with tokens, which lets in the origins that the guide lists."""
+    origins = LISTED.partition("=")[2].strip()
+    assert EXAMPLE in origins
     settings = {
         "ORCHESTRATOR_JWT_SECRET": HS256.settings["jwt_secret"],
         "ORCHESTRATOR_JWT_LEEWAY": "0",
-        "ORCHESTRATOR_ALLOWED_ORIGINS": LISTED.partition("=")[2].strip(),
+        "ORCHESTRATOR_ALLOWED_ORIGINS": origins.replace(EXAMPLE, home),
     }
     with deployment(tmp_path_factory.mktemp("frontends"), settings) as running:
         yield running
@@ -60,23 +91,25 @@ class Frontend:
         self.seconds = 300.0
         self.asked: list[bool] = []
         """For each token that the page asked for, whether it had to be another one."""
+        self.streams: list[str] = []
+        """The address of each stream that the page opened."""
+        page.on("request", self._note)
 
-    async def open(self) -> None:
+    async def open(self, home: str) -> None:
         """Load it."""
-        await self.page.expose_function("mint", self._mint)
-        await self.page.route(f"{HOME}/**", self._serve)
-        await self.page.goto(f"{HOME}/app.html")
+        window: Any = self.page  # its types are not complete
+        await window.expose_function("mint", self._mint)
+        await self.page.goto(home)
+
+    def _note(self, request: Request) -> None:
+        if "/events?" in request.url:
+            self.streams.append(request.url)
 
     def _mint(self, fresh: bool = False) -> str:
         self.asked.append(fresh)
         now = time.time()
         claims = {"tenant_id": DEMO_TENANT, "tier": "professional", "iat": now, "exp": now + self.seconds}
         return HS256.mint(sub=self.user, **claims)
-
-    async def _serve(self, route: Route) -> None:
-        script = SCRIPTS.get(urlsplit(route.request.url).path)
-        kind = "text/html" if script is None else "text/javascript"
-        await route.fulfill(body=script or "<!doctype html>", content_type=kind)
 
     async def follow(self, session: str, position: str | None = None, kind: str = "follow") -> None:
         """Follow a session by this module."""
@@ -107,21 +140,21 @@ class Frontend:
     async def has_every_event(self) -> None:
         """What came since the first event leaves no hole and has nothing twice."""
         events = [frame for frame in await self.page.evaluate("seen") if "position" in frame]
-        for before, event in zip(events, events[1:], strict=False):
+        for before, event in pairwise(events):
             expected = offset_of(before["position"]) + event.get("covers", 1)
             assert epoch_of(event["position"]) == epoch_of(before["position"])
             assert offset_of(event["position"]) == expected, json.dumps([before, event])
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def frontend(chromium: Browser, service: OrchestratorServer) -> AsyncIterator[Frontend]:
+async def frontend(chromium: Browser, service: OrchestratorServer, home: str) -> AsyncIterator[Frontend]:
     """A window on such a page; a fault of the guide's code fails the test."""
     context = await chromium.new_context()
     window = await context.new_page()
     faults: list[str] = []
     window.on("pageerror", lambda error: faults.append(str(error)))
     frontend = Frontend(window, service)
-    await frontend.open()
+    await frontend.open(home)
     yield frontend
     await context.close()
     assert not faults
@@ -150,7 +183,7 @@ async def test_a_message_goes_with_another_token(frontend: Frontend) -> None:
     frontend.seconds = -5
     sent: list[str] = []
     frontend.page.on("request", lambda request: sent.append(request.headers.get("idempotency-key", "")))
-    await frontend.page.evaluate("window.login = async () => ({ token: await mint() })")
+    await frontend.page.evaluate("() => { window.login = async () => ({ token: await mint() }) }")
     asking = "async (service) => (await (await import('/page.js')).ask(service, 'again', 'agent-123', 'Hi')).status"
     assert await frontend.page.evaluate(asking, frontend.service.url) == 401
     keys = [key for key in sent if key]
@@ -210,16 +243,20 @@ async def test_a_stream_outlives_its_token(frontend: Frontend) -> None:
     await frontend.until("connection_ack")
     await frontend.say("streamed", "first")
     await frontend.until("agent_response")
+    (ending,) = await frontend.frames("agent_response")
     await frontend.until("connection_ack", 2)
     await frontend.say("streamed", "second")
     await frontend.until("agent_response", 2)
     assert True in frontend.asked
+    assert parse_qs(urlsplit(frontend.streams[-1]).query)["position"] == [ending["position"]]
     await frontend.has_every_event()
 
 
 async def test_a_stream_that_is_refused(frontend: Frontend) -> None:
-    """Without a ticket there is none, and the page hears why."""
+    """Without a ticket there is none: after three bad tokens in a row the page hears why."""
     frontend.seconds = -5
     await frontend.follow("refused", kind="stream")
     await wait_until(lambda: frontend.page.evaluate("over"), 15)
     assert (await frontend.page.evaluate("over"))[0]["code"] == "unauthorized"
+    assert frontend.asked == [False, True, True]
+    assert frontend.streams == []
