@@ -11,6 +11,12 @@ from tests.security.minting import HS256, Issuer, bearer
 from orchestrator.embedded import DEMO_TENANT
 
 _LASTING: Final = 300.0
+_PLACES: Final = """() => ({
+  ...Object.fromEntries(Object.entries(localStorage)),
+  location: location.href,
+  page: document.documentElement.outerHTML,
+  fields: Array.from(document.querySelectorAll("input, textarea"), (field) => field.value).join("\\n"),
+})"""
 
 
 class Visitor(Chat):
@@ -85,9 +91,8 @@ class Visitor(Chat):
         return self.page.locator("#banner")
 
     async def places(self) -> dict[str, str]:
-        """Everything that the browser keeps of this window, by where it keeps it."""
-        script = "() => ({...Object.fromEntries(Object.entries(localStorage)), url: location.href})"
-        texts = dict(await self.page.evaluate(script))
+        """Where a token has no business: by name, all the text that is there."""
+        texts = dict(await self.page.evaluate(_PLACES))
         cookies = [str(cookie) for cookie in await self.page.context.cookies()]
         return texts | {
             "cookies": str(cookies),
