@@ -1,5 +1,6 @@
 """Bodies of send that are refused, each with what the contract says (contract §3)."""
 
+import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.contract.client import Caller, problem
+from tests.servers import OrchestratorServer
 
 KIB_256 = 256 * 1024
 
@@ -159,3 +161,30 @@ async def test_a_refused_body_does_not_break_the_connection_for_the_next(caller:
     """After a refusal the same client goes on."""
     problem(await caller.send(""), 400, "invalid_body")
     await caller.accepted()
+
+
+async def test_a_body_that_comes_after_its_refusal(service: OrchestratorServer) -> None:
+    """Refused by its headers while the body is on its way, a request leaves the connection good for the next one."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    head = f"POST /api/chat/send HTTP/1.1\r\nHost: 127.0.0.1:{service.port}\r\nContent-Length: 2\r\n\r\n"
+    writer.write(head.encode())
+    await writer.drain()
+    writer.write(b"{}")
+    answers = [await reader.readuntil(b"\r\n\r\n")]
+    length = int(answers[0].lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+    await reader.readexactly(length)
+    writer.write(f"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1:{service.port}\r\n\r\n".encode())
+    answers.append(await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5))
+    writer.close()
+    assert [answer.split(b" ")[1] for answer in answers] == [b"400", b"200"]
+
+
+async def test_a_body_that_does_not_come(service: OrchestratorServer) -> None:
+    """Refused by its headers, a request whose body stays away is answered, and told that the connection ends."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    head = f"POST /api/chat/send HTTP/1.1\r\nHost: 127.0.0.1:{service.port}\r\nContent-Length: 2\r\n\r\n"
+    writer.write(head.encode())
+    answer = await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+    assert answer.split(b" ")[1] == b"400"
+    assert b"\r\nconnection: close\r\n" in answer.lower()

@@ -1,5 +1,6 @@
 """What every HTTP request passes: Host and Origin, the gateway's secret, CORS, errors as problems, figures."""
 
+import asyncio
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,6 +17,10 @@ from orchestrator.errors import Problem
 from orchestrator.metrics import Counter, Metrics
 from orchestrator.protocol.identifiers import is_valid_id
 from orchestrator.telemetry import Log, LogEvent
+
+REST_SECONDS: Final = 0.5
+REST_MAX: Final = 64 * 1024
+"""How long and for how much of a body one waits that is refused anyway."""
 
 HEALTH: Final = frozenset({"/health", "/health/live", "/health/ready", "/api/chat/health", "/ws/health"})
 
@@ -43,17 +48,17 @@ class Edge:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        answer = _Answer(send, self._listed(headers))
+        answer, body = _Answer(send, self._listed(headers)), _Body(receive)
         try:
-            await self._pass(scope, headers, receive, answer)
+            await self._pass(scope, headers, body, answer)
         except Problem as problem:
-            await self._refuse(problem, scope, receive, answer)
+            await self._refuse(problem, scope, body, answer)
         except BrokerError:
             problem = Problem("unavailable", "Redis cannot be reached", retry_after=1)
-            await self._refuse(problem, scope, receive, answer)
+            await self._refuse(problem, scope, body, answer)
         except Exception as error:  # noqa: BLE001 - answered without internals, and told in the log
             self._log.error(LogEvent.UNEXPECTED_ERROR, path=scope["path"], exc_info=error)
-            await self._refuse(Problem("internal", "something went wrong here"), scope, receive, answer)
+            await self._refuse(Problem("internal", "something went wrong here"), scope, body, answer)
         route = scope.get("route")
         self._metrics.count(Counter.HTTP_REQUESTS, getattr(route, "path", "other"), str(answer.status or 499))
 
@@ -69,18 +74,49 @@ class Edge:
         self._identifier.check_gateway(headers)
         await self._app(scope, receive, answer)
 
-    async def _refuse(self, problem: Problem, scope: Scope, receive: Receive, answer: "_Answer") -> None:
+    async def _refuse(self, problem: Problem, scope: Scope, body: "_Body", answer: "_Answer") -> None:
         if answer.status:
             return  # the answer has begun: nothing can be said any more
         if scope["path"] == "/api/chat/send":
             self._metrics.count(Counter.SENDS_REFUSED, problem.code)
             named = _named(Headers(scope=scope))
             self._log.info(LogEvent.SEND_REFUSED, code=problem.code, detail=problem.detail, **named)
-        await problem_response(problem)(scope, receive, answer)
+        # Who asks before it sends (`Expect`) is told at once.
+        answer.closes = "expect" in Headers(scope=scope) or await body.stays_away()
+        await problem_response(problem)(scope, body, answer)
 
     def _listed(self, headers: Headers) -> str | None:
         origin = headers.get("origin")
         return origin if origin is not None and self._origins.is_listed(origin) else None
+
+
+class _Body:
+    """Receives on; knows whether the request has come to its end."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._ended = False
+
+    async def __call__(self) -> Message:
+        """The next part."""
+        message = await self._receive()
+        self._ended = not message.get("more_body", False)
+        return message
+
+    async def stays_away(self) -> bool:
+        """Wait a little for the rest of a small body; whether it did not come.
+
+        An answer that is given in the middle of a request ends the connection, and a client that sends its next request
+        on it gets nothing. For a body that goes on and on the protocol waits, so that its sender reads the answer.
+        """
+        taken = 0
+        try:
+            async with asyncio.timeout(REST_SECONDS):
+                while not self._ended and taken <= REST_MAX:
+                    taken += len((await self()).get("body", b""))
+        except TimeoutError:
+            return True
+        return False
 
 
 class _Answer:
@@ -90,12 +126,16 @@ class _Answer:
         self._send = send
         self._origin = origin
         self.status = 0
+        self.closes = False
+        """Whether the connection ends with it."""
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             headers["X-Content-Type-Options"] = "nosniff"
+            if self.closes:
+                headers["Connection"] = "close"
             if self._origin:
                 headers["Access-Control-Allow-Origin"] = self._origin
                 headers["Access-Control-Expose-Headers"] = _EXPOSED_HEADERS
