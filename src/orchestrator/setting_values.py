@@ -212,7 +212,7 @@ def _required(text: str, part: object, complaint: str) -> str:
 def _jwks_url(text: str) -> str:
     parts = _split(text)
     host = _host(parts.hostname or "")
-    if not text.isascii() or not text.isprintable() or " " in text:
+    if not text.isprintable():
         raise ValueError
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
         # Whoever can change what is fetched can sign tokens.
