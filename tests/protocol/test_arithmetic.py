@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from orchestrator.protocol.budget import Budget
 from orchestrator.protocol.ledger import is_waiting, read_ledger
-from orchestrator.protocol.send_body import DEPTH_MAX, MESSAGE_MAX, SendBody, fault_of, is_deeper
+from orchestrator.protocol.send_body import MESSAGE_MAX, SendBody, fault_of
 from orchestrator.protocol.shares import LISTENERS_MAX, share_out
 
 
@@ -133,23 +133,6 @@ def test_faults_beyond_types(members: dict[str, Any], fault: str | None) -> None
     """A timeout above the deployment's, and turn policies that are not there yet, are named."""
     found = fault_of(body(**members), 3_600)
     assert (found is None) if fault is None else (found is not None and fault in found)
-
-
-def nested(levels: int) -> Any:
-    """`levels` objects, one in the other."""
-    value: Any = 1
-    for _ in range(levels):
-        value = {"a": value}
-    return value
-
-
-def test_depth() -> None:
-    """32 levels with the body's own are allowed, one more is not."""
-    assert not is_deeper(1, 0)
-    assert is_deeper([], 0)
-    assert fault_of(body(metadata=nested(DEPTH_MAX - 1)), 10) is None
-    assert fault_of(body(metadata=nested(DEPTH_MAX)), 10)
-    assert fault_of(body(user_info={"x": [nested(DEPTH_MAX)]}), 10)
 
 
 RECORD: Mapping[str, bytes] = {

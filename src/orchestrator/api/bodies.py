@@ -8,6 +8,7 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 
 from orchestrator.errors import Problem
+from orchestrator.protocol.json_limits import DEPTH_MAX, finite, is_deeper
 from orchestrator.protocol.send_body import SendBody
 
 BODY_MAX: Final = 256 * 1024
@@ -17,7 +18,7 @@ BODY_SECONDS: Final = 4.0
 BodyT = TypeVar("BodyT")
 Decode = Callable[[bytes], BodyT]
 
-_send_body: Final[Decode[SendBody]] = msgspec.json.Decoder(SendBody).decode
+_send_body: Final[Decode[SendBody]] = msgspec.json.Decoder(SendBody, float_hook=finite).decode
 
 
 async def send_body(request: Request) -> SendBody:
@@ -46,14 +47,14 @@ def parse_send(raw: bytes) -> SendBody:
 
 def parsed(raw: bytes, decode: Decode[BodyT]) -> BodyT:
     """A body from JSON; raises `invalid_body` that says where and what."""
+    if is_deeper(raw, DEPTH_MAX):
+        raise Problem("invalid_body", f"nested deeper than {DEPTH_MAX} levels")
     try:
         return decode(raw)
     except msgspec.ValidationError as error:
         raise Problem("invalid_body", str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Problem("invalid_body", f"the body is not JSON: {error}") from None
-    except RecursionError:
-        raise Problem("invalid_body", "nested too deep") from None
 
 
 async def _read(request: Request) -> bytes:

@@ -22,6 +22,7 @@ from orchestrator.metrics import Counter, Metrics
 from orchestrator.protocol.events import EVENT_TYPES, EventType, Frame
 from orchestrator.protocol.filters import listed, matching
 from orchestrator.protocol.identifiers import is_valid_task_id
+from orchestrator.protocol.json_limits import DEPTH_MAX, finite, is_deeper
 from orchestrator.protocol.position import Position, parse_position
 from orchestrator.protocol.times import rfc3339
 from orchestrator.telemetry import Log, LogEvent
@@ -29,7 +30,7 @@ from orchestrator.telemetry import Log, LogEvent
 Members = dict[str, Any]
 
 _encode: Final = msgspec.json.Encoder().encode
-_decode: Final = msgspec.json.Decoder().decode
+_decode: Final = msgspec.json.Decoder(float_hook=finite).decode
 _BODY: Final = (
     "message",
     "message_type",
@@ -244,9 +245,11 @@ class ClientFrames:
 
 
 def _members(text: str) -> Members:
+    if is_deeper(text.encode(), DEPTH_MAX):
+        raise Complaint("invalid_frame", f"the frame is nested deeper than {DEPTH_MAX} levels")
     try:
         value = _decode(text)
-    except (msgspec.DecodeError, ValueError, RecursionError):
+    except (msgspec.DecodeError, ValueError):
         raise Complaint("invalid_frame", "the frame is not JSON") from None
     if not isinstance(value, dict):
         raise Complaint("invalid_frame", "the frame is no JSON object")

@@ -12,11 +12,12 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from orchestrator.protocol.json_limits import finite
 from orchestrator.protocol.tasks import DEFAULT_CODES, DEFAULT_MESSAGES, EndStatus
 
 Members = dict[str, Any]
 
-_decode: Final = msgspec.json.Decoder().decode
+_decode: Final = msgspec.json.Decoder(float_hook=finite).decode
 _encode: Final = msgspec.json.Encoder().encode
 _CODE_MAX: Final = 64
 _MESSAGE_MAX: Final = 4_000

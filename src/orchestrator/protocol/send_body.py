@@ -1,11 +1,10 @@
 """The body of a send (contract §3): what it may contain, and a sentence for what it may not."""
 
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 MESSAGE_MAX: Final = 32_000
-DEPTH_MAX: Final = 32
 
 TurnPolicy = Literal["parallel", "queue", "reject", "interrupt", "latest", "merge", "steer"]
 
@@ -24,22 +23,9 @@ class SendBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 def fault_of(body: SendBody, timeout_max: int) -> str | None:
-    """What the types cannot say: too long a timeout, too deep, or a turn policy that is not built yet."""
+    """What the types cannot say: too long a timeout, or a turn policy that is not built yet."""
     if body.timeout is not None and body.timeout > timeout_max:
         return f"`$.timeout` must be at most {timeout_max} seconds"
     if body.turn_policy not in {None, "parallel"}:
         return f"`$.turn_policy`: {body.turn_policy!r} is not available yet; allowed: 'parallel'"
-    if is_deeper(body.user_info, DEPTH_MAX - 1) or is_deeper(body.metadata, DEPTH_MAX - 1):
-        return f"nested deeper than {DEPTH_MAX} levels"
     return None
-
-
-def is_deeper(value: Any, levels: int) -> bool:
-    """Whether `value` nests objects and arrays more than `levels` deep."""
-    if isinstance(value, dict):
-        inner = list(cast("dict[str, Any]", value).values())
-    elif isinstance(value, list):
-        inner = cast("list[Any]", value)
-    else:
-        return False
-    return levels == 0 or any(is_deeper(item, levels - 1) for item in inner)
