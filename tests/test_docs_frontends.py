@@ -70,19 +70,20 @@ def run(*arguments: str, environment: Mapping[str, str], directory: Path | None 
     ).stdout.strip()
 
 
-def post(server: OrchestratorServer, command: str, **variables: str) -> httpx.Response:
-    """Send what the guide's `curl` sends, to `server`."""
+def curl(server: OrchestratorServer, command: str, **variables: str) -> httpx.Response:
+    """Send what the guide's `curl` sends, to `server`; without a body it is a GET."""
     for name, value in variables.items():
         command = command.replace(f"${name}", value)
     words = shlex.split(command)
-    sent = dict(headers(words))
-    return httpx.post(server.url + local(words[2]), headers=sent, content=words[words.index("-d") + 1])
+    body = words[words.index("-d") + 1] if "-d" in words else None
+    method = "GET" if body is None else "POST"
+    return httpx.request(method, server.url + local(words[2]), headers=dict(headers(words)), content=body)
 
 
 def test_a_message_with_a_token(token_service: OrchestratorServer, token: str) -> None:
     """The token of the command is good for the `curl` below it."""
     command = block("sh", "Bearer $TOKEN").splitlines()[1]
-    assert post(token_service, command, TOKEN=token).status_code == 202
+    assert curl(token_service, command, TOKEN=token).status_code == 202
 
 
 def test_a_server_that_asks(token_service: OrchestratorServer, token: str, tmp_path: Path) -> None:
@@ -95,8 +96,8 @@ def test_a_server_that_asks(token_service: OrchestratorServer, token: str, tmp_p
 def test_behind_a_gateway(gateway_service: OrchestratorServer) -> None:
     """What the gateway passes on is accepted with the secret, and not without."""
     command = block("sh", "X-Gateway-Secret")
-    accepted = post(gateway_service, command, ORCHESTRATOR_GATEWAY_SECRET=GATEWAY_SECRET)
-    refused = post(gateway_service, command, ORCHESTRATOR_GATEWAY_SECRET="another")
+    accepted = curl(gateway_service, command, ORCHESTRATOR_GATEWAY_SECRET=GATEWAY_SECRET)
+    refused = curl(gateway_service, command, ORCHESTRATOR_GATEWAY_SECRET="another")
     assert (accepted.status_code, refused.status_code) == (202, 401)
 
 
