@@ -95,6 +95,16 @@ async def test_session_denied(tenant: Tenant) -> None:
     assert tenant.client.hget(tenant.key("session:sess-1"), "owner") == b"ana"
 
 
+async def test_session_denied_before_its_keys(tenant: Tenant) -> None:
+    """Nobody learns whether a key was used in a foreign session, nor gets the answer that it gave there."""
+    await tenant.task(user="ana", idempotency="k", fingerprint="f")
+    kept = tenant.dump()
+    for key, fingerprint in (("k", "f"), ("k", "g"), ("new", "f")):
+        reply = await tenant.admit(user="bob", idempotency=key, fingerprint=fingerprint)
+        assert (reply.outcome, reply.task, reply.position) == ("session_denied", "", "")
+    assert tenant.dump() == kept
+
+
 async def test_ask(tenant: Tenant) -> None:
     """Without a cached answer somebody has to ask the database, from the generation that is told."""
     reply = await tenant.admit(validate=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,6 +18,7 @@ from orchestrator.embedded import ValkeyServer
 
 HOUR = 3_600 * SECOND
 # Seconds ago; most of what matters happens where an hour ends.
+STATE: Final[dict[str, Any]] = {"session": "sess-1", "session_limit": 100, "per_minute": 60, "burst": 6}
 AGES = st.integers(0, 2 * 3_600) | st.integers(3_570, 3_630)
 
 
@@ -34,7 +35,7 @@ async def test_state_without_a_send(tenant: Tenant) -> None:
     """The state can be told without a send: nothing is spent by that, and the tenant's own limits show."""
     await tenant.task(session_limit=100, per_minute=60, burst=6)
     kept = tenant.dump()
-    asked: dict[str, Any] = {"session": "sess-1", "session_limit": 100, "per_minute": 60, "burst": 6}
+    asked = {**STATE, "user": ""}
     reply = await tenant.admissions.limit_state(tenant.name, **asked)
     assert (reply.s, reply.t) == (LimitState(100, 99, 3600), LimitState(60, 5, 1))
     assert tenant.dump() == kept
@@ -42,6 +43,20 @@ async def test_state_without_a_send(tenant: Tenant) -> None:
     reply = await tenant.admissions.limit_state(tenant.name, **asked)
     assert reply.t is not None
     assert reply.t.limit == 600
+
+
+async def test_state_of_a_foreign_session(tenant: Tenant) -> None:
+    """Another user of the tenant is told the tenant's limit and nothing of the session's, sent or refused early."""
+    await tenant.task(user="ana", session_limit=100)
+    for reply in (
+        await tenant.admissions.limit_state(tenant.name, user="bob", **STATE),
+        await tenant.admit(user="bob", session_limit=100, per_minute=60, burst=6),
+        await tenant.admit(user="bob", session_limit=1, per_minute=60, burst=6),
+    ):
+        assert (reply.s, reply.t and reply.t.limit, reply.retry_after) == (None, 60, 0)
+    for user in ("ana", ""):
+        own = await tenant.admissions.limit_state(tenant.name, user=user, **STATE)
+        assert own.s == LimitState(100, 99, 3600)
 
 
 async def test_no_session_limit(tenant: Tenant) -> None:

@@ -89,6 +89,21 @@ async def test_another_users_session(
             assert (await closing(socket))[0] == 4403
 
 
+async def test_what_another_user_sent(user: User) -> None:
+    """A refused send tells nobody how busy a foreign session is, nor which keys were used there."""
+    assert (await user.send(headers={"Idempotency-Key": "k"})).status_code == 202
+    eve = User(user.http, user.tenant, "eve", user.session_id)
+    for answer in (
+        await eve.send("Another message", headers={"Idempotency-Key": "k"}),
+        await eve.send(headers={"Idempotency-Key": "new"}),
+    ):
+        problem(answer, 403, "session_denied")
+        assert '"session"' not in answer.headers["RateLimit"]
+    malformed = await eve.send(123)
+    problem(malformed, 400, "invalid_body")
+    assert '"session"' not in malformed.headers["RateLimit"]
+
+
 async def test_a_session_that_is_only_followed(
     http: httpx.AsyncClient, user: User, service: OrchestratorServer
 ) -> None:

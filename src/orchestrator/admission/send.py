@@ -12,6 +12,7 @@ from orchestrator.admission.enqueue import Admission, Enqueue
 from orchestrator.admission.limits import OUTSTANDING_BYTES_MAX, Limits, limit_headers, whole_seconds
 from orchestrator.admission.new_task import NewTask, new_task
 from orchestrator.admission.request import SendRequest
+from orchestrator.auth.identity import Identity
 from orchestrator.broker.admissions import Admissions, AdmitReply, AdmitRequest
 from orchestrator.broker.agenda import Agenda
 from orchestrator.broker.broker import Clock
@@ -114,14 +115,15 @@ class Sender:
             self._note_accepted(new, request.context.tenant_tier)
         return _answer(request, reply)
 
-    async def limit_state(self, tenant: str, session: str, tier: Tier) -> dict[str, str]:
+    async def limit_state(self, identity: Identity, session: str, tier: Tier) -> dict[str, str]:
         """The headers that tell where the limits stand, for a send that is refused before they are looked at."""
         limits = self._limits.of(tier)
         try:
             async with asyncio.timeout(STATE_SECONDS):
                 reply = await self._admissions.limit_state(
-                    tenant,
+                    identity.tenant,
                     session=session,
+                    user=identity.user,
                     session_limit=limits.per_session_and_hour,
                     per_minute=limits.of_tier.requests_per_minute,
                     burst=limits.of_tier.burst,

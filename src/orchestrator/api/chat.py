@@ -59,7 +59,7 @@ class Chat:
             )
         except Problem as problem:
             # Every answer of send tells the state of the limits, as soon as it is known whose they are.
-            problem.headers = await self._sender.limit_state(identity.tenant, session, tier)
+            problem.headers = await self._sender.limit_state(identity, session, tier)
             raise
         # What the body took is not there for Redis: the answer comes within 5 s all told.
         sent = await self._sender.send(send, within=max(LEAST_SECONDS, ANSWER_SECONDS - (now() - began)))

@@ -80,11 +80,12 @@ class Admissions:
         )
 
     async def limit_state(
-        self, tenant: str, *, session: str, session_limit: int, per_minute: int, burst: int
+        self, tenant: str, *, session: str, user: str, session_limit: int, per_minute: int, burst: int
     ) -> AdmitReply:
-        """Where the limits of a send stand; nothing is spent."""
+        """Where the limits of a send stand, without those of a session that is another user's; nothing is spent."""
         arguments = self._broker.arguments(
             session=session,
+            user=user,
             session_limit=session_limit,
             per_minute=per_minute,
             burst=burst,

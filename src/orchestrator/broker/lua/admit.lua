@@ -1,5 +1,5 @@
 #!lua
--- Admission: first answer of an idempotency key, owner of the session, access, all limits, and the record,
+-- Admission: owner of the session, first answer of an idempotency key, access, all limits, and the record,
 -- all or nothing. The task is recorded here and pushed by push.lua, whose queue lies in another slot.
 -- KEYS[1] callback queue of the tenant
 -- ARGV[1] msgpack AdmitRequest (admissions.py): keep…, task, session, user, context, contexts, tier, queue, stream, created,
@@ -33,7 +33,11 @@ if a.validate then
   verdict, detail, own = judge_access(t, a.tier, a.contexts)
   limits = override(limits, own)
 end
-local state = measure(t, a, limits)
+local s = load_session(t, a.session)
+local foreign = is_foreign(s, a.user)
+local state = measure(t, a, limits, foreign)
+-- Before the key, which would tell what was sent here.
+if foreign then return reply('session_denied', state.told) end
 
 local first_key = T .. 'idem:' .. a.session .. ':' .. a.idempotency
 if a.idempotency ~= '' then
@@ -46,17 +50,13 @@ if a.idempotency ~= '' then
   end
 end
 
-local s = load_session(t, a.session)
-if a.user ~= '' then
-  if s.owner ~= '' and s.owner ~= a.user then return reply('session_denied', state.told) end
-  s.owner = a.user
-end
 if verdict then
   state.told.detail = detail
   return reply(verdict, state.told)
 end
 if state.refusal then return reply(state.refusal, state.told) end
 
+if a.user ~= '' then s.owner = a.user end
 touch_tenant(t)
 redis.call('ZCARD', T .. 'tasks:' .. a.session)
 local before = position(s)

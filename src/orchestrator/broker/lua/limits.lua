@@ -51,9 +51,10 @@ local function tell(state)
   if r then state.told.s = { r.limit, math.max(0, r.left), r.reset } end
 end
 
-local function measure(t, a, limits)
+-- A foreign session's hour is neither measured nor told: it would tell how busy its user is.
+local function measure(t, a, limits, foreign)
   local state = { told = {}, minute = measure_tenant(t, limits) }
-  if a.session_limit > 0 then state.hour = measure_session(t, a) end
+  if a.session_limit > 0 and not foreign then state.hour = measure_session(t, a) end
   tell(state)
   if state.hour and state.hour.left < 1 then
     state.refusal, state.told.detail, state.told.retry_after = 'rate_limited', 'session', state.hour.reset
@@ -66,6 +67,9 @@ local function measure(t, a, limits)
   end
   return state
 end
+
+-- Whether somebody else owns the session. Who names nobody is let in.
+local function is_foreign(s, user) return user ~= '' and s.owner ~= '' and s.owner ~= user end
 
 local function spend(t, a, limits, state)
   local m, r = state.minute, state.hour
