@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 from tests.in_process import serving_app
 from tests.servers import wait_blocking
-from tests.websocket_peers import HANDSHAKE
+from tests.websocket_peers import handshake
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from orchestrator.api.http_protocol import MAX_HEAD_BYTES, MAX_HEADERS, HttpProtocol
@@ -140,7 +140,7 @@ def test_newcomers_of_one_address_are_few() -> None:
         assert answers(newcomers(1)[0]) == b""
 
         assert is_let_in(first[0])
-        first[2].sendall(HANDSHAKE % b"")
+        first[2].sendall(handshake())
         assert first[2].recv(12) == b"HTTP/1.1 403"  # there is no WebSocket here
         first[4].close()
         wait_blocking(lambda: service.connections < PENDING_MAX - 1, why="they have gone")
@@ -243,7 +243,7 @@ def test_who_is_being_answered_hears_that_the_peer_left() -> None:
 def test_no_websocket_behind_an_answer() -> None:
     """A handshake while another answer is under way ends the connection, and the application hears of it."""
     with Service().running() as service:
-        with service.connect(GET % b"/wait", HANDSHAKE % b"") as client:
+        with service.connect(GET % b"/wait", handshake()) as client:
             assert answers(client) == b""
         wait_blocking(lambda: service.heard == ["asked", "left"], why="the application is told")
         assert not service.connections

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.servers import wait_blocking
-from tests.websocket_peers import TEXT, RawPeer, Seen, closed_with, frame, reader, serving
+from tests.websocket_peers import TARGET, TEXT, RawPeer, Seen, closed_with, frame, handshake, reader, serving
 from uvicorn.protocols.utils import ClientDisconnected
 from websockets.asyncio.client import connect
 
@@ -81,7 +81,10 @@ async def test_shutdown_says_when_to_come_back() -> None:
 def test_too_many_headers_are_refused() -> None:
     """A handshake with more headers than the parser takes is answered, not left waiting."""
     headers = b"".join(b"X-%d: 1\r\n" % number for number in range(200))
-    with serving(lambda receive, _: reader(Seen(), receive)) as (port, _), RawPeer(port, headers) as peer:
+    with (
+        serving(lambda receive, _: reader(Seen(), receive)) as (port, _),
+        RawPeer(port, handshake(TARGET, headers)) as peer,
+    ):
         assert peer.socket.recv(12) == b"HTTP/1.1 431"
         wait_blocking(peer.ended, why="the connection ends")
 

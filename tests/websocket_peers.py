@@ -16,10 +16,7 @@ from websockets.exceptions import ConnectionClosed
 Session = Callable[[Any, Any], Awaitable[None]]
 """What the application does with one accepted socket: `session(receive, send)`."""
 
-HANDSHAKE = (
-    b"GET /ws/s?ticket=hush-hush HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n%b\r\n"
-)
+TARGET = "/ws/s?ticket=hush-hush"
 CONTINUATION, TEXT, CLOSE, PING, PONG = 0x0, 0x1, 0x8, 0x9, 0xA
 
 
@@ -62,6 +59,14 @@ def serving(session: Session, **settings: str) -> Generator[tuple[int, uvicorn.S
         yield served
 
 
+def handshake(target: str = TARGET, more_headers: bytes = b"") -> bytes:
+    """A client's request for a WebSocket."""
+    return (
+        b"GET %b HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n%b\r\n"
+    ) % (target.encode(), more_headers)
+
+
 def frame(opcode: int, data: bytes = b"", *, fin: bool = True) -> bytes:
     """A client's frame; its mask of zeros leaves the payload readable."""
     length = len(data)
@@ -77,10 +82,13 @@ def frame(opcode: int, data: bytes = b"", *, fin: bool = True) -> bytes:
 class RawPeer:
     """A client that does only what it is told: it answers no ping and need not read."""
 
-    def __init__(self, port: int, more_headers: bytes = b"") -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
-        self.socket.sendall(HANDSHAKE % more_headers)
-        self.unread = b""
+    def __init__(self, port: int, request: bytes | None = None, receive_buffer: int = 0) -> None:
+        self.socket = socket.socket()
+        if receive_buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.settimeout(10)
+        self.socket.connect(("127.0.0.1", port))
+        self.socket.sendall(handshake() if request is None else request)
 
     def __enter__(self) -> Self:
         return self

@@ -45,7 +45,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.close_timeout = self.close_seconds
+        # Nobody may be silent for longer than that, whatever was said before.
+        silence = (self.ping_interval or CLOSE_SECONDS) + (self.ping_timeout or CLOSE_SECONDS)
+        self.close_timeout = min(self.close_seconds, silence)
         # At INFO the original logs the URL with its query, at DEBUG each frame: tickets and messages.
         self.logger = logging.getLogger("uvicorn.error.websocket")
         if self.logger.level == logging.NOTSET:
