@@ -244,7 +244,7 @@ def _routes(service: Service, origins: Origins) -> list[BaseRoute]:
     queues = Queues(service.broker, service.agenda, service.roster)
     return routes(
         guard=Guard(service.identifier),
-        admin=Admin(service.administration, service.settings.tier_limits),
+        admin=Admin(service.administration, service.settings.tier_limits, service.log),
         chat=Chat(
             service.context_handler, service.sender, ledgers, service.cancellation, service.tasks, clock
         ),

@@ -42,6 +42,7 @@ class LogEvent(StrEnum):
     CALLBACK_DROPPED = "callback_dropped"  # late, older attempt or seen before: reason
     DEAD_LETTER = "dead_letter"  # a callback that cannot be used: reason
     SEQ_GAP = "seq_gap"  # a chunk's number skipped some
+    ADMINISTRATION_FAILED = "administration_failed"  # a change or a question by HTTP got 503: error
     SUBJECT_REVOKED = "subject_revoked"  # tokens of a subject are void: its sockets are closed
     TENANT_SHUT_OUT = "tenant_shut_out"  # a tenant may not follow any more: its sockets are closed
     CONNECTIONS_REFUSED = "connections_refused"  # too many of one address that ask nothing: address, count

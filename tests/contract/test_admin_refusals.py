@@ -134,7 +134,7 @@ async def test_a_method_that_there_is_not(admin: Administrator, path: str, metho
 
 
 async def test_without_validation(service_with: StartService, connect: Connect) -> None:
-    """503 on every route, with the reason: no records are kept."""
+    """404 on every route, with the reason and nothing to wait for: no records are kept."""
     server = service_with(
         jwt_secret=SECRET,
         enable_access_validation="false",
@@ -149,14 +149,15 @@ async def test_without_validation(service_with: StartService, connect: Connect) 
         ("GET", "/audit", None),
     ):
         given = {} if body is None else {"json": body}
-        detail = problem(await admin.ask(method, path, **given), 503, "unavailable")["detail"]
-        assert "ORCHESTRATOR_ENABLE_ACCESS_VALIDATION" in detail
+        answer = await admin.ask(method, path, **given)
+        assert "ORCHESTRATOR_ENABLE_ACCESS_VALIDATION" in problem(answer, 404, "not_found")["detail"]
+        assert "retry-after" not in answer.headers
 
 
 async def test_the_database_is_away(
     postgres_url: str, database_door: Gate, start_service: StartService, connect: Connect
 ) -> None:
-    """503 that does not name it; a change says that it may have been made."""
+    """503 that does not name it; a change says that it may have been made. The log has the cause."""
     async with Store(postgres_url) as store:
         await upgrade(store)
     url = through(database_door, postgres_url)
@@ -172,16 +173,21 @@ async def test_the_database_is_away(
         assert "database" in refused["detail"]
         assert str(database_door.port) not in answer.text
         assert answer.headers["retry-after"]
+    failed = [line for line in server.log.splitlines() if "administration_failed" in line]
+    assert len(failed) == 2
+    assert all("database" in line for line in failed)
 
 
 async def test_redis_is_away(start_service: StartService, connect: Connect, tmp_path: Path) -> None:
-    """503 that says that the change is stored, and it is; reading needs no Redis."""
+    """503 that says that the change is stored, and it is; the log says why. Reading needs no Redis."""
     with valkey_server(tmp_path / "valkey") as own:
-        admin = Administrator(connect(start_service(jwt_secret=SECRET, redis_url=own.url)))
+        server = start_service(jwt_secret=SECRET, redis_url=own.url)
+        admin = Administrator(connect(server))
         tenant_id = await admin.tenant("free")
         own.kill()
         answer = await admin.ask("PATCH", f"/tenants/{tenant_id}", json={"tier": "advance"})
         refused = problem(answer, 503, "unavailable")
         assert "stored" in refused["detail"]
         assert str(own.port) not in answer.text
+        assert "administration_failed" in server.log
         assert (await admin.done("GET", f"/tenants/{tenant_id}"))["tier"] == "advance"

@@ -8,6 +8,7 @@ from orchestrator.api.admin.deployment import DeploymentRoutes
 from orchestrator.api.admin.desk import Desk
 from orchestrator.api.admin.tenants import TenantRoutes
 from orchestrator.protocol.tiers import Tier, TierLimits
+from orchestrator.telemetry import Log
 
 
 class Admin:
@@ -17,8 +18,10 @@ class Admin:
     `tier_limits` are those of the environment.
     """
 
-    def __init__(self, administration: Administration | None, tier_limits: Mapping[Tier, TierLimits]) -> None:
-        desk = Desk(administration)
+    def __init__(
+        self, administration: Administration | None, tier_limits: Mapping[Tier, TierLimits], log: Log
+    ) -> None:
+        desk = Desk(administration, log)
         self.tenants = TenantRoutes(desk)
         self.agents = ContextRoutes(desk, "agent")
         self.workflows = ContextRoutes(desk, "workflow")

@@ -9,6 +9,7 @@ from orchestrator.admission.administration import Administration, TasksLeftOpen,
 from orchestrator.auth.claims import Claims
 from orchestrator.errors import Problem
 from orchestrator.store.errors import AlreadyExists, NotFound, StoreUnavailable
+from orchestrator.telemetry import Log, LogEvent
 
 AnswerT = TypeVar("AnswerT")
 
@@ -32,13 +33,14 @@ def actor_of(request: Request) -> str:
 class Desk:
     """Asks the administration, and answers its refusals as problems."""
 
-    def __init__(self, administration: Administration | None) -> None:
+    def __init__(self, administration: Administration | None, log: Log) -> None:
         self._administration = administration
+        self._log = log
 
     async def ask(self, work: Callable[[Administration], Awaitable[AnswerT]]) -> AnswerT:
         """What `work` returned; raises `unavailable`, `not_found` and `already_exists`."""
         if self._administration is None:
-            raise Problem("unavailable", _OFF, retry_after=RETRY_SECONDS)
+            raise Problem("not_found", _OFF)
         try:
             return await work(self._administration)
         except NotFound as error:
@@ -47,8 +49,12 @@ class Desk:
             raise Problem("already_exists", str(error)) from None
         except StoreUnavailable as error:
             # Its own words name the database's host.
-            raise Problem("unavailable", _AWAY, retry_after=RETRY_SECONDS) from error
+            raise self._failed(error, _AWAY) from error
         except TasksLeftOpen as error:
-            raise Problem("unavailable", str(error), retry_after=RETRY_SECONDS) from error
+            raise self._failed(error, str(error)) from error
         except Unfinished as error:
-            raise Problem("unavailable", _UNTOLD, retry_after=RETRY_SECONDS) from error
+            raise self._failed(error, _UNTOLD) from error
+
+    def _failed(self, error: Exception, told: str) -> Problem:
+        self._log.warning(LogEvent.ADMINISTRATION_FAILED, error=str(error))
+        return Problem("unavailable", told, retry_after=RETRY_SECONDS)

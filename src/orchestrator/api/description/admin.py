@@ -71,7 +71,6 @@ def _show_tenant() -> Schema:
         "Show a tenant.",
         record("TenantRecord", examples.TENANT, "The record."),
         *READ,
-        "not_found",
         parameters=[TENANT_PATH],
     )
 
@@ -82,7 +81,6 @@ def _update_tenant() -> Schema:
         "Change a tenant's tier, or give it limits of its own.",
         record("TenantRecord", examples.TENANT),
         *CHANGE,
-        "not_found",
         description="A limit of null goes back to the tier's. What names another tier than the tenant's is refused"
         " at once, with `tier_mismatch`.",
         parameters=[TENANT_PATH],
@@ -96,7 +94,6 @@ def _suspend() -> Schema:
         "Suspend a tenant.",
         record("SuspendedTenant", examples.SUSPENDED),
         *READ,
-        "not_found",
         description="Nobody of it is let in any more, its open tasks end as `cancelled` with the code `suspended`, its"
         " sockets are closed with 4403. Suspending again finishes what was left. Its records stay as they are.",
         parameters=[TENANT_PATH],
@@ -109,7 +106,6 @@ def _resume() -> Schema:
         "Let a suspended tenant in again.",
         record("TenantRecord", examples.TENANT),
         *READ,
-        "not_found",
         parameters=[TENANT_PATH],
     )
 

@@ -9,7 +9,7 @@ from orchestrator.api.description.problems import header_ref, refusals
 from orchestrator.api.description.values import Id, Schema
 from orchestrator.errors import Code
 
-READ: Final[tuple[Code, ...]] = ("invalid_id", "unavailable")
+READ: Final[tuple[Code, ...]] = ("invalid_id", "not_found", "unavailable")
 CHANGE: Final[tuple[Code, ...]] = (*READ, "invalid_body", "payload_too_large", "unsupported_media_type")
 
 TENANT_PATH: Final = path("tenant_id", Id, "acme")

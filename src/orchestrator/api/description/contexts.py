@@ -63,7 +63,6 @@ class _Operations:
             f"Create {self._one} that belongs to a tenant.",
             created("ContextRecord", examples.context(self._kind)),
             *CHANGE,
-            "not_found",
             "already_exists",
             description=f"It is kept under its canonical id, `{self._kind}-<id>`, which is unique in the deployment.",
             body=body(f"New{self._noun}", {"id": f"{self._kind}-1", "tenant_id": "acme"}),
@@ -75,7 +74,6 @@ class _Operations:
             f"Show {self._one}.",
             self._record,
             *READ,
-            "not_found",
             parameters=[self._path],
         )
 
@@ -85,7 +83,6 @@ class _Operations:
             f"Switch {self._one} off for everyone, its owner included, or on again.",
             self._record,
             *CHANGE,
-            "not_found",
             parameters=[self._path],
             body=body("ContextChange", {"active": False}),
         )
@@ -96,7 +93,6 @@ class _Operations:
             f"Let another tenant use {self._one}.",
             self._record,
             *READ,
-            "not_found",
             description="Granting twice, or to the owner, changes nothing.",
             parameters=[self._path, TENANT_PATH],
         )
@@ -107,7 +103,6 @@ class _Operations:
             f"Take back what let another tenant use {self._one}.",
             self._record,
             *READ,
-            "not_found",
             description="404 where nothing was granted. The owner stays the owner.",
             parameters=[self._path, TENANT_PATH],
         )
