@@ -236,6 +236,7 @@ def _routes(service: Service, origins: Origins) -> list[BaseRoute]:
         access=service.access,
         settlements=service.settlements,
         frames=frames,
+        revocations=service.revocations,
         connections_max=service.settings.max_websocket_connections,
         limits=service.limits,
         ping_interval=service.settings.websocket_ping_interval,

@@ -1,6 +1,7 @@
 """What administrators changed, carried out on this replica (docs/decisions/0008)."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -8,6 +9,7 @@ from orchestrator.admission.access import Access
 from orchestrator.admission.limits import Limits
 from orchestrator.auth.revocations import Revocations
 from orchestrator.broker.changes import KEPT_SECONDS, Change, Changes, LimitsChanged, Revoked, TenantChanged
+from orchestrator.broker.connection import BrokerError
 from orchestrator.delivery.websocket_manager import WebSocketManager
 from orchestrator.errors import Problem
 from orchestrator.store.errors import StoreError
@@ -17,6 +19,9 @@ from orchestrator.telemetry import Log, LogEvent
 FOLLOW_SECONDS: Final = 0.5
 """Between two looks at the feed: a revoked subject has no socket any more within a second."""
 RELOAD_SECONDS: Final = 30.0
+CHECK_EVERY: Final = 10
+"""Reloads between two looks at the state of every tenant with sockets."""
+AT_ONCE: Final = 16
 
 
 class Oversight:
@@ -41,6 +46,8 @@ class Oversight:
         self._store = store
         self._log = log
         self._seen = 0
+        self._reloads = 0
+        self._limits_changed = False
         self._unsettled: set[str] = set()
 
     async def start(self) -> None:
@@ -56,22 +63,32 @@ class Oversight:
                     self._revoke(change)
 
     async def look(self) -> None:
-        """Do what was announced since the last look. Raises `BrokerError`."""
+        """Read what was announced since the last look, and void what was revoked. Raises `BrokerError`."""
         page: list[Change] | None = None
         while page is None or page:
             self._seen, page = await self._changes.since(self._seen)
             for change in page:
-                await self._do(change)
-        for tenant in tuple(self._unsettled):
-            await self._check(tenant)
+                self._note(change)
+
+    async def settle(self) -> None:
+        """Do what takes longer: it must not keep a revocation waiting."""
+        if self._limits_changed:
+            self._limits_changed = False
+            await self.reload()
+        tenants = list(self._unsettled)
+        for start in range(0, len(tenants), AT_ONCE):
+            await asyncio.gather(*(self._check(tenant) for tenant in tenants[start : start + AT_ONCE]))
 
     async def reload(self) -> None:
-        """Read limits and revocations from the database, in case the feed lost something."""
-        try:
+        """Read what the feed may have lost: limits and revocations each time, every tenant's state now and then."""
+        # The database first, which may answer while Redis is away. Who needs it says when it is away itself.
+        with suppress(StoreError):
             await self._reload()
-        except StoreError:
-            return  # whoever needs the database says that it is away
-
+        newest = await self._changes.newest()
+        self._reloads += 1
+        if newest < self._seen or self._reloads % CHECK_EVERY == 0:
+            self._seen = min(self._seen, newest)
+            self._unsettled.update(connection.tenant for connection in self._manager.connections())
     async def _reload(self) -> None:
         if self._store is None:
             return
@@ -82,14 +99,14 @@ class Oversight:
             at = int(found.revoked_at.timestamp() * 1_000_000)
             self._revoke(Revoked(found.tenant_id, found.subject, at))
 
-    async def _do(self, change: Change) -> None:
+    def _note(self, change: Change) -> None:
         match change:
             case Revoked():
                 self._revoke(change)
             case TenantChanged(tenant):
                 self._unsettled.add(tenant)
             case LimitsChanged():
-                await self.reload()
+                self._limits_changed = True
 
     def _revoke(self, change: Revoked) -> None:
         until = change.at / 1_000_000
@@ -111,8 +128,8 @@ class Oversight:
             return
         try:
             judgement = await self._access.may_follow(tenant, open_ones[0].tier)
-        except Problem:
-            return
+        except (Problem, BrokerError):
+            return  # one tenant that nobody can answer for keeps no other waiting
         self._unsettled.discard(tenant)
         if judgement.outcome == "access_denied":
             self._log.info(LogEvent.TENANT_SHUT_OUT, tenant_id=tenant)

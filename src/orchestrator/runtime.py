@@ -106,7 +106,9 @@ class Runtime:
             asyncio.create_task(self._settlements.run()),
             asyncio.create_task(self._every(BEAT_SECONDS, self._beat)),
             asyncio.create_task(self._every(LOOK_SECONDS, self._sweep)),
+            asyncio.create_task(self._every(LOOK_SECONDS, self._close_overdue)),
             asyncio.create_task(self._every(FOLLOW_SECONDS, self.oversight.look)),
+            asyncio.create_task(self._every(FOLLOW_SECONDS, self.oversight.settle)),
             asyncio.create_task(self._every(RELOAD_SECONDS, self.oversight.reload)),
             asyncio.create_task(self._every(BUSY_CHECK_SECONDS, self._check_busy)),
             asyncio.create_task(self._check_all()),
@@ -224,6 +226,9 @@ class Runtime:
             await self._ring_everyone()  # the bell is not heard: poll meanwhile
         await self._sweeper.sweep(self._shares)
         await self.manager.give_up_unused()
+
+    async def _close_overdue(self) -> None:
+        # Apart from the sweep: it has to go on while Redis is away.
         self.manager.close_overdue()
 
     def _note_health(self) -> None:

@@ -235,5 +235,7 @@ async def test_a_create_that_could_not_be_announced(store: Store, followers: Fol
     with pytest.raises(CacheNotCleared):
         await Administration(store, Nobody(), Nobody(), Nobody()).create_tenant("acme", "free", actor="ann")
     with pytest.raises(AlreadyExists):
-        await Administration(store, followers, followers, followers).create_tenant("acme", "free", actor="ann")
+        await Administration(store, followers, followers, followers).create_tenant(
+            "acme", "free", actor="ann"
+        )
     assert followers.told == [("forget", "acme"), ("changed", "acme")]

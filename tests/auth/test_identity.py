@@ -65,7 +65,8 @@ def test_repeating_is_no_contradiction() -> None:
 def test_contradictions(stated: dict[str, Any], code: str) -> None:
     """Whatever the request says against its token is refused; what is malformed, as malformed."""
     claims = replace(CLAIMS, session="s-1")
-    assert code_of(Stated(**{"tenant": None, **stated}), claims) == code
+    told: dict[str, Any] = {"tenant": None, **stated}
+    assert code_of(Stated(**told), claims) == code
 
 
 def test_an_administrator_states_for_whom() -> None:

@@ -13,7 +13,9 @@ from orchestrator.admission.limits import Limits
 from orchestrator.auth.revocations import Revocations
 from orchestrator.broker.access_cache import AccessCache
 from orchestrator.broker.changes import Changes
+from orchestrator.delivery.connection import Connection
 from orchestrator.oversight import Oversight
+from orchestrator.protocol.events import SessionName
 from orchestrator.protocol.tiers import DEFAULT_LIMITS
 from orchestrator.store.schema import upgrade
 from orchestrator.store.store import Store
@@ -100,11 +102,13 @@ async def test_a_suspended_tenant(live: Parts, store: Store) -> None:
     await reader.open()
     await watch.changes.tenant_changed("acme")
     await watch.oversight.look()
+    await watch.oversight.settle()
     assert reader.connection.closing is None
     await store.suspend_tenant("acme")
     await watch.cache.forget(["acme"])
     await watch.changes.tenant_changed("acme")
     await watch.oversight.look()
+    await watch.oversight.settle()
     await wait_until(lambda: reader.closed)
     assert reader.closed == (4403, "the tenant is unknown or suspended")
 
@@ -117,6 +121,7 @@ async def test_own_limits_that_change(live: Parts, store: Store) -> None:
     await watch.cache.forget(["acme"])
     await watch.changes.tenant_changed("acme")
     await watch.oversight.look()
+    await watch.oversight.settle()
     assert reader.connection.own_limits == {"messages_per_second": 3}
     await reader.leave()
 
@@ -127,6 +132,7 @@ async def test_limits_of_a_tier(live: Parts, store: Store) -> None:
     await store.set_tier_limits("free", {"max_outstanding": 3})
     await watch.changes.limits_changed()
     await watch.oversight.look()
+    await watch.oversight.settle()
     assert watch.limits.of_tier("free").max_outstanding == 3
     assert watch.limits.of_tier("free").max_connections == DEFAULT_LIMITS["free"].max_connections
     await store.set_tier_limits("free", {"max_outstanding": None})
@@ -168,12 +174,51 @@ async def test_nobody_knows_now(live: Parts, store: Store, tmp_path: Path) -> No
     await store.database.close()
     (tmp_path / "o.db").mkdir()
     await watch.oversight.look()
+    await watch.oversight.settle()
     assert reader.connection.closing is None
     (tmp_path / "o.db").rmdir()
     away.rename(database)
     await watch.oversight.look()
+    await watch.oversight.settle()
     await wait_until(lambda: reader.closed)
     assert reader.closed == (4403, "the tenant is unknown or suspended")
+
+
+async def test_a_feed_that_is_shorter(live: Parts, store: Store, tenant: Tenant) -> None:
+    """A suspension that Redis lost with its last second is found by the feed that has become shorter."""
+    watch, reader = Watch(live, store), Reader(live)
+    await watch.changes.limits_changed()
+    await watch.oversight.look()
+    await reader.open()
+    await store.suspend_tenant("acme")
+    await watch.cache.forget(["acme"])
+    tenant.client.delete(tenant.broker.keys.changes)
+    await watch.oversight.reload()
+    await watch.oversight.settle()
+    await wait_until(lambda: reader.closed)
+    assert reader.closed == (4403, "the tenant is unknown or suspended")
+    await watch.changes.revoked("acme", "ann", 200 * MICROS)
+    await watch.oversight.look()
+    assert watch.revocations.covers("acme", "ann", 100.0)
+
+
+async def test_a_tenant_that_cannot_be_judged(live: Parts, store: Store, tenant: Tenant) -> None:
+    """One whose keys are broken keeps no other waiting."""
+    watch, reader = Watch(live, store), Reader(live)
+    broken = Reader(live)
+    broken.connection = Connection(broken, SessionName("broken", "s-1", ""), "free", "")
+    for one in (reader, broken):
+        await one.open()
+    tenant.client.set("{orchestrator:broken:callbacks}:access", "no hash", ex=60)
+    await store.suspend_tenant("acme")
+    await watch.cache.forget(["acme"])
+    for name in ("broken", "acme"):
+        await watch.changes.tenant_changed(name)
+    await watch.oversight.look()
+    await watch.oversight.settle()
+    await wait_until(lambda: reader.closed)
+    assert broken.connection.closing is None
+    await broken.leave()
 
 
 async def test_a_token_that_ends(live: Parts) -> None:

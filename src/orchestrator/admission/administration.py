@@ -1,5 +1,6 @@
 """Changes of tenants, contexts, tokens and limits, which hold at once: stored, then told to every replica."""
 
+import asyncio
 from collections.abc import Awaitable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import Final, Protocol
@@ -23,6 +24,7 @@ from orchestrator.store.store import Store
 
 _OLD_ANSWERS: Final = "replicas may use old answers for up to ORCHESTRATOR_VALIDATION_CACHE_TTL seconds"
 _TASKS_GO_ON: Final = f"{_OLD_ANSWERS}, and its open tasks go on until it is suspended again"
+ENDINGS_SECONDS: Final = 0.3
 _READ_AGAIN: Final = "replicas learn of it only when they next read the database"
 
 
@@ -107,9 +109,7 @@ class Administration:
         self, tenant_id: str, tier: Tier, limits: Mapping[str, int] | None = None, *, actor: str
     ) -> TenantRecord:
         check_limits(limits or {})
-        return await self._create(
-            tenant_id, self.store.create_tenant(tenant_id, tier, limits, actor=actor)
-        )
+        return await self._create(tenant_id, self.store.create_tenant(tenant_id, tier, limits, actor=actor))
 
     async def update_tenant(
         self,
@@ -127,10 +127,15 @@ class Administration:
         """Lets nobody of it in any more, ends its open tasks, and closes its sockets."""
         change = await self.store.suspend_tenant(tenant_id, actor=actor)
         with _announcing(_TASKS_GO_ON):
-            # No task can come any more once the answers are void; the sockets see the endings before they go.
+            # No task can come any more once the answers are void. The sockets see the endings before they go, but do
+            # not stay for thousands of them.
             await self._access_cache.forget(change.affected)
-            ended, left = await self._open_tasks.suspend(tenant_id)
-            await self._announcer.tenant_changed(tenant_id)
+            ending = asyncio.ensure_future(self._open_tasks.suspend(tenant_id))
+            await asyncio.wait((ending,), timeout=ENDINGS_SECONDS)
+            try:
+                await self._announcer.tenant_changed(tenant_id)
+            finally:
+                ended, left = await ending
         if left:
             raise TasksLeftOpen(ended, left)
         return Suspended(change.record, ended)

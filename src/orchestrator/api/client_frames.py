@@ -170,7 +170,10 @@ class ClientFrames:
             session=connection.session,
             named=IN_QUERY,
         )
-        caller.identity = identify(stated, claims)
+        identity = identify(stated, claims)
+        if identity.subject != connection.subject:
+            raise Problem("access_denied", "the token is another caller's")
+        caller.identity = identity
         self.authenticated(connection, caller.identity)
 
     def authenticated(self, connection: Connection, identity: Identity) -> None:

@@ -14,7 +14,7 @@ from orchestrator.api.forwarded import asked_host
 from orchestrator.api.guard import require_scope
 from orchestrator.api.headers import parameter
 from orchestrator.api.pending_connections import address_group
-from orchestrator.auth.claims import Claims
+from orchestrator.auth.claims import Claims, invalid_token
 from orchestrator.auth.identifier import Identifier, bearer_token
 from orchestrator.auth.origins import is_same_origin
 from orchestrator.broker.tickets import Ticket, Tickets
@@ -61,22 +61,30 @@ class Credentials:
         else:
             raise NoCredentials
         require_scope(claims, "chat")
+        check_lasting(claims)
         return claims
 
     async def of_token(self, token: str) -> Claims:
         """The claims of a token from a frame; raises `unauthorized` and `insufficient_scope`."""
         claims = await self._identifier.verify(token)
         require_scope(claims, "chat")
+        check_lasting(claims)
         return claims
 
     async def _redeem(self, text: str, asker: HTTPConnection, use: Literal["socket", "stream"]) -> Claims:
         ticket = await self._tickets.redeem(text, use)
-        if ticket is None or ticket.expires <= time.time():
-            raise Problem("unauthorized", "the ticket is unknown, used or too old, or its token has ended")
+        if ticket is None:
+            raise Problem("unauthorized", "the ticket is unknown, used or too old")
         if ticket.origin is not None and not _is_from(ticket.origin, asker, use):
             raise Problem("access_denied", "the ticket is for another origin")
         self._identifier.check_revoked(ticket.tenant, ticket.user, ticket.issued)
         return _claims(ticket)
+
+
+def check_lasting(claims: Claims | None) -> None:
+    """Raise `unauthorized` for a token that only the leeway still lets in: nothing can be held open by it."""
+    if claims is not None and claims.expires <= time.time():
+        raise invalid_token("the token has expired")
 
 
 def _refuse_secrets(query: QueryParams) -> None:

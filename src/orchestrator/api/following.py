@@ -6,7 +6,9 @@ from typing import Final
 from orchestrator.admission.access import TRIES, Access
 from orchestrator.admission.limits import Limits
 from orchestrator.api.client_frames import ClientFrames
+from orchestrator.auth.claims import invalid_token
 from orchestrator.auth.identity import Identity
+from orchestrator.auth.revocations import Revocations
 from orchestrator.broker.connection import BrokerError
 from orchestrator.broker.logs import Opened
 from orchestrator.delivery.connection import Connection, Outlet
@@ -53,6 +55,7 @@ class Following:
         access: Access,
         settlements: Settlements,
         frames: ClientFrames,
+        revocations: Revocations,
         connections_max: int,
         limits: Limits,
         ping_interval: float,
@@ -67,17 +70,21 @@ class Following:
         self._connections_max = connections_max
         self._limits = limits
         self._arrivals = Budget(new_per_second, new_per_second, 0.0)
+        self._resumes = Budget(2 * new_per_second, 2 * new_per_second, 0.0)
+        self._revocations = revocations
         self.ping_interval: Final = ping_interval
 
     def _check_room(self, *, resumes: bool) -> None:
         """Raise `Draining` or `Full` where one more connection has no place.
 
-        Who resumes is let in also when many come at once: they were here before, and wait in the middle of an answer.
+        Who resumes is let in before who is new: they were here before, and wait in the middle of an answer.
         """
         if self._runtime.draining:
             raise Draining
-        in_time = self._arrivals.take(asyncio.get_running_loop().time())
-        if self._manager.count >= self._connections_max or not (in_time or resumes):
+        arrivals = self._resumes if resumes else self._arrivals
+        if self._manager.count >= self._connections_max or not arrivals.take(
+            asyncio.get_running_loop().time()
+        ):
             raise Full
 
     async def begin(
@@ -88,16 +95,21 @@ class Following:
         Raises `Problem` for who may not follow the session, and `unavailable` when Redis or the database is away.
         """
         tier, session = identity.of_session()
-        self._check_room(resumes=position is not None)
+        resume = _resume(position)
+        self._check_room(resumes=isinstance(resume, Position) and resume is not _UNREADABLE)
         name = SessionName(identity.tenant, session, "")
         connection = Connection(outlet, name, tier, identity.user)
         connection.expires, connection.issued = identity.expires, identity.issued
         connection.subject = identity.subject
         try:
             async with asyncio.timeout(OPEN_SECONDS):
-                opened, events = await self._open(connection, _resume(position))
+                opened, events = await self._open(connection, resume)
         except (BrokerError, TimeoutError):
             raise Problem("unavailable", "Redis cannot be reached", retry_after=1) from None
+        if identity.expires is not None and self._revocations.covers(*identity.subject, identity.issued):
+            # Revoked while the database was asked: nobody looked for a connection that was not there.
+            self._manager.detach(connection)
+            raise invalid_token("the token was revoked")
         connection.say(self._frames.frame(connection, "connection_ack", self._ack(connection, opened)))
         if by_frame:
             self._frames.authenticated(connection, identity)

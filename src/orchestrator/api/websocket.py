@@ -51,6 +51,10 @@ _CLOSE_CODES: Final[Mapping[str, int]] = {
 }
 
 
+class BinaryFrame(Exception):
+    """A frame that is no text."""
+
+
 class SocketOutlet:
     """Frames to a WebSocket."""
 
@@ -112,9 +116,9 @@ class Sockets:
             code = _CLOSE_CODES.get(problem.code, 1011)
             reason = _short(problem.detail or problem.title)
             await outlet.close(code, retry_after() if code in {1013, 4429} else reason)
-        except BrokerError:
-            await outlet.close(1013, retry_after())
-        except Full:
+        except BinaryFrame:
+            await outlet.close(1003, "binary frames are not understood")
+        except (Full, BrokerError):
             await outlet.close(1013, retry_after())
         except Draining:
             await outlet.close(1012, retry_after())
@@ -154,6 +158,8 @@ class Sockets:
                 raise Problem("unauthorized", f"no token came within {FIRST_FRAME_SECONDS:g} s") from None
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1006))
+        if message.get("bytes") is not None:
+            raise BinaryFrame
         return token_of(message.get("text") or "")
 
     async def _converse(
@@ -178,8 +184,7 @@ class Sockets:
     ) -> None:
         """Take frames as they come. This task never waits for the writer, so pongs are always seen."""
         now = asyncio.get_running_loop().time
-        of_tier = self._limits.of_tier(connection.tier).messages_per_second
-        per_second = connection.own_limits.get("messages_per_second", of_tier)
+        per_second = self._messages_per_second(connection)
         messages = Budget(per_second, 2 * per_second, now())
         signs = Budget(SIGNS_PER_SECOND, 2 * SIGNS_PER_SECOND, now())
         while True:
@@ -192,6 +197,9 @@ class Sockets:
             if text is None:
                 connection.close(1003, "binary frames are not understood")
                 return
+            if per_second != self._messages_per_second(connection):  # changed by an administrator
+                per_second = self._messages_per_second(connection)
+                messages = Budget(per_second, 2 * per_second, now())
             budget = signs if is_sign(text) else messages
             if budget.spend(now()):
                 await self._frames.handle(connection, caller, text)
@@ -201,6 +209,10 @@ class Sockets:
             else:
                 told: dict[str, Any] = {"code": "rate_limited", "message": "too many frames"}
                 self._frames.complain(connection, {}, told | {"retry_after": round(budget.wait_seconds, 3)})
+
+    def _messages_per_second(self, connection: Connection) -> int:
+        of_tier = self._limits.of_tier(connection.tier).messages_per_second
+        return connection.own_limits.get("messages_per_second", of_tier)
 
 
 class _Kind(msgspec.Struct):

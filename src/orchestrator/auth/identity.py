@@ -36,7 +36,7 @@ class Stated(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """A caller as the service knows it; only `identify` makes one."""
+    """A caller as the service knows it."""
 
     tenant: str
     tier: Tier | None
@@ -78,37 +78,33 @@ def identify(stated: Stated, claims: Claims | None) -> Identity:
     tenant.
     """
     _check(stated)
-    if claims is None or (claims.tenant is None and "admin" in claims.scopes):
-        return _stated(stated, claims)
-    if claims.tenant is None or (claims.tier is None and "admin" not in claims.scopes):
+    if claims is None:
+        return Identity(
+            tenant=_tenant(stated), tier=_tier(stated.tier), user=stated.user or "", session=stated.session,
+            subject=(_tenant(stated), stated.user or ""),
+        )  # fmt: skip
+    if "admin" not in claims.scopes and (claims.tenant is None or claims.tier is None):
         raise Problem("unauthorized", "the token names no tenant or no tier")
     _check_against(stated, claims)
     return Identity(
-        tenant=claims.tenant,
+        tenant=claims.tenant or _tenant(stated),
         tier=claims.tier or _tier(stated.tier),
-        user=claims.user,
+        # Who administers the deployment is nobody's user: the request may say for whom it asks.
+        user=claims.user if claims.tenant else stated.user or "",
         session=claims.session or stated.session,
         bound=claims.session is not None,
         agents=claims.agents,
         expires=claims.expires,
         issued=claims.issued,
-        subject=(claims.tenant, claims.user),
+        subject=(claims.tenant or "", claims.user),
     )
 
 
-def _stated(stated: Stated, claims: Claims | None) -> Identity:
+def _tenant(stated: Stated) -> str:
     if stated.tenant is None:
         name = stated.named.tenant
         raise Problem("missing_headers", f"send this too: {name}", missing=[name])
-    return Identity(
-        tenant=stated.tenant,
-        tier=_tier(stated.tier),
-        user=stated.user or "",
-        session=stated.session,
-        expires=claims.expires if claims else None,
-        issued=claims.issued if claims else None,
-        subject=("", claims.user) if claims else (stated.tenant, stated.user or ""),
-    )
+    return stated.tenant
 
 
 def _check(stated: Stated) -> None:
@@ -128,7 +124,7 @@ def _check_against(stated: Stated, claims: Claims) -> None:
     pairs: tuple[tuple[Code, str, str | None, str | None], ...] = (
         ("access_denied", named.tenant, stated.tenant, claims.tenant),
         ("tier_mismatch", named.tier, stated.tier, claims.tier),
-        ("access_denied", named.user, stated.user, claims.user),
+        ("access_denied", named.user, stated.user, claims.user if claims.tenant else None),
         ("session_denied", named.session, stated.session, claims.session),
     )
     for code, name, said, proven in pairs:

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=no-writes
 -- Whether a tenant's sockets may stay, after its records were changed.
 -- KEYS[1] callback queue   ARGV[1] tier
 -- result  msgpack {outcome: allowed | ask | access_denied | tier_mismatch, detail, limits: the tenant's own}
