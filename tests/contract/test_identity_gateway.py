@@ -53,6 +53,15 @@ async def test_another_secret_is_refused(gateway: Caller, secret: str) -> None:
     assert SECRET not in answer.text
 
 
+async def test_a_stream_without_its_headers(gateway: Caller) -> None:
+    """400 `missing_headers` names the headers: behind a gateway parameters would not do."""
+    path = f"/api/chat/sessions/{gateway.session_id}/events"
+    query = {"tenant_id": gateway.tenant.id, "tier": gateway.tenant.tier}
+    missing = ["X-Tenant-ID", "X-Tenant-Tier"]
+    told = problem(await gateway.http.get(path, params=query, headers=CARRIED), 400, "missing_headers")
+    assert (told["detail"], told["missing"]) == (f"missing header: {', '.join(missing)}", missing)
+
+
 async def test_with_the_secret_the_headers_are_believed(gateway: Caller) -> None:
     """The gateway may send for the tenant."""
     assert (await gateway.send(headers=CARRIED)).status_code == 202

@@ -111,6 +111,16 @@ async def test_a_token_for_one_session(
         problem(await bound.ask("GET", path), 403, "session_denied")
     ticket = await bound.ask("POST", "/api/auth/ticket", {"X-Session-ID": elsewhere.session_id})
     problem(ticket, 403, "session_denied")
+    own = accepted["task_id"]
+    for method, path in (
+        ("GET", f"/api/chat/tasks/{own}"),
+        ("POST", f"/api/chat/tasks/{own}/cancel"),
+        ("GET", f"/api/chat/sessions/{bound.session_id}"),
+        ("GET", f"/api/chat/sessions/{bound.session_id}/events"),
+    ):
+        contradicted = await bound.ask(method, path, {"X-Session-ID": elsewhere.session_id})
+        problem(contradicted, 403, "session_denied")
+    assert (await bound.ask("GET", f"/api/chat/tasks/{own}", bound.headers)).status_code == 200
     for method, path in (("GET", f"/api/chat/tasks/{task}"), ("POST", f"/api/chat/tasks/{task}/cancel")):
         assert (await bound.ask(method, path)).status_code in (403, 404)
     async with dial(socket_url(service, elsewhere.session_id), additional_headers=bound.credential) as socket:

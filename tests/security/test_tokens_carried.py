@@ -67,12 +67,24 @@ async def test_a_token_in_the_url_of_a_request(user: User, name: str) -> None:
         assert user.token not in answer.text
 
 
-@pytest.mark.parametrize("name", ["token", "access_token"])
-async def test_a_token_in_the_url_of_a_stream(user: User, name: str) -> None:
-    """Refused though the header beside it is good, so that whoever does it mends it: URLs are logged on their way."""
-    path = f"/api/chat/sessions/{user.session_id}/events"
-    answer = await user.http.get(path, params={name: user.token}, headers=user.headers)
-    assert answer.status_code in (400, 401), answer.text
+@pytest.mark.parametrize("name", ["token", "access_token", "authorization", "jwt", "secret"])
+async def test_a_token_in_the_url_beside_a_good_header(user: User, name: str) -> None:
+    """Refused all the same, so that whoever does it mends it: URLs are logged on their way."""
+    accepted = await user.accepted()
+    session = f"/api/chat/sessions/{user.session_id}"
+    for method, path in (
+        ("POST", "/api/chat/send"),
+        ("GET", f"/api/chat/tasks/{accepted['task_id']}"),
+        ("GET", session),
+        ("GET", f"{session}/events"),
+        ("GET", STATS),
+        ("POST", "/api/auth/ticket"),
+        ("GET", "/metrics"),
+        ("GET", "/api/admin/tenants"),
+    ):
+        answer = await user.ask(method, path, user.headers, params={name: user.token})
+        assert name in problem(answer, 400, "invalid_id")["detail"]
+        assert user.token not in answer.text
 
 
 @pytest.mark.parametrize("name", ["token", "access_token", "authorization", "jwt"])

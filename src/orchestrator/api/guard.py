@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import Request
 from starlette.responses import Response
 
+from orchestrator.api.headers import refuse_secrets
 from orchestrator.auth.claims import Claims, Scope
 from orchestrator.auth.identifier import Identifier
 from orchestrator.errors import Problem
@@ -13,7 +14,10 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Guard:
-    """Lets a request through to its handler with the claims of its token in `request.state.claims`."""
+    """Lets a request through to its handler with the claims of its token in `request.state.claims`.
+
+    A token in the URL is refused on every route that asks for one.
+    """
 
     def __init__(self, identifier: Identifier) -> None:
         self._identifier = identifier
@@ -49,6 +53,7 @@ class Guard:
         return guarded
 
     async def _pass(self, handler: Handler, scope: Scope, request: Request) -> Response:
+        refuse_secrets(request.query_params)
         claims = await self._identifier.authenticate(request.headers)
         require_scope(claims, scope)
         request.state.claims = claims

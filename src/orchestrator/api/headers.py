@@ -12,6 +12,8 @@ from orchestrator.auth.identity import IN_HEADERS, IN_QUERY, Identity, Stated, i
 from orchestrator.errors import Problem
 
 HEADERS_MAX: Final = 32 * 1024
+SECRETS: Final = ("token", "access_token", "authorization", "jwt", "secret")
+"""Parameters in which a secret would come."""
 
 REQUIRED: Final = ("X-Tenant-ID", "X-Agent-ID", "X-Tenant-Tier", "X-Session-ID")
 OPTIONAL: Final = (
@@ -50,6 +52,13 @@ def parameter(query: QueryParams, name: str) -> str | None:
     if len(values) > 1:
         raise Problem("invalid_id", f"the parameter {name} is given {len(values)} times", parameter=name)
     return values[0] or None if values else None
+
+
+def refuse_secrets(query: QueryParams) -> None:
+    """Raise `invalid_id` for a token in the URL, though the header beside it may be good."""
+    for name in SECRETS:
+        if name in query:
+            raise Problem("invalid_id", f"the parameter {name} must not be in a URL: URLs are logged")
 
 
 def check_size(headers: Headers) -> None:
@@ -111,7 +120,15 @@ def caller(headers: Headers, claims: Claims | None, session: str | None = None) 
         user=header(headers, "X-User-ID"),
         session=session,
     )
-    return identify(stated, claims)
+    return _held_to_its_session(identify(stated, claims), headers)
+
+
+def _held_to_its_session(identity: Identity, headers: Headers) -> Identity:
+    """The caller, who may name in X-Session-ID, where nothing needs it, no session beyond the token's."""
+    said = header(headers, "X-Session-ID")
+    if said is not None:
+        identity.reach(said)
+    return identity
 
 
 def reader(
@@ -138,17 +155,21 @@ def reader(
             raise Problem(code, f"the parameter {name} contradicts the identity header")
         if not headers_only:
             stated[name] = stated[name] or value
+    named = IN_HEADERS if headers_only else IN_QUERY
     if claims is None or claims.tenant is None:
-        missing = [name for name in ("tenant_id", "tier") if stated[name] is None]
+        needed = {named.tenant: stated["tenant_id"], named.tier: stated["tier"]}
+        missing = [name for name, value in needed.items() if value is None]
         if missing:
-            raise Problem("missing_headers", f"missing parameter: {', '.join(missing)}", missing=missing)
-    return identify(
+            kind = "header" if headers_only else "parameter"
+            raise Problem("missing_headers", f"missing {kind}: {', '.join(missing)}", missing=missing)
+    identity = identify(
         Stated(
             tenant=stated["tenant_id"],
             tier=stated["tier"],
             user=stated["user_id"],
             session=session,
-            named=IN_HEADERS if headers_only else IN_QUERY,
+            named=named,
         ),
         claims,
     )
+    return _held_to_its_session(identity, headers)
