@@ -21,6 +21,9 @@ LIBRARIES: Final[Mapping[str, set[str]]] = {
     "aiosqlite": {"store"},
     "psycopg": {"store"},
     "prometheus_client": {"metrics"},
+    "joserfc": {"auth"},
+    "cryptography": {"auth"},
+    "httpx2": {"auth"},
     "structlog": {"telemetry", "worker"},  # the SDK logs as the program around it is set up
 }
 

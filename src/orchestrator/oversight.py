@@ -89,6 +89,7 @@ class Oversight:
         if newest < self._seen or self._reloads % CHECK_EVERY == 0:
             self._seen = min(self._seen, newest)
             self._unsettled.update(connection.tenant for connection in self._manager.connections())
+
     async def _reload(self) -> None:
         if self._store is None:
             return
