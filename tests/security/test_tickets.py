@@ -76,6 +76,17 @@ async def test_the_answer_to_the_letter(visitor: User, ticketed: Any) -> None:
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{22,}", ticket) for ticket in found)
 
 
+async def test_too_many_tickets(server: OrchestratorServer, visitor: User, connect: Connect) -> None:
+    """A user who asks without end gets 429 with `Retry-After`; another user of the tenant is not held up."""
+    named = {"X-Session-ID": visitor.session_id}
+    answers = [await visitor.ask("POST", "/api/auth/ticket", named) for _ in range(50)]
+    assert [answer.status_code for answer in answers[:30]] == [201] * 30
+    refused = next(answer for answer in answers if answer.status_code != 201)
+    assert problem(refused, 429, "rate_limited")["retry_after"] in {1, 2}
+    eve = User(connect(server), visitor.tenant, "eve")
+    assert (await eve.ask("POST", "/api/auth/ticket", named)).status_code == 201
+
+
 async def test_a_ticket_opens_one_socket(server: OrchestratorServer, visitor: User, ticketed: Any) -> None:
     """Used once: the second socket is 4401, and so is a stream."""
     ticket = await ticketed(visitor)

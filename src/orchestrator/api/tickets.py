@@ -1,5 +1,6 @@
 """`POST /api/auth/ticket`: what a browser opens a socket or a stream with (contract §6)."""
 
+import time
 from typing import Final
 
 import msgspec
@@ -15,6 +16,12 @@ from orchestrator.auth.identity import Identity
 from orchestrator.auth.origins import Origins
 from orchestrator.broker.tickets import TICKET_SECONDS, Ticket, Tickets
 from orchestrator.errors import Problem
+from orchestrator.protocol.budget import Budget
+
+TICKETS_PER_SECOND: Final = 0.5
+TICKETS_AT_ONCE: Final = 30
+SUBJECTS_MAX: Final = 10_000
+"""How many subjects are remembered: who has not asked for longest is forgotten first."""
 
 
 class TicketBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -34,12 +41,32 @@ class IssuedTicket(msgspec.Struct, frozen=True):
 _decode: Final = msgspec.json.Decoder(TicketBody).decode
 
 
+class Allowances:
+    """How many tickets each subject (tenant, user) may have of this process: what it took lies in Redis for a while."""
+
+    def __init__(self) -> None:
+        self._budgets: Final[dict[tuple[str, str], Budget]] = {}
+
+    def __len__(self) -> int:
+        return len(self._budgets)
+
+    def take(self, subject: tuple[str, str], now: float) -> None:
+        """Count one more; raises `rate_limited`."""
+        budget = self._budgets.pop(subject, None) or Budget(TICKETS_PER_SECOND, TICKETS_AT_ONCE, now)
+        self._budgets[subject] = budget
+        if len(self._budgets) > SUBJECTS_MAX:
+            del self._budgets[next(iter(self._budgets))]
+        if not budget.take(now):
+            raise Problem("rate_limited", "too many tickets of this user", retry_after=budget.wait_seconds)
+
+
 class TicketOffice:
     """The route that issues tickets."""
 
     def __init__(self, tickets: Tickets, origins: Origins) -> None:
         self._tickets = tickets
         self._origins = origins
+        self._allowances = Allowances()
 
     async def issue(self, request: Request) -> Response:
         """201 with a ticket for the session in `X-Session-ID`."""
@@ -53,6 +80,7 @@ class TicketOffice:
             raise Problem("missing_headers", "send this header too: X-Session-ID", missing=["X-Session-ID"])
         identity = caller(request.headers, claims, session)
         origin = await self._origin(request)
+        self._allowances.take(identity.subject, time.monotonic())
         text = await self._tickets.issue(_ticket(identity, session, claims.expires, origin))
         headers = {"Cache-Control": "no-store"}
         return JsonResponse(IssuedTicket(text, TICKET_SECONDS), 201, headers)

@@ -159,6 +159,7 @@ def _ticket() -> Schema:
                 "session_denied",
                 "payload_too_large",
                 "unsupported_media_type",
+                "rate_limited",
                 "unavailable",
             ),
         },

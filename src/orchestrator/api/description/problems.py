@@ -136,7 +136,8 @@ REFUSALS: Final[Mapping[Code, Refusal]] = {
         "this Idempotency-Key was used with another request",
     ),
     "rate_limited": Refusal(
-        "session or tenant sent too much of late (`RateLimit` says which), or the tenant has too many connections",
+        "session or tenant sent too much of late (`RateLimit` says which), the tenant has too many connections, or a"
+        " user asked for too many tickets",
         "repeat after `retry_after` seconds",
         "too many messages of this tenant within a minute",
         {"retry_after": 12},
