@@ -7,6 +7,7 @@ from typing import Any, Final
 import pytest
 from tests.contract.client import Tenant, problem
 from tests.contract.conftest import Connect, NewTenant, StartService
+from tests.contract.socket_client import closing, dial, socket_url
 from tests.security.entrances import Entrances
 from tests.security.minting import HS256, bearer, by_hand, claims_of
 from tests.security.user import User
@@ -124,11 +125,14 @@ async def test_a_token_that_is_not_valid_yet(entrances: Entrances, tenant: Tenan
 async def test_clocks_may_differ_a_little(
     service_with: StartService, connect: Connect, tenant: Tenant
 ) -> None:
-    """By 30 s unless `ORCHESTRATOR_JWT_LEEWAY` says otherwise, and no more."""
+    """By 30 s unless `ORCHESTRATOR_JWT_LEEWAY` says otherwise, and no more; what would last ends at `exp` itself."""
     server = service_with(jwt_leeway="30")
     entrances = Entrances(server, connect(server), tenant)
     now = time.time()
-    await entrances.admit(HS256.of(tenant, exp=now - 15))
+    late = bearer(HS256.of(tenant, exp=now - 10))
+    assert (await entrances.http.get("/api/chat/stats", headers=late)).status_code == 200
+    async with dial(socket_url(server, "sess-late"), additional_headers=late) as socket:
+        assert (await closing(socket))[0] == 4401
     await entrances.admit(HS256.of(tenant, nbf=now + 15))
     await entrances.refuse(HS256.of(tenant, exp=now - 31))
     await entrances.refuse(HS256.of(tenant, nbf=now + 60))
