@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from typing import Final, Literal
 
 import msgspec
-from starlette.datastructures import QueryParams
 from starlette.requests import HTTPConnection
 
 from orchestrator.api.forwarded import asked_host
 from orchestrator.api.guard import require_scope
-from orchestrator.api.headers import parameter
+from orchestrator.api.headers import parameter, refuse_secrets
 from orchestrator.api.pending_connections import address_group
 from orchestrator.auth.claims import Claims, invalid_token
 from orchestrator.auth.identifier import Identifier, bearer_token
@@ -25,7 +24,6 @@ FIRST_FRAME_MAX: Final = 10 * 1024
 """Characters: the longest token, and what stands around it."""
 PENDING_MAX: Final = 20
 """Sockets of one address that have not said yet who they are."""
-_IN_URL: Final = ("token", "access_token", "authorization", "jwt", "secret")
 
 
 class NoCredentials(Problem):
@@ -48,7 +46,7 @@ class Credentials:
         Raises `invalid_id` for a token in the URL, `NoCredentials`, `unauthorized`, `access_denied` for a ticket of
         another origin, `insufficient_scope`.
         """
-        _refuse_secrets(asker.query_params)
+        refuse_secrets(asker.query_params)
         ticket = parameter(asker.query_params, "ticket")
         if not self._identifier.needs_token:
             if ticket is not None:
@@ -85,12 +83,6 @@ def check_lasting(claims: Claims | None) -> None:
     """Raise `unauthorized` for a token that only the leeway still lets in: nothing can be held open by it."""
     if claims is not None and claims.expires <= time.time():
         raise invalid_token("the token has expired")
-
-
-def _refuse_secrets(query: QueryParams) -> None:
-    for name in _IN_URL:
-        if name in query:
-            raise Problem("invalid_id", f"the parameter {name} must not be in a URL: URLs are logged")
 
 
 def _is_from(origin: str, asker: HTTPConnection, use: str) -> bool:
