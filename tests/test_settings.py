@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from tests.environment import faults, read, variable
 
-from orchestrator.protocol.tiers import DEFAULT_LIMITS
+from orchestrator.protocol.tiers import DEFAULT_LIMITS, LIMIT_MAX
 
 
 def test_an_empty_environment_gives_the_contracts_defaults() -> None:
@@ -189,6 +189,16 @@ def test_tier_limits_override_what_they_name() -> None:
     assert (limits["free"].weight, limits["free"].max_outstanding) == (3, 7)
     assert limits["free"].requests_per_minute == DEFAULT_LIMITS["free"].requests_per_minute
     assert limits["enterprise"] == DEFAULT_LIMITS["enterprise"]
+
+
+def test_a_setting_may_be_what_an_administrator_may_set() -> None:
+    """The environment's limits have the bounds of every other: up to LIMIT_MAX, and it says so."""
+    limits = read(TIER_LIMITS=f'{{"free": {{"weight": {LIMIT_MAX}}}}}').tier_limits
+    assert limits["free"].weight == LIMIT_MAX
+
+    (fault,) = faults(TIER_LIMITS=f'{{"free": {{"weight": {LIMIT_MAX + 1}}}}}')
+    assert f"weight of free is {LIMIT_MAX + 1}" in fault
+    assert f"from 1 to {LIMIT_MAX} by limit" in fault
 
 
 def test_unknown_tiers_and_limits_are_named() -> None:

@@ -10,7 +10,15 @@ import msgspec
 
 from orchestrator.auth.algorithms import ALL
 from orchestrator.protocol.identifiers import is_valid_id
-from orchestrator.protocol.tiers import DEFAULT_LIMITS, TIERS, Tier, TierLimits
+from orchestrator.protocol.tiers import (
+    DEFAULT_LIMITS,
+    LIMIT_MAX,
+    LIMIT_NAMES,
+    TIERS,
+    Tier,
+    TierLimits,
+    may_be_limit,
+)
 
 MASK: Final = "***"
 
@@ -19,7 +27,6 @@ _SECRET_PARAMETER: Final = re.compile(r"([?&][^=&]*(?:pass|secret|token)[^=&]*=)
 _ODD_PORT: Final = re.compile(r"^(\[[^\]]*\]|[^:/?#]*):(?!\d*(?:[/?#]|\Z))[^/?#]*")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
-_MOST: Final = 1_000_000_000
 
 
 class Complaint(ValueError):
@@ -225,9 +232,7 @@ def _tier_limits(text: str) -> dict[Tier, TierLimits]:
         given = msgspec.json.decode(text, type=dict[str, dict[str, Any]])
     except (msgspec.DecodeError, RecursionError) as error:
         raise Complaint(str(error)) from None
-    complaints = [
-        complaint for tier, limits in given.items() for complaint in _limit_complaints(tier, limits)
-    ]
+    complaints = [line for tier, limits in given.items() for line in _limit_complaints(tier, limits)]
     if complaints:
         raise Complaint("; ".join(complaints))
     return {
@@ -239,15 +244,13 @@ def _tier_limits(text: str) -> dict[Tier, TierLimits]:
 def _limit_complaints(tier: str, limits: dict[str, Any]) -> list[str]:
     if tier not in TIERS:
         return [f"unknown tier {tier!r}"]
-    unknown = [f"unknown limit {name!r} of {tier}" for name in limits if name not in _LIMITS]
+    unknown = [f"unknown limit {name!r} of {tier}" for name in limits if name not in LIMIT_NAMES]
     return unknown + [
         f"{name} of {tier} is {value!r}"
         for name, value in limits.items()
-        if name in _LIMITS and (type(value) is not int or not 1 <= value <= _MOST)
+        if name in LIMIT_NAMES and not may_be_limit(value)
     ]
 
-
-_LIMITS: Final = TierLimits.__struct_fields__
 
 FLAG: Final = Rule("true or false", _flag)
 IDENTIFIER: Final = Rule(
@@ -278,8 +281,8 @@ DATABASE_URL: Final = Rule(
     "sqlite+aiosqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST[:PORT]/NAME", _database_url
 )
 TIER_LIMITS: Final = Rule(
-    f"a JSON object by tier ({', '.join(get_args(Tier))}), each an object of whole numbers from 1 to {_MOST}"
-    f" by limit ({', '.join(_LIMITS)})",
+    f"a JSON object by tier ({', '.join(get_args(Tier))}), each an object of whole numbers from 1 to {LIMIT_MAX}"
+    f" by limit ({', '.join(LIMIT_NAMES)})",
     _tier_limits,
 )
 

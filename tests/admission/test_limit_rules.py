@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.admission.limit_rules import LIMIT_MAX, LIMIT_NAMES, limit_fault, overlaid
-from orchestrator.protocol.tiers import DEFAULT_LIMITS
+from orchestrator.admission.limit_rules import limit_fault, overlaid
+from orchestrator.protocol.tiers import DEFAULT_LIMITS, LIMIT_MAX, LIMIT_NAMES
 
 
 @pytest.mark.parametrize("name", LIMIT_NAMES)

@@ -35,7 +35,7 @@ async def test_state_without_a_send(tenant: Tenant) -> None:
     """The state can be told without a send: nothing is spent by that, and the tenant's own limits show."""
     await tenant.task(session_limit=100, per_minute=60, burst=6)
     kept = tenant.dump()
-    asked = {**STATE, "user": ""}
+    asked: dict[str, Any] = {**STATE, "user": ""}
     reply = await tenant.admissions.limit_state(tenant.name, **asked)
     assert (reply.s, reply.t) == (LimitState(100, 99, 3600), LimitState(60, 5, 1))
     assert tenant.dump() == kept

@@ -1,15 +1,12 @@
 """What a limit of a tenant or a tier may be, and which holds where several are given (contract §7)."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from orchestrator.errors import OrchestratorError
-from orchestrator.protocol.tiers import Tier, TierLimits
-
-LIMIT_NAMES: Final = TierLimits.__struct_fields__
-LIMIT_MAX: Final = 2**31 - 1
+from orchestrator.protocol.tiers import LIMIT_MAX, LIMIT_NAMES, Tier, TierLimits, may_be_limit
 
 
 class BadLimit(OrchestratorError):
@@ -20,7 +17,7 @@ def limit_fault(name: str, value: object) -> str | None:
     """Why this may not be set, or None where it may. A value of None takes the limit back."""
     if name not in LIMIT_NAMES:
         return f"{name!r} is no limit: there are {', '.join(LIMIT_NAMES)}"
-    if value is None or (type(value) is int and 1 <= value <= LIMIT_MAX):
+    if value is None or may_be_limit(value):
         return None
     return f"{name}: {value!r} is not a whole number from 1 to {LIMIT_MAX}"
 

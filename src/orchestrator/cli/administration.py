@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 import click
 
 from orchestrator.admission.administration import Administration
-from orchestrator.admission.limit_rules import LIMIT_NAMES, limit_fault
+from orchestrator.admission.limit_rules import limit_fault
 from orchestrator.broker.access_cache import AccessCache, open_broker
 from orchestrator.broker.admissions import Admissions
 from orchestrator.broker.broker import Broker
@@ -21,6 +21,7 @@ from orchestrator.delivery.cancellation import Cancellation
 from orchestrator.delivery.endings import Endings
 from orchestrator.metrics import Metrics
 from orchestrator.protocol.identifiers import PATTERN, is_valid_id, is_valid_user_id
+from orchestrator.protocol.tiers import LIMIT_NAMES
 from orchestrator.settings import Settings
 from orchestrator.store.schema import ensure_schema
 from orchestrator.store.store import Store

@@ -7,11 +7,11 @@ from typing import Final, Literal
 import click
 import msgspec
 
-from orchestrator.admission.limit_rules import LIMIT_NAMES, overlaid
+from orchestrator.admission.limit_rules import overlaid
 from orchestrator.cli.administration import administer, limit_pair, look
 from orchestrator.cli.examples import example
 from orchestrator.cli.listing import JSON_OPTION, show_json, show_table
-from orchestrator.protocol.tiers import DEFAULT_LIMITS, TIERS, Tier, TierLimits
+from orchestrator.protocol.tiers import DEFAULT_LIMITS, LIMIT_NAMES, TIERS, Tier, TierLimits
 from orchestrator.settings import Settings
 
 _HEADER: Final = ("TIER", "LIMIT", "VALUE", "FROM")

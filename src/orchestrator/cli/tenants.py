@@ -5,11 +5,10 @@ from typing import Final
 
 import click
 
-from orchestrator.admission.limit_rules import LIMIT_NAMES
 from orchestrator.cli.administration import administer, limit_pair, look, valid_id
 from orchestrator.cli.examples import example
 from orchestrator.cli.listing import JSON_OPTION, show_json, show_table, yes_or_no
-from orchestrator.protocol.tiers import TIERS, Tier
+from orchestrator.protocol.tiers import LIMIT_NAMES, TIERS, Tier
 from orchestrator.store.records import TenantRecord
 
 _HEADER: Final = ("ID", "TIER", "ACTIVE", "OWN LIMITS")

@@ -1,7 +1,7 @@
 """The four tiers and the limits that each carries (contract §7)."""
 
 from collections.abc import Mapping
-from typing import Final, Literal, get_args
+from typing import Final, Literal, TypeGuard, get_args
 
 import msgspec
 
@@ -25,6 +25,15 @@ class TierLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     def burst(self) -> int:
         """Requests that may come at once: a tenth of a minute's, at least 5."""
         return max(5, self.requests_per_minute // 10)
+
+
+LIMIT_NAMES: Final = TierLimits.__struct_fields__
+LIMIT_MAX: Final = 2**31 - 1
+
+
+def may_be_limit(value: object) -> TypeGuard[int]:
+    """Whether this can be one of `TierLimits`: a whole number from 1 to LIMIT_MAX."""
+    return type(value) is int and 1 <= value <= LIMIT_MAX
 
 
 _TABLE: Final[tuple[tuple[Tier, int, int, int, int], ...]] = (

@@ -5,8 +5,7 @@ from typing import Annotated, Final, cast
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from orchestrator.admission.limit_rules import LIMIT_MAX
-from orchestrator.protocol.tiers import Tier
+from orchestrator.protocol.tiers import LIMIT_MAX, Tier
 
 Limit = Annotated[int, Meta(ge=1, le=LIMIT_MAX)]
 GivenLimit = Limit | None | UnsetType
