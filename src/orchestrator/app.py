@@ -262,7 +262,9 @@ def _routes(service: Service, origins: Origins) -> list[BaseRoute]:
             metrics=service.metrics,
             log=service.log,
         ),
-        deployment=Deployment(service.runtime, service.roster, queues, service.access, service.figures),
+        deployment=Deployment(
+            service.runtime, service.roster, queues, service.access, service.figures, service.tokens
+        ),
         pages=Pages(
             openapi_document(
                 tokens=service.identifier.needs_token, gateway=bool(service.settings.gateway_secret)

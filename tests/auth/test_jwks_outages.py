@@ -52,6 +52,23 @@ async def test_without_any_keys_nobody_is_judged() -> None:
     assert [(line["event"], line["has_keys"]) for line in lines] == [("issuer_unreachable", False)]
 
 
+async def test_keys_are_there_once_and_for_all(publisher: Publisher) -> None:
+    """The verifier is ready when keys were obtained, not before, and an outage changes nothing about it."""
+    publisher.status = 503
+    lines: Lines = []
+    async with fetching(publisher.url, pace=EAGER, lines=lines) as tokens:
+        await wait_until(lambda: lines)
+        assert not tokens.ready
+        publisher.status = 200
+        await wait_until(lambda: tokens.ready)
+        publisher.status = 503
+        await wait_until(lambda: len(lines) == 3)
+        assert [line["event"] for line in lines] == [
+            "issuer_unreachable", "issuer_recovered", "issuer_unreachable"
+        ]  # fmt: skip
+        assert tokens.ready
+
+
 async def test_a_token_that_cannot_be_one_is_refused_all_the_same() -> None:
     """What is wrong whatever the keys are needs no keys to be refused."""
     async with fetching(f"http://127.0.0.1:{free_port()}/keys") as tokens:

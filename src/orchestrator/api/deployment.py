@@ -10,6 +10,7 @@ from starlette.responses import Response
 from orchestrator.admission.access import Access
 from orchestrator.api.problems import JsonResponse
 from orchestrator.auth.identity import require_id
+from orchestrator.auth.tokens import Tokens
 from orchestrator.broker.connection import BrokerError
 from orchestrator.broker.queues import Queues
 from orchestrator.broker.roster import Roster
@@ -24,22 +25,29 @@ class Deployment:
     """Routes for operators and probes."""
 
     def __init__(
-        self, runtime: Runtime, roster: Roster, queues: Queues, access: Access, figures: Figures
+        self,
+        runtime: Runtime,
+        roster: Roster,
+        queues: Queues,
+        access: Access,
+        figures: Figures,
+        tokens: Tokens | None,
     ) -> None:
         self._runtime = runtime
         self._roster = roster
         self._queues = queues
         self._access = access
         self._figures = figures
+        self._tokens = tokens
 
     async def health(self, _request: Request) -> Response:
         """Whether the service does its work: `healthy`, `degraded` or `unhealthy`, and what fails."""
         redis, database = await asyncio.gather(self._redis_answers(), self._access.reachable())
+        failing = _failing(redis=redis, database=database, issuer=self._has_keys())
         if not redis:
-            failing = ["redis"] if database else ["redis", "database"]
             return JsonResponse({"status": "unhealthy", "failing": failing}, 503)
-        if not database:
-            return JsonResponse({"status": "degraded", "failing": ["database"]})
+        if failing:
+            return JsonResponse({"status": "degraded", "failing": failing})
         return JsonResponse({"status": "healthy"})
 
     async def live(self, _request: Request) -> Response:
@@ -47,11 +55,12 @@ class Deployment:
         return JsonResponse({"status": "alive"})
 
     async def ready(self, _request: Request) -> Response:
-        """Whether this replica can deliver: a publish came back, and it is not draining."""
+        """Whether this replica can work: a publish came back, it can verify tokens, and it is not draining."""
         if self._runtime.draining:
             return JsonResponse({"status": "draining"}, 503)
-        if not self._runtime.can_deliver:
-            return JsonResponse({"status": "not_ready", "failing": ["redis"]}, 503)
+        failing = _failing(redis=self._runtime.can_deliver, issuer=self._has_keys())
+        if failing:
+            return JsonResponse({"status": "not_ready", "failing": failing}, 503)
         return JsonResponse({"status": "ready"})
 
     async def sockets(self, request: Request) -> Response:
@@ -99,6 +108,9 @@ class Deployment:
         """What this process would tell now; plain data, as the others' is."""
         return msgspec.to_builtins(self._figures.report(self._runtime.manager.figures()))
 
+    def _has_keys(self) -> bool:
+        return self._tokens is None or self._tokens.ready
+
     async def _redis_answers(self) -> bool:
         try:
             async with asyncio.timeout(PING_SECONDS):
@@ -106,3 +118,7 @@ class Deployment:
         except (BrokerError, TimeoutError):
             return False
         return True
+
+
+def _failing(**works: bool) -> list[str]:
+    return [name for name, does in works.items() if not does]

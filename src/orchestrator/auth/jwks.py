@@ -55,6 +55,11 @@ class Jwks:
         self._failures = 0
         self._failing_since = 0.0
 
+    @property
+    def ready(self) -> bool:
+        """Whether keys were ever obtained."""
+        return self._keys is not None
+
     async def start(self) -> None:
         """Begin to fetch; does not wait for the first keys."""
         self._fetching = True

@@ -42,6 +42,11 @@ class KeySource(Protocol):
         """
         ...
 
+    @property
+    def ready(self) -> bool:
+        """Whether there are keys; once there are, there always are."""
+        ...
+
     async def start(self) -> None:
         """Begin to fetch."""
         ...
@@ -62,6 +67,11 @@ class FixedKey:
         if algorithm not in self._key.algorithms:
             raise invalid_token("the token is signed with an algorithm that is not accepted here")
         return self._key
+
+    @property
+    def ready(self) -> bool:
+        """It is there from the beginning."""
+        return True
 
     async def start(self) -> None:
         """Nothing to do."""

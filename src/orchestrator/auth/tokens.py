@@ -34,6 +34,11 @@ class Tokens:
         )
         return cls(keys, validity, settings.jwt_claims)
 
+    @property
+    def ready(self) -> bool:
+        """Whether tokens can be verified; an issuer that goes away later changes nothing about it."""
+        return self._keys.ready
+
     async def start(self) -> None:
         """Begin to fetch the issuer's keys, where they are fetched; does not wait for them."""
         await self._keys.start()

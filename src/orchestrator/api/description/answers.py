@@ -71,10 +71,14 @@ class TenantStats(Struct):
 
 
 class Health(Struct):
-    """Whether the service does its work. Degraded: cached answers go on, nobody new gets in."""
+    """Whether the service does its work.
+
+    Degraded: without the database cached answers go on, and nobody new gets in; without the issuer's keys, which were
+    never obtained, nobody does.
+    """
 
     status: Literal["healthy", "degraded", "unhealthy"]
-    failing: list[Literal["redis", "database"]] | Left = UNSET
+    failing: list[Literal["redis", "database", "issuer"]] | Left = UNSET
 
 
 class Liveness(Struct):
@@ -84,10 +88,10 @@ class Liveness(Struct):
 
 
 class Readiness(Struct):
-    """Whether this replica can deliver; proven by a publish that came back."""
+    """Whether this replica can deliver, proven by a publish that came back, and verify tokens."""
 
     status: Literal["ready", "draining", "not_ready"]
-    failing: list[Literal["redis"]] | Left = UNSET
+    failing: list[Literal["redis", "issuer"]] | Left = UNSET
 
 
 class States(Struct):

@@ -40,7 +40,9 @@ def page_paths() -> dict[str, Schema]:
 
 
 def _health(name: str, summary: str) -> Schema:
-    fine = answer("It does, or does so with cached answers.", json_of("Health", {"status": "healthy"}))
+    fine = answer(
+        "It does, or in part: `degraded`, and what fails.", json_of("Health", {"status": "healthy"})
+    )
     failing = {"status": "unhealthy", "failing": ["redis"]}
     responses = {
         "200": fine,
@@ -62,7 +64,9 @@ def _ready() -> Schema:
         "503": answer("It cannot, or takes nothing new.", json_of("Readiness", {"status": "draining"})),
         **refusals(before=()),
     }
-    return operation("showReadiness", "Health", "Show whether this replica can deliver.", responses)
+    return operation(
+        "showReadiness", "Health", "Show whether this replica can deliver and verify tokens.", responses
+    )
 
 
 def _sockets() -> Schema:
