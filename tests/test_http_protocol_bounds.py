@@ -128,7 +128,7 @@ def is_let_in(client: socket.socket) -> bool:
 
 
 def test_newcomers_of_one_address_are_few() -> None:
-    """Who has as many connections without a request as one address may have gets no more; a request frees its place."""
+    """Who has as many connections without a request as one address may have gets no more."""
     with Service().running(trusted_proxies=NOT_US) as service, ExitStack() as stack:
 
         def newcomers(count: int) -> list[socket.socket]:
@@ -144,9 +144,20 @@ def test_newcomers_of_one_address_are_few() -> None:
         assert first[2].recv(12) == b"HTTP/1.1 403"  # there is no WebSocket here
         first[4].close()
         wait_blocking(lambda: service.connections < PENDING_MAX - 1, why="they have gone")
-        *others, last = newcomers(4)
+        *others, last = newcomers(3)
         assert answers(last) == b""
         assert all(map(is_let_in, others))
+
+
+def test_idle_connections_of_one_address_are_few() -> None:
+    """A connection that was answered and asks nothing more counts as one that never asked."""
+    with Service().running(trusted_proxies=NOT_US) as service, ExitStack() as stack:
+        idle = [stack.enter_context(service.connect()) for _ in range(PENDING_MAX)]
+        assert all(map(is_let_in, idle))
+        assert answers(stack.enter_context(service.connect())) == b""
+        idle.pop().close()
+        wait_blocking(lambda: service.connections < PENDING_MAX, why="it has gone")
+        assert is_let_in(stack.enter_context(service.connect()))
 
 
 def test_a_proxy_has_as_many_as_it_likes() -> None:

@@ -58,7 +58,8 @@ class HttpProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, pending: PendingConnections, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._pending = pending
-        # Whose newcomer this is, until the first head is complete.
+        # Whose connection this is, and whether it counts: until its head is complete, and again when it is idle.
+        self._home: str | None = None
         self._group: str | None = None
         self._unparsed = bytearray()
         self._in_head = True
@@ -73,11 +74,10 @@ class HttpProtocol(HttpToolsProtocol):
         """Starts the clock: a connection that asks nothing is closed as well, and one too many at once."""
         super().connection_made(transport)
         self.flow = self._flow = Flow(transport)
-        group = self._pending.group_of(self.client[0] if self.client else None)
-        if group is not None and not self._pending.enter(group):
+        self._home = self._pending.group_of(self.client[0] if self.client else None)
+        if not self._enter_pending():
             transport.abort()
             return
-        self._group = group
         self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -196,6 +196,9 @@ class HttpProtocol(HttpToolsProtocol):
             self._linger()
         else:
             self._parse()
+            # Idle connections cost as much as new ones; who keeps too many asks anew for the next.
+            if self._is_idle() and not self._unparsed and not self._is_ending() and not self._enter_pending():
+                self._close()
 
     def timeout_keep_alive_handler(self) -> None:
         """Closes, and does not wait for ever until the peer has read its last answer."""
@@ -213,6 +216,15 @@ class HttpProtocol(HttpToolsProtocol):
         self._stop_unread_timer()
 
     # Ending
+
+    def _enter_pending(self) -> bool:
+        """Count this connection; False where its address has as many as it may."""
+        if self._home is None or self._group is not None:
+            return True
+        if not self._pending.enter(self._home):
+            return False
+        self._group = self._home
+        return True
 
     def _leave_pending(self) -> None:
         if self._group is not None:
