@@ -30,6 +30,20 @@ Code = Literal[
     "outcome_unknown",
 ]
 
+Reason = Literal[
+    "missing",
+    "malformed",
+    "expired",
+    "not_yet_valid",
+    "signature",
+    "audience",
+    "issuer",
+    "revoked",
+    "scope",
+    "other",
+]
+"""Why a credential was refused, for the figures: few words, which never depend on who asks."""
+
 ALL_CODES: Final[tuple[Code, ...]] = get_args(Code)
 
 # One row an error code: the HTTP status and the title. docs/errors.md is held against this table.
@@ -61,6 +75,9 @@ CODES: Final[Mapping[Code, tuple[int, str]]] = {
 }
 
 
+_REASONS: Final[Mapping[Code, Reason]] = {"unauthorized": "other", "insufficient_scope": "scope"}
+
+
 class OrchestratorError(Exception):
     """Whatever this package raises on purpose."""
 
@@ -69,11 +86,17 @@ class Problem(OrchestratorError):
     """A refusal that the caller sees, as `application/problem+json` or as an `error` frame.
 
     `detail` is one sentence for the caller, `retry_after` is in seconds, `members` are the ones
-    that help (`missing`, `allowed`, `task_id`). None of them may carry internals.
+    that help (`missing`, `allowed`, `task_id`). None of them may carry internals. `reason` is not told.
     """
 
     def __init__(
-        self, code: Code, detail: str | None = None, *, retry_after: float | None = None, **members: Any
+        self,
+        code: Code,
+        detail: str | None = None,
+        *,
+        retry_after: float | None = None,
+        reason: Reason | None = None,
+        **members: Any,
     ) -> None:
         self.code: Final = code
         self.status, self.title = CODES[code]
@@ -82,6 +105,8 @@ class Problem(OrchestratorError):
         self.members: Mapping[str, Any] = members
         self.headers: Mapping[str, str] = {}
         """What else the answer tells by headers."""
+        self.reason: Final = reason or _REASONS.get(code)
+        """Why a credential was refused; None where none was."""
         super().__init__(detail or self.title)
 
 

@@ -42,6 +42,11 @@ class Counter(_Declared):
     TASKS_ACCEPTED = Metric("orchestrator_tasks_accepted_total", "Accepted sends.", ("tier",))
     TASKS_ENDED = Metric("orchestrator_tasks_ended_total", "Endings of tasks.", ("status",))
     SENDS_REFUSED = Metric("orchestrator_sends_refused_total", "Sends answered with an error.", ("code",))
+    CREDENTIALS_REFUSED = Metric(
+        "orchestrator_credentials_refused_total",
+        "Requests and sockets refused for what they prove or do not.",
+        ("reason",),
+    )
     CALLBACKS = Metric("orchestrator_callbacks_total", "Callbacks that took effect.", ("status",))
     CALLBACKS_DROPPED = Metric(
         "orchestrator_callbacks_dropped_total",

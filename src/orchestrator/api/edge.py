@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.api.forwarded import asked_host
 from orchestrator.api.headers import OPTIONAL, REQUIRED, check_size
-from orchestrator.api.problems import problem_response
+from orchestrator.api.problems import count_credential, problem_response
 from orchestrator.auth.identifier import Identifier
 from orchestrator.auth.origins import Origins
 from orchestrator.broker.connection import BrokerError
@@ -77,6 +77,7 @@ class Edge:
     async def _refuse(self, problem: Problem, scope: Scope, body: "_Body", answer: "_Answer") -> None:
         if answer.status:
             return  # the answer has begun: nothing can be said any more
+        count_credential(problem, self._metrics)
         if scope["path"] == "/api/chat/send":
             self._metrics.count(Counter.SENDS_REFUSED, problem.code)
             named = _named(Headers(scope=scope))

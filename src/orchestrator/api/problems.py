@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.errors import Code, Problem
+from orchestrator.metrics import Counter, Metrics
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -42,6 +43,12 @@ def problem_response(problem: Problem) -> Response:
     if problem.status == 401:
         headers.setdefault("WWW-Authenticate", 'Bearer realm="orchestrator"')
     return JsonResponse(body, problem.status, headers, media_type="application/problem+json")
+
+
+def count_credential(problem: Problem, metrics: Metrics) -> None:
+    """Count a refusal of what somebody proves of themselves; others are counted elsewhere."""
+    if problem.reason:
+        metrics.count(Counter.CREDENTIALS_REFUSED, problem.reason)
 
 
 async def refused(_request: Request, refusal: Exception) -> Response:

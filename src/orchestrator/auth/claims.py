@@ -5,7 +5,7 @@ from typing import Any, Final, Literal, cast, get_args
 
 import msgspec
 
-from orchestrator.errors import Problem
+from orchestrator.errors import Problem, Reason
 from orchestrator.protocol.identifiers import is_valid_id, is_valid_user_id
 from orchestrator.protocol.tiers import TIERS, Tier
 
@@ -41,9 +41,9 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
         return not self.scopes.isdisjoint(_OF_THE_DEPLOYMENT)
 
 
-def invalid_token(why: str) -> Problem:
+def invalid_token(why: str, reason: Reason = "malformed") -> Problem:
     """The refusal of a token; `why` must not quote it."""
-    problem = Problem("unauthorized", why)
+    problem = Problem("unauthorized", why, reason=reason)
     problem.headers = {"WWW-Authenticate": 'Bearer realm="orchestrator", error="invalid_token"'}
     return problem
 

@@ -86,7 +86,7 @@ class Jwks:
             await self._end_of_fetch()
         fitting = self._fitting(algorithm, kid)
         if len(fitting) != 1:
-            raise invalid_token("the token names no key of the issuer that it fits")
+            raise invalid_token("the token names no key of the issuer that it fits", "signature")
         return fitting[0]
 
     def _fitting(self, algorithm: str, kid: str | None) -> list[Key]:

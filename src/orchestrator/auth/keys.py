@@ -65,7 +65,9 @@ class FixedKey:
     async def find(self, algorithm: str, kid: str | None) -> Key:
         """The key, for its own algorithms."""
         if algorithm not in self._key.algorithms:
-            raise invalid_token("the token is signed with an algorithm that is not accepted here")
+            raise invalid_token(
+                "the token is signed with an algorithm that is not accepted here", "signature"
+            )
         return self._key
 
     @property

@@ -58,7 +58,7 @@ class Signatures:
         except _WHAT_PARSING_RAISES:
             genuine = False
         if not genuine:
-            raise invalid_token("the token's signature is wrong")
+            raise invalid_token("the token's signature is wrong", "signature")
         return _payload(signed)
 
     def _split(self, token: str) -> CompactSignature:

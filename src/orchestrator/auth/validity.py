@@ -27,18 +27,18 @@ class Validity:
         """Raise `unauthorized` unless every rule holds."""
         self._check_times(payload)
         if self._issuer is not None and payload.get("iss") != self._issuer:
-            raise invalid_token("the token comes from another issuer")
+            raise invalid_token("the token comes from another issuer", "issuer")
         if self._audience is not None and not _names(payload.get("aud"), self._audience):
-            raise invalid_token("the token is for another audience")
+            raise invalid_token("the token is for another audience", "audience")
 
     def _check_times(self, payload: Payload) -> None:
         now: Final = self._now()
         ends, begins, issued = (moment(payload, name) for name in ("exp", "nbf", "iat"))
         if ends is not None and ends <= now - self._leeway:
-            raise invalid_token("the token has expired")
+            raise invalid_token("the token has expired", "expired")
         # One that was issued later than now would outlive the word that voids all issued until now.
         if any(time is not None and time > now + self._leeway for time in (begins, issued)):
-            raise invalid_token("the token is not valid yet")
+            raise invalid_token("the token is not valid yet", "not_yet_valid")
 
 
 def _names(audience: object, expected: str) -> bool:
