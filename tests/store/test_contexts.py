@@ -104,6 +104,22 @@ async def test_the_list_is_what_a_tenant_may_use(tenants: Store) -> None:
     assert await tenants.list_contexts("initech", "collection") == ()
 
 
+async def test_a_page_of_the_list(tenants: Store) -> None:
+    """So many behind an id, in the order of bytes, of what is asked for; grants come with their contexts."""
+    for name in ("b", "a", "_", "B"):
+        await tenants.create_context("acme", "agent", name)
+        await tenants.grant("globex", f"agent-{name}")
+    await tenants.create_context("acme", "workflow", "a")
+    await tenants.create_context("globex", "agent", "Z")
+
+    first = await tenants.list_contexts("acme", "agent", limit=2)
+    assert [record.id for record in first] == ["agent-B", "agent-_"]
+    rest = await tenants.list_contexts("acme", "agent", after="agent-_", limit=2)
+    assert [record.id for record in rest] == ["agent-a", "agent-b"]
+    assert {record.granted_to for record in (*first, *rest)} == {("globex",)}
+    assert await tenants.list_contexts("acme", "agent", after="agent-b") == ()
+
+
 async def test_an_unknown_context_is_named(tenants: Store) -> None:
     """Changing, granting and revoking what does not exist says what is missing."""
     for change in (

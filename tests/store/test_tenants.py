@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from orchestrator.store.errors import AlreadyExists, NotFound
+from orchestrator.store.pages import every
 from orchestrator.store.store import Store
 
 
@@ -62,6 +63,21 @@ async def test_the_list_is_in_order(store: Store) -> None:
         await store.create_tenant(tenant_id, "free")
 
     assert [tenant.id for tenant in await store.list_tenants()] == ["acme", "globex", "initech"]
+
+
+async def test_a_page_of_the_list(store: Store) -> None:
+    """So many behind an id, in the order of bytes, whatever the database's locale; page by page that is all."""
+    ids = sorted(["B", "_b", "a", "C-1", "C.1", "C1", "b"])
+    for tenant_id in reversed(ids):
+        await store.create_tenant(tenant_id, "free")
+
+    assert [tenant.id for tenant in await store.list_tenants(limit=3)] == ids[:3]
+    assert [tenant.id for tenant in await store.list_tenants(after=ids[2], limit=3)] == ids[3:6]
+    assert [tenant.id for tenant in await store.list_tenants(after="C-0")] == ids[ids.index("C-1") :]
+    assert await store.list_tenants(after=ids[-1]) == ()
+    assert [
+        tenant.id for tenant in await every(lambda after: store.list_tenants(after=after, limit=2))
+    ] == ids
 
 
 async def test_an_unknown_tenant_is_named(store: Store) -> None:

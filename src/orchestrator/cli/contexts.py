@@ -9,6 +9,7 @@ from orchestrator.cli.administration import administer, look, valid_id
 from orchestrator.cli.examples import example
 from orchestrator.cli.listing import JSON_OPTION, show_json, show_table, yes_or_no
 from orchestrator.protocol.context import ContextType, canonical_id
+from orchestrator.store.pages import every
 
 _TENANT = click.option("--tenant", required=True, metavar="ID", type=valid_id, help="The tenant.")
 
@@ -72,7 +73,7 @@ def _list(group: click.Group, kind: ContextType) -> None:
     @JSON_OPTION
     def _(tenant: str | None, as_json: bool) -> None:
         """List {kind}s, their owners and who else may use them."""
-        records = look(lambda store: store.list_contexts(tenant, kind))
+        records = look(lambda store: every(lambda after: store.list_contexts(tenant, kind, after=after)))
         if as_json:
             return show_json(records)
         rows = [

@@ -14,6 +14,7 @@ from orchestrator.broker.broker import Broker
 from orchestrator.cli.administration import valid_id
 from orchestrator.settings import Settings
 from orchestrator.store.errors import StoreError
+from orchestrator.store.pages import every
 from orchestrator.store.store import Store
 
 AnswerT = TypeVar("AnswerT")
@@ -43,5 +44,6 @@ async def tenants_of(broker: Broker, tenant: str | None) -> list[str]:
         # Without the database there are still those that Redis knows.
         with suppress(StoreError):
             async with Store(settings.database_url) as store:
-                found.update(record.id for record in await store.list_tenants())
+                records = await every(lambda after: store.list_tenants(after=after))
+                found.update(record.id for record in records)
     return sorted(found)

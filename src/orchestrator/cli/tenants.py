@@ -9,6 +9,7 @@ from orchestrator.cli.administration import administer, limit_pair, look, valid_
 from orchestrator.cli.examples import example
 from orchestrator.cli.listing import JSON_OPTION, show_json, show_table, yes_or_no
 from orchestrator.protocol.tiers import LIMIT_NAMES, TIERS, Tier
+from orchestrator.store.pages import every
 from orchestrator.store.records import TenantRecord
 
 _HEADER: Final = ("ID", "TIER", "ACTIVE", "OWN LIMITS")
@@ -42,7 +43,7 @@ def create(tenant_id: str, tier: Tier) -> None:
 @JSON_OPTION
 def list_(as_json: bool) -> None:
     """List all tenants."""
-    records = look(lambda store: store.list_tenants())
+    records = look(lambda store: every(lambda after: store.list_tenants(after=after)))
     if as_json:
         return show_json(records)
     return _show(records)

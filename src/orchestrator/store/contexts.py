@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.protocol.context import ContextType, canonical_id
 from orchestrator.store.errors import AlreadyExists, NotFound
+from orchestrator.store.pages import page
 from orchestrator.store.records import Change, ContextRecord
 from orchestrator.store.tables import CONTEXTS, GRANTS
 from orchestrator.store.tenants import get_tenant
@@ -37,11 +38,15 @@ async def get_context(connection: AsyncConnection, context_id: str, *, lock: boo
 
 
 async def list_contexts(
-    connection: AsyncConnection, tenant_id: str | None, context_type: ContextType | None
+    connection: AsyncConnection,
+    tenant_id: str | None,
+    context_type: ContextType | None,
+    after: str | None,
+    limit: int,
 ) -> tuple[ContextRecord, ...]:
-    """Those that the tenant owns or may use, or all, in order of id."""
-    statement = _listing(tenant_id, context_type)
-    rows = (await connection.execute(statement.order_by(CONTEXTS.c.id))).all()
+    """Of those that the tenant owns or may use, or of all, so many behind an id, in order of id."""
+    statement = page(_listing(tenant_id, context_type), CONTEXTS.c.id, connection, after, limit)
+    rows = (await connection.execute(statement)).all()
     granted = await _granted(connection, statement)
     return tuple(_record(row, granted) for row in rows)
 

@@ -13,6 +13,7 @@ from orchestrator.protocol.tiers import Tier
 from orchestrator.store import audit, contexts, revocations, tenants, tier_limits
 from orchestrator.store.access import read_access
 from orchestrator.store.database import READ_SECONDS, Database, Work
+from orchestrator.store.pages import PAGE
 from orchestrator.store.records import (
     AccessRecord,
     AuditRecord,
@@ -75,8 +76,9 @@ class Store:
     async def get_tenant(self, tenant_id: str) -> TenantRecord:
         return await self.database.read(lambda connection: tenants.get_tenant(connection, tenant_id))
 
-    async def list_tenants(self) -> tuple[TenantRecord, ...]:
-        return await self.database.read(tenants.list_tenants)
+    async def list_tenants(self, *, after: str | None = None, limit: int = PAGE) -> tuple[TenantRecord, ...]:
+        """A page: so many tenants behind an id, by id in the order of its bytes."""
+        return await self.database.read(lambda connection: tenants.list_tenants(connection, after, limit))
 
     async def update_tenant(
         self,
@@ -110,11 +112,16 @@ class Store:
         return await self.database.read(lambda connection: contexts.get_context(connection, context_id))
 
     async def list_contexts(
-        self, tenant_id: str | None = None, context_type: ContextType | None = None
+        self,
+        tenant_id: str | None = None,
+        context_type: ContextType | None = None,
+        *,
+        after: str | None = None,
+        limit: int = PAGE,
     ) -> tuple[ContextRecord, ...]:
-        """All contexts, or those that the tenant owns or may use."""
+        """A page, as of tenants, of all contexts or of those that the tenant owns or may use."""
         return await self.database.read(
-            lambda connection: contexts.list_contexts(connection, tenant_id, context_type)
+            lambda connection: contexts.list_contexts(connection, tenant_id, context_type, after, limit)
         )
 
     async def update_context(

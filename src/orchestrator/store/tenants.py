@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.protocol.tiers import Tier
 from orchestrator.store.errors import AlreadyExists, NotFound
+from orchestrator.store.pages import page
 from orchestrator.store.records import Change, TenantRecord
 from orchestrator.store.tables import TENANTS
 
@@ -34,9 +35,11 @@ async def get_tenant(connection: AsyncConnection, tenant_id: str, *, lock: bool 
     return _record(row)
 
 
-async def list_tenants(connection: AsyncConnection) -> tuple[TenantRecord, ...]:
-    """All of them, in order of id."""
-    rows = await connection.execute(select(TENANTS).order_by(TENANTS.c.id))
+async def list_tenants(
+    connection: AsyncConnection, after: str | None, limit: int
+) -> tuple[TenantRecord, ...]:
+    """So many of them behind an id, in order of id."""
+    rows = await connection.execute(page(select(TENANTS), TENANTS.c.id, connection, after, limit))
     return tuple(_record(row) for row in rows)
 
 

@@ -51,8 +51,10 @@ class ContextRoutes:
     async def _list(self, request: Request) -> Response:
         query = Query(request.query_params, "tenant_id", "after", "limit")
         tenant_id, after, limit = query.id("tenant_id"), query.id("after"), query.limit()
-        records = await self._desk.ask(lambda asked: asked.store.list_contexts(tenant_id, self._kind))
-        return JsonResponse(page_of(f"{self._kind}s", records, after, limit))
+        records = await self._desk.ask(
+            lambda asked: asked.store.list_contexts(tenant_id, self._kind, after=after, limit=limit + 1)
+        )
+        return JsonResponse(page_of(f"{self._kind}s", records, limit))
 
     async def _create(self, request: Request) -> Response:
         body, actor = await json_body(request, new_context), actor_of(request)

@@ -1,12 +1,13 @@
 """The query parameters of an administrator's lists, strict as the bodies are: a typo must not list everything."""
 
 from collections.abc import Sequence
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final
 
 from starlette.datastructures import QueryParams
 
 from orchestrator.auth.identity import require_id
 from orchestrator.errors import Problem
+from orchestrator.store.pages import Listed
 
 PAGE: Final = 100
 PAGE_MAX: Final = 1_000
@@ -45,22 +46,10 @@ class Query:
         return self.whole("limit", PAGE_MAX) or PAGE
 
 
-class _Named(Protocol):
-    @property
-    def id(self) -> str: ...
-
-
-NamedT = TypeVar("NamedT", bound=_Named)
-
-
-def page_of(name: str, records: Sequence[NamedT], after: str | None, limit: int) -> dict[str, Any]:
-    """The body of a list: records in order of id behind `after`, and `next`, behind which the next page begins."""
-    # Sorted here, since databases order texts as their locale has it, and `after` has to mean the same to all.
-    rest = sorted(
-        (record for record in records if after is None or record.id > after), key=lambda one: one.id
-    )
-    shown = rest[:limit]
-    return {name: shown, "next": shown[-1].id if len(rest) > limit else None}
+def page_of(name: str, records: Sequence[Listed], limit: int) -> dict[str, Any]:
+    """The body of a list, of whose records one more than `limit` was asked for; the next page begins behind `next`."""
+    shown = records[:limit]
+    return {name: shown, "next": shown[-1].id if len(records) > limit else None}
 
 
 def _bad(name: str, detail: str) -> Problem:

@@ -46,8 +46,8 @@ class TenantRoutes:
     async def _list(self, request: Request) -> Response:
         query = Query(request.query_params, "after", "limit")
         after, limit = query.id("after"), query.limit()
-        records = await self._desk.ask(lambda asked: asked.store.list_tenants())
-        return JsonResponse(page_of("tenants", records, after, limit))
+        records = await self._desk.ask(lambda asked: asked.store.list_tenants(after=after, limit=limit + 1))
+        return JsonResponse(page_of("tenants", records, limit))
 
     async def _create(self, request: Request) -> Response:
         body, actor = await json_body(request, new_tenant), actor_of(request)
