@@ -3,10 +3,13 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.store.errors import AlreadyExists, NotFound
-from orchestrator.store.pages import every
+from orchestrator.store.pages import every, page
 from orchestrator.store.store import Store
+from orchestrator.store.tables import TENANTS
 
 
 async def test_a_new_tenant_is_active(store: Store) -> None:
@@ -78,6 +81,21 @@ async def test_a_page_of_the_list(store: Store) -> None:
     assert [
         tenant.id for tenant in await every(lambda after: store.list_tenants(after=after, limit=2))
     ] == ids
+
+
+async def test_a_page_where_the_locale_sorts_otherwise(postgres_url: str) -> None:
+    """Postgres is asked for the order of bytes, in what is behind and in what comes first."""
+
+    async def asked(connection: AsyncConnection) -> str:
+        return str(
+            page(select(TENANTS), TENANTS.c.id, connection, "a", 2).compile(dialect=connection.dialect)
+        )
+
+    # By its text: a Postgres without ICU has no locale that sorts in another way.
+    async with Store(postgres_url) as store:
+        statement = await store.database.read(asked)
+    assert 'WHERE (tenants.id COLLATE "C") >' in statement
+    assert 'ORDER BY tenants.id COLLATE "C"' in statement
 
 
 async def test_an_unknown_tenant_is_named(store: Store) -> None:
