@@ -13,6 +13,8 @@ _SECRET, _PUBLIC_KEY, _JWKS_URL = TOKEN_KEYS
 _OTHERS: Final = tuple(
     setting for setting in SETTINGS if setting.name.startswith(_TOKENS) and setting.name not in TOKEN_KEYS
 )
+_GATEWAY: Final = f"{PREFIX}GATEWAY_SECRET"
+_SHORT_SECRET: Final = 16  # characters: 96 bits, where they are random
 _SHORT: Final = 32  # bytes: RFC 7518 §3.2 asks for a key as long as the digest
 _NOT_OPEN: Final = "and the service does not run open in its place"
 
@@ -44,6 +46,8 @@ def token_warnings(environ: Mapping[str, str], given: Mapping[str, str]) -> Iter
             yield f"{name} is empty and counts as unset: nobody has to present a token because of it"
     if 0 < len(given.get(_SECRET, "")) < _SHORT:
         yield f"{_SECRET} is shorter than {_SHORT} bytes: whoever has one token can guess it"
+    if 0 < len(given.get(_GATEWAY, "")) < _SHORT_SECRET:
+        yield f"{_GATEWAY} is shorter than {_SHORT_SECRET} characters: whoever tries can guess it"
     if (_PUBLIC_KEY in given or _JWKS_URL in given) and f"{_TOKENS}AUDIENCE" not in given:
         yield f"{_TOKENS}AUDIENCE is not set: tokens that the issuer made for other services are accepted too"
 

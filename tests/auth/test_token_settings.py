@@ -120,6 +120,15 @@ def test_a_short_secret_is_told(secret: str, warned: bool) -> None:
     assert all("shorter than 32 bytes" in warning and secret not in warning for warning in warnings)
 
 
+@pytest.mark.parametrize(("secret", "warned"), [("planted-xxxxxxx", True), ("planted-xxxxxxxx", False)])
+def test_a_short_gateway_secret_is_told(secret: str, warned: bool) -> None:
+    """So does a gateway secret that can be guessed by trying."""
+    warnings = Settings.from_environment({"ORCHESTRATOR_GATEWAY_SECRET": secret}).warnings
+
+    assert bool(warnings) is warned
+    assert all("shorter than 16 characters" in warning and secret not in warning for warning in warnings)
+
+
 def test_a_missing_audience_is_told() -> None:
     """Where others may hold tokens of the same issuer the start says that no audience is asked for."""
     (warning,) = read(JWT_JWKS_URL=JWKS).warnings

@@ -96,7 +96,9 @@ def test_an_open_address_needs_proof_of_who_calls() -> None:
     assert "ORCHESTRATOR_TRUST_HEADERS" in line
 
 
-@pytest.mark.parametrize("settings", [{"trust_headers": "true"}, {"gateway_secret": "planted-secret-of-ours"}])
+@pytest.mark.parametrize(
+    "settings", [{"trust_headers": "true"}, {"gateway_secret": "planted-secret-of-ours"}]
+)
 def test_an_open_address_with_it(service_with: StartService, settings: Mapping[str, str]) -> None:
     """With the secret, or told to trust the headers, it starts."""
     assert service_with(host="0.0.0.0", **settings).ready()  # noqa: S104

@@ -7,6 +7,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.contract.client import Tenant, problem
 from tests.contract.conftest import Connect, StartService
+from tests.contract.socket_client import closing, dial, socket_url
 from tests.security.minting import HS256, SECRET, bearer, by_hand, claims_of, shared
 from tests.security.user import User
 
@@ -77,3 +78,22 @@ async def test_a_token_that_does_not_reach(visitor: User) -> None:
     assert (await visitor.ask("GET", "/api/chat/stats")).status_code == 200
     problem(await visitor.ask("GET", "/api/chat/nowhere"), 404, "not_found")
     assert await counted(visitor) == before
+
+
+async def test_no_token(visitor: User) -> None:
+    """`missing`, where a request has none."""
+    before = await counted(visitor)
+    problem(await visitor.http.get("/api/chat/stats"), 401, "unauthorized")
+    after = await counted(visitor)
+    assert after["missing"] == before.get("missing", 0) + 1
+
+
+async def test_a_socket(visitor: User, service_with: StartService) -> None:
+    """Sockets count as requests do."""
+    server = service_with(jwt_secret=SECRET, jwt_issuer=OURS["iss"], jwt_audience=OURS["aud"])
+    before = await counted(visitor)
+    headers = bearer(HS256.of(visitor.tenant, **OURS | {"exp": time.time() - 3_600}))
+    async with dial(socket_url(server, visitor.session_id), additional_headers=headers) as socket:
+        assert (await closing(socket))[0] == 4401
+    after = await counted(visitor)
+    assert after["expired"] == before.get("expired", 0) + 1

@@ -30,7 +30,9 @@ class NoCredentials(Problem):
     """Nothing was sent that could prove anything; a socket may still do so by its first frame."""
 
     def __init__(self) -> None:
-        super().__init__("unauthorized", "send Authorization: Bearer and a token, or a ticket")
+        super().__init__(
+            "unauthorized", "send Authorization: Bearer and a token, or a ticket", reason="missing"
+        )
 
 
 class Credentials:
@@ -82,7 +84,7 @@ class Credentials:
 def check_lasting(claims: Claims | None) -> None:
     """Raise `unauthorized` for a token that only the leeway still lets in: nothing can be held open by it."""
     if claims is not None and claims.expires <= time.time():
-        raise invalid_token("the token has expired")
+        raise invalid_token("the token has expired", "expired")
 
 
 def _is_from(origin: str, asker: HTTPConnection, use: str) -> bool:

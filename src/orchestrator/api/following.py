@@ -109,7 +109,7 @@ class Following:
         if identity.expires is not None and self._revocations.covers(*identity.subject, identity.issued):
             # Revoked while the database was asked: nobody looked for a connection that was not there.
             self._manager.detach(connection)
-            raise invalid_token("the token was revoked")
+            raise invalid_token("the token was revoked", "revoked")
         connection.say(self._frames.frame(connection, "connection_ack", self._ack(connection, opened)))
         if by_frame:
             self._frames.authenticated(connection, identity)

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.api.bodies import optional_body
+from orchestrator.api.credentials import check_lasting
 from orchestrator.api.forwarded import asked_host
 from orchestrator.api.guard import claims_of
 from orchestrator.api.headers import caller, header
@@ -75,6 +76,9 @@ class TicketOffice:
             raise Problem(
                 "unauthorized", "a ticket is given for a bearer token; token authentication is off here"
             )
+        if claims.tenant is None:
+            raise Problem("access_denied", "a ticket is a user's: this token names no tenant")
+        check_lasting(claims)
         session = header(request.headers, "X-Session-ID") or claims.session
         if session is None:
             raise Problem("missing_headers", "send this header too: X-Session-ID", missing=["X-Session-ID"])

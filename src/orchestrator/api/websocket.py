@@ -16,6 +16,7 @@ from orchestrator.api.credentials import FIRST_FRAME_SECONDS, Credentials, NoCre
 from orchestrator.api.following import Draining, Following, Full
 from orchestrator.api.forwarded import asked_host
 from orchestrator.api.headers import parameter, reader
+from orchestrator.api.problems import count_credential
 from orchestrator.auth.identifier import Identifier
 from orchestrator.auth.identity import Identity
 from orchestrator.auth.origins import Origins
@@ -113,6 +114,7 @@ class Sockets:
             position = parameter(socket.query_params, "position")
             connection = await self._following.begin(outlet, identity, position, by_frame=by_frame)
         except Problem as problem:
+            count_credential(problem, self._metrics)
             code = _CLOSE_CODES.get(problem.code, 1011)
             reason = _short(problem.detail or problem.title)
             await outlet.close(code, retry_after() if code in {1013, 4429} else reason)
@@ -155,7 +157,8 @@ class Sockets:
                 async with asyncio.timeout(FIRST_FRAME_SECONDS):
                     message = await socket.receive()
             except TimeoutError:
-                raise Problem("unauthorized", f"no token came within {FIRST_FRAME_SECONDS:g} s") from None
+                detail = f"no token came within {FIRST_FRAME_SECONDS:g} s"
+                raise Problem("unauthorized", detail, reason="missing") from None
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1006))
         if message.get("bytes") is not None:

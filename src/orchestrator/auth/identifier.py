@@ -50,7 +50,7 @@ class Identifier:
             return None
         token = bearer_token(headers)
         if token is None:
-            raise Problem("unauthorized", "send Authorization: Bearer and a token")
+            raise Problem("unauthorized", "send Authorization: Bearer and a token", reason="missing")
         return await self.verify(token)
 
     async def verify(self, token: str) -> Claims:
@@ -64,7 +64,7 @@ class Identifier:
     def check_revoked(self, tenant: str, user: str, issued: float | None) -> None:
         """Raise `unauthorized` for a token whose subject was revoked after it was issued; '' is no tenant."""
         if self._revocations.covers(tenant, user, issued):
-            raise invalid_token("the token was revoked")
+            raise invalid_token("the token was revoked", "revoked")
 
 
 _SCHEME: Final = "bearer"
