@@ -7,7 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from click.testing import Result
+import pytest
+from click.testing import CliRunner, Result
+
+from orchestrator.cli.main import main
 
 Command = Callable[..., Result]
 
@@ -42,3 +45,17 @@ def test_a_database_that_is_away_is_one_line(tmp_path: Path) -> None:
         f"Error: The database at {tmp_path}/nowhere/orchestrator.db is unavailable: "
         "unable to open database file.\n"
     )
+
+
+def test_a_database_that_nobody_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without DATABASE_URL a command does not make an empty database of its own, beside the service's."""
+    monkeypatch.chdir(tmp_path)
+    unset = {"DATABASE_URL": None}
+    for arguments in (("tenants", "list"), ("tenants", "create", "acme", "--tier", "free"), ("audit",)):
+        ended = CliRunner().invoke(main, arguments, env=unset)
+        assert ended.exit_code == 1
+        assert "DATABASE_URL is not set" in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+    assert CliRunner().invoke(main, ("db", "upgrade"), env=unset).exit_code == 0
+    assert CliRunner().invoke(main, ("tenants", "list"), env=unset).exit_code == 0

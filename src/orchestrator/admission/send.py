@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -37,7 +37,7 @@ IDEMPOTENCY_MICROS: Final = 24 * 3600 * 1_000_000
 _DETAILS: Final[dict[str, tuple[Code, str]]] = {
     "conflict": ("idempotency_conflict", "this Idempotency-Key was used with another request"),
     "session_denied": ("session_denied", "the session belongs to another user"),
-    "access_denied": ("access_denied", "the tenant may not use this"),
+    "access_denied": ("access_denied", "the tenant is unknown or suspended"),
     "tier_mismatch": ("tier_mismatch", "the tenant is not of this tier"),
     "rate_limited": ("rate_limited", "too many messages"),
     "queue_full": ("queue_full", "too many tasks are waiting for their answers"),
@@ -227,7 +227,7 @@ def _answer(request: SendRequest, reply: AdmitReply) -> Sent:
 def _refusal(reply: AdmitReply) -> Problem:
     """What the script refused, with the state of the limits."""
     code, detail = _DETAILS[reply.outcome]
-    members: dict[str, str] = {}
+    members: dict[str, Any] = {}
     if reply.outcome == "access_denied" and reply.detail != "@":
         detail, members = f"the tenant may not use {reply.detail}", {"context_id": reply.detail}
     retry_after = None

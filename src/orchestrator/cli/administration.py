@@ -6,6 +6,7 @@ import pwd
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Final, TypeVar
 
 import click
@@ -45,6 +46,7 @@ def administer(work: Callable[[Administration, str], Awaitable[AnswerT]]) -> Ans
             late = _LateRedis(settings, stack)
             return await work(Administration(store, late, late, late), _user())
 
+    _require_database()
     return with_store(opened)
 
 
@@ -55,7 +57,18 @@ def look(question: Callable[[Store], Awaitable[AnswerT]]) -> AnswerT:
         await ensure_schema(store)
         return await question(store)
 
+    _require_database()
     return with_store(opened)
+
+
+def _require_database() -> None:
+    """Raise where nobody named a database and nobody made one: a new one would be another than the service's."""
+    file = Settings.from_environment(os.environ).database_url.removeprefix("sqlite+aiosqlite:///")
+    if not os.environ.get("DATABASE_URL", "").strip() and not Path(file).exists():
+        raise click.ClickException(
+            f"DATABASE_URL is not set, and there is no database {file} here: set DATABASE_URL to the service's"
+            " (`orchestrator dev` prints the line), or make one by `orchestrator db upgrade`"
+        )
 
 
 def with_store(work: Callable[[Store, Settings], Awaitable[AnswerT]]) -> AnswerT:
