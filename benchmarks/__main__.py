@@ -1,4 +1,5 @@
-"""`python -m benchmarks`: what a message costs on this machine, in about a minute.
+"""`python -m benchmarks`: what a message costs on this machine, in about a minute; `… hostile`: what peers cost that
+give nothing back, in about four.
 
 The load runs on the same machine, so a rate says little; CPU per message comes from the kernel's accounting and
 says more. Compare figures of one run, not of two machines.
@@ -10,6 +11,7 @@ import platform
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from benchmarks import hostile
 from benchmarks.deployment import Measured, deployment
 from benchmarks.measures import Result, idle, latency, round_trips, streamed_events
 
@@ -22,8 +24,17 @@ MEASURES: tuple[Callable[[Measured], Coroutine[Any, Any, Result]], ...] = (
 
 
 def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("what", nargs="?", choices=("messages", "hostile"), default="messages")
+    if parser.parse_args().what == "hostile":
+        hostile.run()
+    else:
+        messages()
+
+
+def messages() -> None:
     """Run every measure and print a table."""
-    argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__).parse_args()
     print(f"Python {platform.python_version()}, {platform.machine()}; each measure takes some seconds")
     print(f"{'measure':<28}{'messages':>10}{'service µs':>12}{'valkey µs':>11}  note")
     with deployment() as measured:

@@ -1,8 +1,9 @@
 """One service with its own Valkey and SQLite, for measuring: started here, ended here."""
 
 import asyncio
+import json
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,17 +35,24 @@ def _cpu(pid: int) -> float:
 
 
 @contextmanager
-def deployment() -> Generator[Measured]:
-    """A running service with the demo tenant and no limits in the way."""
+def deployment(settings: Mapping[str, str] | None = None) -> Generator[Measured]:
+    """A running service with the demo tenant and no limits in the way; `settings` by the names of their variables."""
     with TemporaryDirectory() as folder, EmbeddedValkey(Path(folder)) as valkey:
-        limits = '{"professional": {"requests_per_minute": 1000000000, "max_outstanding": 1000000}}'
+        limits = {
+            "professional": {
+                "requests_per_minute": 1_000_000_000,
+                "max_outstanding": 1_000_000,
+                "max_connections": 1_000_000,
+            }
+        }
         environment = {
             **base_environment(),
             "REDIS_URL": valkey.url,
             "DATABASE_URL": f"sqlite+aiosqlite:///{folder}/orchestrator.db",
             "ORCHESTRATOR_MAX_REQUESTS_PER_SESSION": "0",
-            "ORCHESTRATOR_TIER_LIMITS": limits,
+            "ORCHESTRATOR_TIER_LIMITS": json.dumps(limits),
             "ORCHESTRATOR_LOG_LEVEL": "WARNING",
+            **(settings or {}),
         }
         asyncio.run(load_demo(Settings.from_environment(environment)))
         with orchestrator_server(environment, Path(folder) / "service.log") as service:

@@ -5,22 +5,21 @@ Gone means that the kernel has the connection no more, and that nobody is counte
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Callable
-from contextlib import ExitStack, asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 from tests.contract.client import Agent, Caller, Tenant
 from tests.contract.conftest import Connect, StartService
-from tests.contract.exchange import asked
+from tests.security.hostile_peers import INTERVAL, QUICK, TIMEOUT, streaming
 from tests.servers import OrchestratorServer, wait_until
 from tests.websocket_peers import CLOSE, PONG, TEXT, RawPeer, frame, handshake
 
 from orchestrator.delivery.connection import UNREAD_SECONDS_MAX
 from orchestrator.listener import KERNEL_BUFFER
 
-INTERVAL, TIMEOUT = 1.0, 1.0
 SOON = 3 * (INTERVAL + TIMEOUT)
 """Seconds; a machine that is busy with other tests is slow to look at its clocks."""
 
@@ -30,12 +29,7 @@ Act = Callable[[RawPeer], object]
 @pytest.fixture(scope="module")
 def quick_service(service_with: StartService) -> OrchestratorServer:
     """A server that finds the dead soon; identity comes from the query."""
-    return service_with(
-        jwt_secret="",
-        jwt_leeway="",
-        websocket_ping_interval=str(INTERVAL),
-        websocket_ping_timeout=str(TIMEOUT),
-    )
+    return service_with(**QUICK)
 
 
 @pytest.fixture
@@ -83,25 +77,6 @@ def follower(server: OrchestratorServer, caller: Caller) -> RawPeer:
     tenant = caller.tenant
     target = f"/ws/{caller.session_id}?tenant_id={tenant.id}&tier={tenant.tier}"
     return RawPeer(server.port, handshake(target), receive_buffer=4_096).shake_hands()
-
-
-@asynccontextmanager
-async def streaming(caller: Caller, agent: Agent) -> AsyncGenerator[None]:
-    """While an agent reports far more than any buffer holds."""
-    _, task = await asked(caller, agent)
-
-    async def report() -> None:
-        while True:
-            await agent.report(task, "progress", result={"pad": "x" * 256 * 1024})
-            await asyncio.sleep(0.05)
-
-    reporting = asyncio.create_task(report())
-    try:
-        yield
-    finally:
-        reporting.cancel()
-        await asyncio.gather(reporting, return_exceptions=True)
-        await agent.complete(task)
 
 
 def say_nothing(_: RawPeer) -> None:

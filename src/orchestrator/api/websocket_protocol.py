@@ -21,13 +21,13 @@ QUEUED_CHARACTERS: Final = 128 * 1024
 PARSED_AT_ONCE: Final = 4096
 """Bytes; one read can hold 40 000 frames, which nobody asked us to keep as objects."""
 
-SIGNS_PER_SECOND: Final = 10
-SIGNS_AT_ONCE: Final = 100
-"""Pings and pongs of a peer: each ping is answered, and the answers of one who reads none are kept."""
+SIGNS_PER_SECOND: Final = 5
+SIGNS_AT_ONCE: Final = 30
+"""Pings and pongs of a peer: each ping is answered, for 35 µs, and the answers of one who reads none are kept."""
 
-FRAGMENTS_PER_SECOND: Final = 1_000
-FRAGMENTS_AT_ONCE: Final = 2_000
-"""Pieces of messages: one message, as its sender pays for it, can be cut into 65 000 of them."""
+FRAGMENTS_PER_SECOND: Final = 200
+FRAGMENTS_AT_ONCE: Final = 500
+"""Pieces of messages: one message, as its sender pays for it, can be cut into 65 000 of them, 9 µs each."""
 
 TOO_MANY: Final = 4429
 
