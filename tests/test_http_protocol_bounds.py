@@ -1,19 +1,12 @@
 """What a peer cannot make our subclass of uvicorn's HTTP protocol keep: newcomers, headers, requests, dead peers."""
 
-import asyncio
 import gc
 import socket
-from collections.abc import AsyncIterator, Generator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 
 import pytest
-import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, StreamingResponse
-from starlette.routing import Route
-from tests.in_process import serving_app
 from tests.servers import wait_blocking
+from tests.waiting_service import Service
 from tests.websocket_peers import handshake
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
@@ -24,82 +17,6 @@ from orchestrator.listener import KERNEL_BUFFER
 GET = b"GET %b HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 NOT_US = "192.0.2.1"
 """As the only trusted proxy, so that connections of the loopback count."""
-
-
-class Service:
-    """A server with a few routes; `heard` is what its applications noticed."""
-
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-        self.port = 0
-        self.server: uvicorn.Server
-
-    @property
-    def app(self) -> Starlette:
-        """The application."""
-        return Starlette(
-            routes=[
-                Route("/", self._names, methods=["GET", "POST"]),
-                Route("/slow", self._slow),
-                Route("/wait", self._wait, methods=["GET", "POST"]),
-                Route("/large", self._large),
-                Route("/endless", self._endless),
-            ]
-        )
-
-    @contextmanager
-    def running(self, **settings: str) -> Generator["Service"]:
-        """While it runs."""
-        with serving_app(self.app, **settings) as (self.port, self.server):
-            yield self
-
-    @property
-    def connections(self) -> int:
-        """How many the server has open."""
-        return len(self.server.server_state.connections)
-
-    def connect(self, *sent: bytes, unread: bool = False) -> socket.socket:
-        """A connection on which this was sent; one that leaves its answers unread has no room for them."""
-        client = socket.socket()
-        if unread:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
-        client.settimeout(10)
-        client.connect(("127.0.0.1", self.port))
-        client.sendall(b"".join(sent))
-        return client
-
-    async def _names(self, request: Request) -> PlainTextResponse:
-        body = await request.body()
-        return PlainTextResponse(
-            " ".join([name.decode() for name, _ in request.headers.raw] + [body.decode()])
-        )
-
-    async def _slow(self, request: Request) -> PlainTextResponse:
-        await request.body()
-        await asyncio.sleep(0.01)
-        return PlainTextResponse("")
-
-    async def _wait(self, request: Request) -> PlainTextResponse:
-        self.heard.append("asked")
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-        self.heard.append("left")
-        return PlainTextResponse("")
-
-    async def _large(self, request: Request) -> PlainTextResponse:
-        self.heard.append("asked")
-        return PlainTextResponse("x" * int(request.query_params["size"]))
-
-    async def _endless(self, _: Request) -> StreamingResponse:
-        async def pieces() -> AsyncIterator[bytes]:
-            try:
-                while True:
-                    yield b"x"
-                    await asyncio.sleep(0.01)
-            finally:
-                self.heard.append("ended")
-
-        return StreamingResponse(pieces())
 
 
 def answers(client: socket.socket) -> bytes:
@@ -124,11 +41,11 @@ def sends(client: socket.socket, data: bytes) -> bool:
 
 def is_let_in(client: socket.socket) -> bool:
     """Whether it gets an answer; a newcomer too many was closed at once, without a word."""
-    return sends(client, GET % b"/") and client.recv(12) == b"HTTP/1.1 200"
+    return sends(client, GET % b"/large?size=0") and client.recv(65_536).startswith(b"HTTP/1.1 200")
 
 
 def test_newcomers_of_one_address_are_few() -> None:
-    """Who has as many connections without a request as one address may have gets no more."""
+    """Who has as many connections without a request as one address may have gets no more; a request frees its place."""
     with Service().running(trusted_proxies=NOT_US) as service, ExitStack() as stack:
 
         def newcomers(count: int) -> list[socket.socket]:
@@ -144,28 +61,46 @@ def test_newcomers_of_one_address_are_few() -> None:
         assert first[2].recv(12) == b"HTTP/1.1 403"  # there is no WebSocket here
         first[4].close()
         wait_blocking(lambda: service.connections < PENDING_MAX - 1, why="they have gone")
-        *others, last = newcomers(3)
+        *others, last = newcomers(4)
         assert answers(last) == b""
         assert all(map(is_let_in, others))
 
 
 def test_idle_connections_of_one_address_are_few() -> None:
-    """A connection that was answered and asks nothing more counts as one that never asked."""
+    """Who was answered and asks nothing more may stay, but half of the places are for those who come."""
     with Service().running(trusted_proxies=NOT_US) as service, ExitStack() as stack:
-        idle = [stack.enter_context(service.connect()) for _ in range(PENDING_MAX)]
-        assert all(map(is_let_in, idle))
-        assert answers(stack.enter_context(service.connect())) == b""
-        idle.pop().close()
-        wait_blocking(lambda: service.connections < PENDING_MAX, why="it has gone")
-        assert is_let_in(stack.enter_context(service.connect()))
+
+        def newcomers(count: int) -> list[socket.socket]:
+            return [stack.enter_context(service.connect()) for _ in range(count)]
+
+        asking = newcomers(PENDING_MAX)
+        assert all(map(is_let_in, asking))
+        wait_blocking(
+            lambda: service.connections == PENDING_MAX // 2, why="half of them are closed when answered"
+        )
+        assert all(map(is_let_in, newcomers(PENDING_MAX // 2)))
+        wait_blocking(lambda: service.connections == PENDING_MAX // 2, why="those who stay are left alone")
+        assert answers(newcomers(PENDING_MAX // 2 + 1)[-1]) == b""
+        assert sum(map(is_let_in, asking)) == PENDING_MAX // 2, "an idle one may ask again"
+
+
+def test_idle_connections_give_their_place_back() -> None:
+    """However many came, were answered, stayed for a while and left: the next one may stay too."""
+    with Service().running(trusted_proxies=NOT_US) as service:
+        for _ in range(PENDING_MAX):
+            with service.connect() as client:
+                assert is_let_in(client)
+        with service.connect() as client:
+            assert all(is_let_in(client) for _ in range(5))
 
 
 def test_a_proxy_has_as_many_as_it_likes() -> None:
     """Behind a trusted proxy, loopback by default, everybody has the same address: nobody is counted."""
     with Service().running() as service, ExitStack() as stack:
-        for _ in range(PENDING_MAX + 10):
-            stack.enter_context(service.connect())
+        clients = [stack.enter_context(service.connect()) for _ in range(PENDING_MAX + 10)]
         wait_blocking(lambda: service.connections == PENDING_MAX + 10, why="all are let in")
+        for _ in range(2):
+            assert all(map(is_let_in, clients)), "and may stay"
 
 
 def test_many_headers_are_431() -> None:
