@@ -73,6 +73,14 @@ def test_places_are_given_back() -> None:
     assert door.refused == 2
 
 
+def test_who_stays_leaves_room_for_who_comes() -> None:
+    """Those who were answered have half of the places, and nobody is told of those who do not get one."""
+    door = Door(most=4)
+    assert [door.pending.stay("192.0.2.1") for _ in range(3)] == [True, True, False]
+    assert [door.comes("192.0.2.1") for _ in range(2)] == [True, True]
+    assert (door.refused, door.told) == (0, [])
+
+
 def test_a_flood_is_told_in_few_lines() -> None:
     """Each refusal is counted; a line comes at once, then at most one in ten seconds, with how many there were."""
     door = Door(most=1)

@@ -75,9 +75,10 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.flow = self._flow = Flow(transport)
         self._home = self._pending.group_of(self.client[0] if self.client else None)
-        if not self._enter_pending():
+        if self._home is not None and not self._pending.enter(self._home):
             transport.abort()
             return
+        self._group = self._home
         self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -196,9 +197,8 @@ class HttpProtocol(HttpToolsProtocol):
             self._linger()
         else:
             self._parse()
-            # Idle connections cost as much as new ones; who keeps too many asks anew for the next.
-            if self._is_idle() and not self._unparsed and not self._is_ending() and not self._enter_pending():
-                self._close()
+            if self._is_idle() and not self._unparsed and not self._is_ending():
+                self._stay_or_close()
 
     def timeout_keep_alive_handler(self) -> None:
         """Closes, and does not wait for ever until the peer has read its last answer."""
@@ -217,14 +217,14 @@ class HttpProtocol(HttpToolsProtocol):
 
     # Ending
 
-    def _enter_pending(self) -> bool:
-        """Count this connection; False where its address has as many as it may."""
+    def _stay_or_close(self) -> None:
+        """Idle connections cost as much as new ones: who keeps too many has to connect anew for the next request."""
         if self._home is None or self._group is not None:
-            return True
-        if not self._pending.enter(self._home):
-            return False
-        self._group = self._home
-        return True
+            return
+        if self._pending.stay(self._home):
+            self._group = self._home
+        else:
+            self._close()
 
     def _leave_pending(self) -> None:
         if self._group is not None:

@@ -17,7 +17,7 @@ TELL_SECONDS: Final = 10.0
 
 
 class PendingConnections:
-    """Counts, by group of addresses, the connections that have not brought a complete request head.
+    """Counts, by group of addresses, the connections that have not brought a complete request head, or no further one.
 
     One for all connections of a process. It keeps a number for each group that has some, so its size follows theirs.
     """
@@ -54,6 +54,16 @@ class PendingConnections:
         """Count one more; False, and counted as refused, where the group has as many as it may."""
         if self._by_group[group] >= self._most:
             self._refuse(group)
+            return False
+        self._by_group[group] += 1
+        return True
+
+    def stay(self, group: str) -> bool:
+        """Count one that was answered and asks nothing more; False where the group has half as many as it may.
+
+        The other half is for newcomers: many people share an address, and one's idle browser must not keep another out.
+        """
+        if self._by_group[group] >= self._most // 2:
             return False
         self._by_group[group] += 1
         return True
