@@ -38,6 +38,8 @@ def talkative(request: pytest.FixtureRequest, service_with: StartService) -> Orc
         ("task-eyJhbGciOiJIUzI1NiIs_1c9Q eyJx", False),
         ("nothing at all", False),
     ],
+    # A token differs each time, and the ids of tests have to be the same in every process.
+    ids=["token", "cut", "url", "constant", "ticket", "task", "nothing"],
 )
 def test_the_search_finds(text: str, is_found: bool) -> None:
     """Tokens, cut ones too, marked constants and tickets that were told; ids of tasks are none of these."""
