@@ -119,12 +119,27 @@ BODIES: Final[list[tuple[str, Callable[[bytes], object], list[Any]]]] = [
     (
         "ContextChange",
         changes.context_change,
-        [{}, {"active": True}, {"active": 1}, {"active": None}, {"active": True, "x": 1}],
+        [
+            {"active": True},
+            {"active": 1},
+            {"active": None},
+            {"active": True, "x": 1},
+            *({"turn_policy": policy} for policy in ("steer", None, "never", 1)),
+            *({"max_attempts": number} for number in (1, 100, 101, 0, None, "1", 1.5)),
+        ],
     ),
     (
         "NewAgent",
         changes.new_context,
-        [{}, {"id": "x"}, {"tenant_id": "x"}, {"id": "x", "tenant_id": "y"}, {"id": 1, "tenant_id": "y"}],
+        [
+            {},
+            {"id": "x"},
+            {"tenant_id": "x"},
+            {"id": "x", "tenant_id": "y"},
+            {"id": 1, "tenant_id": "y"},
+            *({"id": "x", "tenant_id": "y", "turn_policy": policy} for policy in ("merge", None, "never")),
+            *({"id": "x", "tenant_id": "y", "max_attempts": number} for number in (1, 100, 101, None)),
+        ],
     ),
     (
         "Revocation",

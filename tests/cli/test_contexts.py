@@ -34,14 +34,18 @@ def test_the_life_of_a_context(tenants: Command, kind: str) -> None:
     assert (
         tenants(commands, "grant", "123", "--tenant", "globex").stdout == f"{context_id} granted to globex\n"
     )
-    assert tenants(commands, "update", context_id, "--inactive").stdout == f"{context_id} is inactive\n"
+    assert tenants(commands, "update", context_id, "--inactive").stdout == (
+        f"{context_id} is inactive; turn policy default, attempts default\n"
+    )
     assert tenants(commands, "list", "--tenant", "globex").stdout.splitlines()[1].split() == [
         context_id,
         "acme",
         "no",
+        "default",
+        "default",
         "globex",
     ]
-    assert tenants(commands, "update", "123", "--active").stdout == f"{context_id} is active\n"
+    assert tenants(commands, "update", "123", "--active").stdout.startswith(f"{context_id} is active;")
     assert (
         tenants(commands, "revoke", "123", "--tenant", "globex").stdout
         == f"{context_id} revoked from globex\n"
@@ -62,7 +66,25 @@ def test_each_command_lists_its_own_type(tenants: Command) -> None:
         "tenant_id": "acme",
         "active": True,
         "granted_to": [],
+        "turn_policy": None,
+        "max_attempts": None,
     }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_turns_and_attempts(tenants: Command, kind: str) -> None:
+    """Both are set when it is created or later, shown in the list, and go back to `default` by that word."""
+    made = (f"{kind}s", "create", "9", "--tenant", "acme", "--turn-policy", "queue", "--max-attempts", "5")
+    assert tenants(*made).exit_code == 0
+    assert tenants(f"{kind}s", "list").stdout.splitlines()[1].split() == [
+        f"{kind}-9", "acme", "yes", "queue", "5",
+    ]  # fmt: skip
+    told = tenants(f"{kind}s", "update", "9", "--turn-policy", "merge").stdout
+    assert told == f"{kind}-9 is active; turn policy merge, attempts 5\n"
+    back = ("update", "9", "--turn-policy", "default", "--max-attempts", "default")
+    assert tenants(f"{kind}s", *back).exit_code == 0
+    (listed,) = json.loads(tenants(f"{kind}s", "list", "--json").stdout)
+    assert (listed["turn_policy"], listed["max_attempts"]) == (None, None)
 
 
 def test_a_grant_voids_the_cached_answers(tenants: Command, valkey: ValkeyServer) -> None:
@@ -84,7 +106,11 @@ def test_a_grant_voids_the_cached_answers(tenants: Command, valkey: ValkeyServer
         (("grant", "9", "--tenant", "acme"), 1, "There is no agent agent-9."),
         (("revoke", "7", "--tenant", "globex"), 1, "There is no grant of agent-7 to globex."),
         (("update", "9", "--active"), 1, "There is no agent agent-9."),
-        (("update", "7"), 2, "Missing option '--active'"),
+        (("update", "7"), 2, "Nothing to change"),
+        (("update", "7", "--turn-policy", "never"), 2, "'never' is not one of"),
+        (("update", "7", "--max-attempts", "0"), 2, "'0' is neither a number from 1 to 100"),
+        (("update", "7", "--max-attempts", "101"), 2, "'101' is neither a number from 1 to 100"),
+        (("create", "7", "--tenant", "acme", "--max-attempts", "x"), 2, "'x' is neither a number"),
         (("create", "7"), 2, "Missing option '--tenant'"),
         (("create", "*", "--tenant", "acme"), 2, "'*' must match"),
         (("create", "x" * 123, "--tenant", "acme"), 2, "must match"),

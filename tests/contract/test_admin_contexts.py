@@ -25,6 +25,8 @@ async def test_it_is_kept_under_its_canonical_id(admin: Administrator, kind: str
         "active": True,
         "granted_to": [],
         "created_at": "",
+        "turn_policy": None,
+        "max_attempts": None,
     }
     for spelling in (name, canonical):
         assert await admin.done("GET", f"/{kind}/{spelling}") == record
@@ -109,3 +111,26 @@ async def test_switched_off_and_on(admin: Administrator) -> None:
         assert record["active"] is active
         answer = await user.send()
         assert answer.status_code == (202 if active else 403), answer.text
+
+
+@each_kind
+async def test_turns_and_attempts(admin: Administrator, kind: str) -> None:
+    """Both are set when it is created or later; what is left out stays, and null takes back."""
+    tenant_id, name = await admin.tenant(), unique("c")
+    body = {"id": name, "tenant_id": tenant_id, "turn_policy": "queue", "max_attempts": 5}
+    assert (await admin.ask("POST", f"/{kind}", json=body)).status_code == 201
+    for change, expected in (
+        ({}, None),
+        ({"turn_policy": "steer"}, ("steer", 5)),
+        ({"max_attempts": 100}, ("steer", 100)),
+        ({"active": True}, ("steer", 100)),
+        ({"turn_policy": None, "max_attempts": None}, (None, None)),
+        ({"turn_policy": "never"}, None),
+        ({"max_attempts": 0}, None),
+        ({"max_attempts": 101}, None),
+    ):
+        answer = await admin.ask("PATCH", f"/{kind}/{name}", json=change)
+        if expected is None:
+            problem(answer, 400, "invalid_body")
+        else:
+            assert (answer.json()["turn_policy"], answer.json()["max_attempts"]) == expected

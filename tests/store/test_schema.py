@@ -63,10 +63,13 @@ async def test_state_is_empty_and_then_current(database_url: str) -> None:
 async def test_records_live_through_an_upgrade(store: Store, database_url: str) -> None:
     """A database of the first version keeps its records, and can do all that a new one can."""
     await store.create_tenant("acme", "free")
+    await store.create_context("acme", "agent", "1")
     engine = create_async_engine(database_url)
     async with engine.begin() as connection:
         for table in ("audit", "revocations", "tier_limits"):
             await connection.execute(text(f"DROP TABLE {table}"))
+        for column in ("turn_policy", "max_attempts"):
+            await connection.execute(text(f"ALTER TABLE contexts DROP COLUMN {column}"))
     await engine.dispose()
     await set_revision(database_url, "0001")
 
@@ -74,7 +77,10 @@ async def test_records_live_through_an_upgrade(store: Store, database_url: str) 
     assert await upgrade(store) == "behind"
     await store.suspend_tenant("acme")
     await store.set_tier_limits("enterprise", {"weight": 9})
-    assert [entry.action for entry in await store.audit()] == ["limits.set", "tenants.suspend"]
+    assert (await store.get_context("agent-1")).turn_policy is None
+    await store.update_context("agent-1", turn_policy="queue", max_attempts=100)
+    actions = [entry.action for entry in await store.audit()]
+    assert actions == ["agents.update", "limits.set", "tenants.suspend"]
 
 
 async def test_a_newer_schema_is_left_alone(store: Store, database_url: str) -> None:

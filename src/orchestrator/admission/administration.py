@@ -6,11 +6,13 @@ from contextlib import contextmanager
 from typing import Final, Protocol
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from orchestrator.admission.limit_rules import check_limits
 from orchestrator.errors import OrchestratorError
 from orchestrator.protocol.context import ContextType
 from orchestrator.protocol.tiers import Tier
+from orchestrator.protocol.turn_policies import TurnPolicy
 from orchestrator.store.errors import AlreadyExists
 from orchestrator.store.records import (
     Change,
@@ -144,15 +146,36 @@ class Administration:
         return await self._change(self.store.resume_tenant(tenant_id, actor=actor))
 
     async def create_context(
-        self, tenant_id: str, context_type: ContextType, name: str, *, actor: str
+        self,
+        tenant_id: str,
+        context_type: ContextType,
+        name: str,
+        *,
+        turn_policy: TurnPolicy | None = None,
+        max_attempts: int | None = None,
+        actor: str,
     ) -> ContextRecord:
         """The tenant becomes the owner; `name` may be canonical already or not."""
-        return await self._create(
-            tenant_id, self.store.create_context(tenant_id, context_type, name, actor=actor)
+        creating = self.store.create_context(
+            tenant_id, context_type, name, turn_policy=turn_policy, max_attempts=max_attempts, actor=actor
         )
+        return await self._create(tenant_id, creating)
 
-    async def update_context(self, context_id: str, *, active: bool, actor: str) -> ContextRecord:
-        return await self._change(self.store.update_context(context_id, active=active, actor=actor))
+    async def update_context(
+        self,
+        context_id: str,
+        *,
+        active: bool | UnsetType = UNSET,
+        turn_policy: TurnPolicy | UnsetType | None = UNSET,
+        max_attempts: int | UnsetType | None = UNSET,
+        actor: str,
+    ) -> ContextRecord:
+        """Sets what is given; a turn policy or number of attempts of None goes back to the default."""
+        return await self._change(
+            self.store.update_context(
+                context_id, active=active, turn_policy=turn_policy, max_attempts=max_attempts, actor=actor
+            )
+        )
 
     async def grant(self, tenant_id: str, context_id: str, *, actor: str) -> ContextRecord:
         return await self._change(self.store.grant(tenant_id, context_id, actor=actor))

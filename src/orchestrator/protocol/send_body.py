@@ -4,9 +4,9 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-MESSAGE_MAX: Final = 32_000
+from orchestrator.protocol.turn_policies import TurnPolicy
 
-TurnPolicy = Literal["parallel", "queue", "reject", "interrupt", "latest", "merge", "steer"]
+MESSAGE_MAX: Final = 32_000
 
 
 class SendBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,9 +23,7 @@ class SendBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 def fault_of(body: SendBody, timeout_max: int) -> str | None:
-    """What the types cannot say: too long a timeout, or a turn policy that is not built yet."""
+    """What the types cannot say: too long a timeout."""
     if body.timeout is not None and body.timeout > timeout_max:
         return f"`$.timeout` must be at most {timeout_max} seconds"
-    if body.turn_policy not in {None, "parallel"}:
-        return f"`$.turn_policy`: {body.turn_policy!r} is not available yet; allowed: 'parallel'"
     return None

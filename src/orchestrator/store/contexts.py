@@ -1,6 +1,7 @@
 """Agents, workflows and collections, and who may use them."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Row, Select, delete, exists, insert, or_, select, update
@@ -10,17 +11,27 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orchestrator.protocol.context import ContextType, canonical_id
 from orchestrator.store.errors import AlreadyExists, NotFound
 from orchestrator.store.pages import page
-from orchestrator.store.records import Change, ContextRecord
+from orchestrator.store.records import Change, ContextRecord, ContextRules
 from orchestrator.store.tables import CONTEXTS, GRANTS
 from orchestrator.store.tenants import get_tenant
 
 
 async def create_context(
-    connection: AsyncConnection, tenant_id: str, context_type: ContextType, name: str
+    connection: AsyncConnection,
+    tenant_id: str,
+    context_type: ContextType,
+    name: str,
+    rules: ContextRules,
 ) -> Change[ContextRecord]:
     """A new context under its canonical id; `NotFound` for the tenant, `AlreadyExists` for the id."""
     await get_tenant(connection, tenant_id)
-    row = {"id": canonical_id(context_type, name), "type": context_type, "tenant_id": tenant_id}
+    row = {
+        "id": canonical_id(context_type, name),
+        "type": context_type,
+        "tenant_id": tenant_id,
+        "turn_policy": rules.turn_policy,
+        "max_attempts": rules.max_attempts,
+    }
     try:
         await connection.execute(insert(CONTEXTS).values(row))
     except IntegrityError:
@@ -51,12 +62,13 @@ async def list_contexts(
     return tuple(_record(row, granted) for row in rows)
 
 
-async def set_context_active(
-    connection: AsyncConnection, context_id: str, *, active: bool
+async def update_context(
+    connection: AsyncConnection, context_id: str, changes: Mapping[str, Any]
 ) -> Change[ContextRecord]:
-    """Switches it on or off."""
+    """Sets the columns that are given, of `active`, `turn_policy` and `max_attempts`."""
     before = await get_context(connection, context_id, lock=True)
-    await connection.execute(update(CONTEXTS).where(CONTEXTS.c.id == context_id).values(active=active))
+    if changes:
+        await connection.execute(update(CONTEXTS).where(CONTEXTS.c.id == context_id).values(**changes))
     return _change("update", before, await get_context(connection, context_id))
 
 
@@ -123,4 +135,6 @@ def _record(row: Row[Any], granted: dict[str, list[str]]) -> ContextRecord:
         active=row.active,
         granted_to=tuple(granted.get(row.id, ())),
         created_at=row.created_at,
+        turn_policy=row.turn_policy,
+        max_attempts=row.max_attempts,
     )

@@ -8,18 +8,26 @@ import msgspec
 
 from orchestrator.protocol.context import ContextType
 from orchestrator.protocol.tiers import Tier
+from orchestrator.protocol.turn_policies import TurnPolicy
+
+
+class ContextRules(msgspec.Struct, frozen=True):
+    """How a context is to be used; None: as everywhere."""
+
+    turn_policy: TurnPolicy | None = None
+    max_attempts: int | None = None
 
 
 class AccessRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What one tenant may do, as the database has it now.
 
     `tier` is None when the tenant does not exist or is suspended; `limits` are its own, to be laid
-    over the tier's; `granted` are those of the contexts asked for that it may use.
+    over the tier's; `granted` are those of the contexts asked for that it may use, with their rules.
     """
 
     tier: Tier | None
     limits: Mapping[str, int]
-    granted: frozenset[str]
+    granted: Mapping[str, ContextRules]
 
 
 class TenantRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +52,10 @@ class ContextRecord(msgspec.Struct, frozen=True, kw_only=True):
     granted_to: tuple[str, ...]
     """The other tenants that may use it, in order."""
     created_at: datetime
+    turn_policy: TurnPolicy | None
+    """What its messages do to others of their session; None: the contract's default."""
+    max_attempts: int | None
+    """How often a task of it is tried; None: as the settings say."""
 
 
 class RevocationRecord(msgspec.Struct, frozen=True, kw_only=True):

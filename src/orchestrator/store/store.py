@@ -5,11 +5,13 @@ from datetime import datetime
 from types import TracebackType
 from typing import Final, Self
 
+from msgspec import UNSET, UnsetType
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.protocol.context import ContextType
 from orchestrator.protocol.tiers import Tier
+from orchestrator.protocol.turn_policies import TurnPolicy
 from orchestrator.store import audit, contexts, revocations, tenants, tier_limits
 from orchestrator.store.access import read_access
 from orchestrator.store.database import READ_SECONDS, Database, Work
@@ -19,6 +21,7 @@ from orchestrator.store.records import (
     AuditRecord,
     Change,
     ContextRecord,
+    ContextRules,
     RecordT,
     RevocationRecord,
     TenantRecord,
@@ -101,11 +104,20 @@ class Store:
         return await self._set_tenant_active(actor, tenant_id, active=True)
 
     async def create_context(
-        self, tenant_id: str, context_type: ContextType, name: str, *, actor: str = SYSTEM
+        self,
+        tenant_id: str,
+        context_type: ContextType,
+        name: str,
+        *,
+        turn_policy: TurnPolicy | None = None,
+        max_attempts: int | None = None,
+        actor: str = SYSTEM,
     ) -> Change[ContextRecord]:
         """A new, active context of the tenant, kept under its canonical id."""
+        rules = ContextRules(turn_policy, max_attempts)
         return await self._change(
-            actor, lambda connection: contexts.create_context(connection, tenant_id, context_type, name)
+            actor,
+            lambda connection: contexts.create_context(connection, tenant_id, context_type, name, rules),
         )
 
     async def get_context(self, context_id: str) -> ContextRecord:
@@ -125,11 +137,19 @@ class Store:
         )
 
     async def update_context(
-        self, context_id: str, *, active: bool, actor: str = SYSTEM
+        self,
+        context_id: str,
+        *,
+        active: bool | UnsetType = UNSET,
+        turn_policy: TurnPolicy | UnsetType | None = UNSET,
+        max_attempts: int | UnsetType | None = UNSET,
+        actor: str = SYSTEM,
     ) -> Change[ContextRecord]:
-        """Switches the context on or off, for its owner and everyone it is granted to."""
+        """Sets what is given, for its owner and everyone it is granted to; a rule of None is the default again."""
+        given = {"active": active, "turn_policy": turn_policy, "max_attempts": max_attempts}
+        changes = {name: value for name, value in given.items() if value is not UNSET}
         return await self._change(
-            actor, lambda connection: contexts.set_context_active(connection, context_id, active=active)
+            actor, lambda connection: contexts.update_context(connection, context_id, changes)
         )
 
     async def grant(self, tenant_id: str, context_id: str, *, actor: str = SYSTEM) -> Change[ContextRecord]:

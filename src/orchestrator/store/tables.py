@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from orchestrator.protocol.context import CONTEXT_TYPES
 from orchestrator.protocol.tiers import TIERS
+from orchestrator.protocol.turn_policies import ATTEMPTS_MAX, TURN_POLICIES
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -76,7 +77,11 @@ CONTEXTS: Final = Table(
     Column("tenant_id", String, ForeignKey("tenants.id"), nullable=False),
     Column("active", Boolean, nullable=False, server_default=true()),
     Column("created_at", UtcTime, nullable=False, server_default=func.now()),
+    Column("turn_policy", String),
+    Column("max_attempts", Integer),
     CheckConstraint(_one_of("type", CONTEXT_TYPES), name="type"),
+    CheckConstraint(_one_of("turn_policy", TURN_POLICIES), name="turn_policy"),
+    CheckConstraint(f"max_attempts BETWEEN 1 AND {ATTEMPTS_MAX}", name="max_attempts"),
     # Queues are named by the id: a form that is not canonical would be a second queue of one agent.
     CheckConstraint("substr(id, 1, length(type) + 1) = type || '-'", name="canonical"),
     Index(None, "tenant_id"),

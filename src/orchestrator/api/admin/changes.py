@@ -6,9 +6,11 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from orchestrator.protocol.tiers import LIMIT_MAX, Tier
+from orchestrator.protocol.turn_policies import ATTEMPTS_MAX, TurnPolicy
 
 Limit = Annotated[int, Meta(ge=1, le=LIMIT_MAX)]
 GivenLimit = Limit | None | UnsetType
+Attempts = Annotated[int, Meta(ge=1, le=ATTEMPTS_MAX)]
 
 
 class LimitChanges(Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,12 +47,24 @@ class NewContext(Struct, frozen=True, forbid_unknown_fields=True):
 
     id: str
     tenant_id: str
+    turn_policy: TurnPolicy | None = None
+    max_attempts: Attempts | None = None
 
 
 class ContextChange(Struct, frozen=True, forbid_unknown_fields=True):
-    """Whether anybody may use it, its owner included."""
+    """What shall be different about an agent, a workflow or a collection; at least one member.
 
-    active: bool
+    Null takes a turn policy or a number of attempts back.
+    """
+
+    active: bool | UnsetType = UNSET
+    turn_policy: TurnPolicy | UnsetType | None = UNSET
+    max_attempts: Attempts | UnsetType | None = UNSET
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is to be changed."""
+        return msgspec.to_builtins(self) == {}
 
 
 class TierChange(Struct, frozen=True, forbid_unknown_fields=True):

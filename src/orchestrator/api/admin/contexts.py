@@ -27,15 +27,10 @@ class ContextRoutes:
         return await (self._create(request) if request.method == "POST" else self._list(request))
 
     async def one(self, request: Request) -> Response:
-        """GET: the record. PATCH: switch it off or on."""
+        """GET: the record. PATCH: change it."""
         context_id = self._context_of(request)
         if request.method == "PATCH":
-            body, actor = await json_body(request, context_change), actor_of(request)
-            return JsonResponse(
-                await self._desk.ask(
-                    lambda asked: asked.update_context(context_id, active=body.active, actor=actor)
-                )
-            )
+            return await self._update(request, context_id)
         return JsonResponse(await self._desk.ask(lambda asked: asked.store.get_context(context_id)))
 
     async def grant(self, request: Request) -> Response:
@@ -65,9 +60,32 @@ class ContextRoutes:
             raise Problem("invalid_id", f"id has more than 128 characters as {self._kind}-…", parameter="id")
         require_id("tenant_id", body.tenant_id)
         record = await self._desk.ask(
-            lambda asked: asked.create_context(body.tenant_id, self._kind, name, actor=actor)
+            lambda asked: asked.create_context(
+                body.tenant_id,
+                self._kind,
+                name,
+                turn_policy=body.turn_policy,
+                max_attempts=body.max_attempts,
+                actor=actor,
+            )
         )
         return JsonResponse(record, 201, {"Location": f"/api/admin/{self._kind}s/{record.id}"})
+
+    async def _update(self, request: Request, context_id: str) -> Response:
+        body, actor = await json_body(request, context_change), actor_of(request)
+        if body.is_empty:
+            raise Problem("invalid_body", "nothing to change: give `active`, `turn_policy` or `max_attempts`")
+        return JsonResponse(
+            await self._desk.ask(
+                lambda asked: asked.update_context(
+                    context_id,
+                    active=body.active,
+                    turn_policy=body.turn_policy,
+                    max_attempts=body.max_attempts,
+                    actor=actor,
+                )
+            )
+        )
 
     def _context_of(self, request: Request) -> str:
         """The canonical id of what the path names in either form."""

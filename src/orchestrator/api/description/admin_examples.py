@@ -60,4 +60,6 @@ def context(kind: ContextType) -> Schema:
         "active": True,
         "granted_to": ["globex"],
         "created_at": MOMENT,
+        "turn_policy": "queue",
+        "max_attempts": None,
     }

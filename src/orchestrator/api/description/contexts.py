@@ -80,11 +80,11 @@ class _Operations:
     def _update(self) -> Schema:
         return admin(
             f"update{self._noun}",
-            f"Switch {self._one} off for everyone, its owner included, or on again.",
+            f"Switch {self._one} off for everyone or on again; set its turn policy and its attempts.",
             self._record,
             *CHANGE,
             parameters=[self._path],
-            body=body("ContextChange", {"active": False}),
+            body=body("ContextChange", {"active": False, "turn_policy": "queue"}),
         )
 
     def _grant(self) -> Schema:

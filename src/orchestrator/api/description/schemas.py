@@ -1,21 +1,15 @@
 """The schemas of both documents, generated from the types that the service encodes and decodes with."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import msgspec
 
 from orchestrator.api.description.values import Id, Moment, Position, Schema, UserId, context_id
 from orchestrator.broker.tickets import TICKET_SECONDS
 from orchestrator.protocol.ledger import MOMENTS
-from orchestrator.protocol.send_body import SendBody, TurnPolicy, fault_of
 from orchestrator.protocol.tasks import ENDINGS, OPEN
 
-_AVAILABLE: Final = [
-    policy
-    for policy in get_args(TurnPolicy)
-    if fault_of(SendBody(message="?", turn_policy=policy), 1) is None
-]
 _ID: Final = msgspec.json.schema(Id)
 _USER: Final = msgspec.json.schema(UserId)
 _MOMENT: Final = msgspec.json.schema(Moment)
@@ -47,6 +41,11 @@ def told(description: str) -> Schema:
     return {"description": description}
 
 
+_RULES: Final[Mapping[str, Schema]] = {
+    "turn_policy": told("That of a message which names none; null: `parallel`."),
+    "max_attempts": told("How often a task is tried at most; null: ORCHESTRATOR_MAX_ATTEMPTS."),
+}
+
 # What a type is too wide to say, property by property. A property that its type no longer has is a KeyError.
 _REFINED: Final[Mapping[str, Mapping[str, Schema]]] = {
     "SendBody": {
@@ -56,8 +55,9 @@ _REFINED: Final[Mapping[str, Mapping[str, Schema]]] = {
         "stream": told("Whether pieces of the answer are sent as they come."),
         "max_iterations": told("For agents that work in rounds."),
         "timeout": told("Seconds until the task ends as `timeout`; ORCHESTRATOR_TASK_TIMEOUT_MAX bounds it."),
-        "turn_policy": _nullable(
-            {"enum": _AVAILABLE}, "What happens while another task of the session is under way."
+        "turn_policy": told(
+            "What happens to other tasks of the session that have no ending yet, and to this one; "
+            "null: as the agent is set, else `parallel`."
         ),
     },
     "Accepted": {
@@ -106,6 +106,7 @@ _REFINED: Final[Mapping[str, Mapping[str, Schema]]] = {
         "active": told("Whether anybody may use it."),
         "granted_to": told("The other tenants that may use it."),
         "created_at": _MOMENT,
+        **_RULES,
     },
     "AuditRecord": {
         "id": {"minimum": 1} | told("A later change has a higher one."),
@@ -119,9 +120,10 @@ _REFINED: Final[Mapping[str, Mapping[str, Schema]]] = {
     },
     "NewTenant": {"id": _ID, "limits": told("Those that shall differ from the tier's.")},
     "TenantChange": {"limits": told("Limits of its own.")},
-    "NewAgent": {"id": context_id("agent"), "tenant_id": _ID | told("The owner.")},
-    "NewWorkflow": {"id": context_id("workflow"), "tenant_id": _ID | told("The owner.")},
-    "NewCollection": {"id": context_id("collection"), "tenant_id": _ID | told("The owner.")},
+    "NewAgent": {"id": context_id("agent"), "tenant_id": _ID | told("The owner."), **_RULES},
+    "NewWorkflow": {"id": context_id("workflow"), "tenant_id": _ID | told("The owner."), **_RULES},
+    "NewCollection": {"id": context_id("collection"), "tenant_id": _ID | told("The owner."), **_RULES},
+    "ContextChange": {"active": told("Whether anybody may use it, its owner included."), **_RULES},
     "Revocation": {
         "tenant_id": _nullable(_ID, "Null: tokens that name no tenant, as those of administrators."),
         "sub": _USER | told("The user of the tokens."),
@@ -158,7 +160,7 @@ _BEGINS_WITH: Final[Mapping[str, str]] = {
 }
 
 # What is no change without a member.
-_NOT_EMPTY: Final = frozenset({"TenantChange"})
+_NOT_EMPTY: Final = frozenset({"TenantChange", "ContextChange"})
 
 # Objects whose further members are an agent's.
 _OPEN: Final = frozenset({"AnswerData"})
