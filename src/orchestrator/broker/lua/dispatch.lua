@@ -1,0 +1,149 @@
+-- Steps that the scripts of the dispatch slot share: who waits, whose turn it is, who runs what.
+--
+-- `home` is a tenant's callback queue, which names it among all deployments on this server. Moments are milliseconds
+-- by the server's clock, virtual times seconds of one agent divided by the tenant's weight. Every key ends by itself:
+-- what is lost here is found again by the workers, which look at their queues (docs/architecture.md).
+
+local D = '{dispatch}:'
+local DAY, WEEK = 86400, 604800
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+local function int(x) return string.format('%.0f', x) end
+
+local function exact(x) return string.format('%.17g', x) end
+
+local function keep(key, seconds) redis.call('EXPIRE', D .. key, seconds or DAY) end
+
+-- A pool: contexts that the same workers serve, directly or by way of others. They share one virtual time.
+local function pool_of(ctx) return redis.call('HGET', D .. 'c:' .. ctx, 'pool') or 'common' end
+
+local function present(pool) return tonumber(redis.call('HGET', D .. 'v', pool) or 0) end
+
+local function virtual_time(pool, home) return tonumber(redis.call('ZSCORE', D .. 'vt:' .. pool, home) or present(pool)) end
+
+local function set_virtual_time(pool, home, vt)
+  redis.call('ZADD', D .. 'vt:' .. pool, exact(vt), home)
+  keep('vt:' .. pool)
+  keep('v', WEEK)
+end
+
+-- `waiting:<pool>` has each context in which somebody is ready, under the least of their virtual times.
+local function show_head(pool, ctx)
+  local first = redis.call('ZRANGE', D .. 'ready:' .. ctx, 0, 0, 'WITHSCORES')
+  if not first[1] then return redis.call('ZREM', D .. 'waiting:' .. pool, ctx) end
+  redis.call('ZADD', D .. 'waiting:' .. pool, first[2], ctx)
+  keep('waiting:' .. pool)
+end
+
+-- Nobody saves up turns for later: who comes (back) begins at the present. A score may fall behind the tenant's
+-- virtual time when that rises; claim.lua looks again.
+local function offer(ctx, home)
+  local pool = pool_of(ctx)
+  local vt = math.max(virtual_time(pool, home), present(pool))
+  redis.call('ZADD', D .. 'ready:' .. ctx, 'NX', exact(vt), home)
+  keep('ready:' .. ctx)
+  show_head(pool, ctx)
+end
+
+local function alive(worker) return tonumber(redis.call('ZSCORE', D .. 'workers', worker) or 0) > now end
+
+local function tell(worker, what)
+  redis.call('RPUSH', D .. 'wake:' .. worker, what)
+  redis.call('LTRIM', D .. 'wake:' .. worker, -1000, -1)
+  keep('wake:' .. worker, 60)
+end
+
+local function wake_this(worker)
+  redis.call('SREM', D .. 'idle', worker)
+  if not alive(worker) then return false end
+  tell(worker, 'claim')
+  return true
+end
+
+-- Wakes one live idle worker that serves the context. Mostly all do, so some are tried before the sets are compared.
+local function wake(ctx)
+  for _, worker in ipairs(redis.call('SRANDMEMBER', D .. 'idle', 5)) do
+    if redis.call('SISMEMBER', D .. 'workers:' .. ctx, worker) == 1 and wake_this(worker) then return end
+  end
+  for i, worker in ipairs(redis.call('SINTER', D .. 'idle', D .. 'workers:' .. ctx)) do
+    if i > 100 or wake_this(worker) then return end
+  end
+end
+
+-- The context whose turn it is, of those that the worker serves.
+local function best(pool, worker)
+  local waiting, serves = D .. 'waiting:' .. pool, D .. 'serves:' .. worker
+  local first = redis.call('ZRANGE', waiting, 0, 15)
+  if not first[1] then return nil end
+  if redis.call('SISMEMBER', serves, first[1]) == 1 then return first[1] end
+  for i, served in ipairs(redis.call('SMISMEMBER', serves, unpack(first))) do
+    if served == 1 then return first[i] end
+  end
+  if #first < 16 then return nil end
+  return redis.call('ZINTER', 2, waiting, serves, 'WEIGHTS', 1, 0)[1]
+end
+
+local function prefix_of(home) return home:match('^(.*):[^:]*:callbacks$') or home end
+
+local LEASE = { 'att', 'state', 'ctx', 'tier', 'home', 'wkr', 'start', 'charged', 'away' }
+
+-- state: w waits, r runs, p waits for a human, g taken from the worker that had it
+local function find(task)
+  local h = redis.call('HMGET', D .. 'l:' .. task, unpack(LEASE))
+  if not h[1] then return nil end
+  local l = { task = task }
+  for i, name in ipairs(LEASE) do l[name] = h[i] or nil end
+  for _, name in ipairs({ 'att', 'start', 'charged', 'away' }) do l[name] = tonumber(l[name]) end
+  return l
+end
+
+local function seconds_of(l) return math.max(0, (l.away or now) - l.start) / 1000 end
+
+-- `vt` rises by what the run has taken beyond what it was charged for; it falls where it took less.
+local function charge(l, seconds)
+  local pool, key = pool_of(l.ctx), D .. 'ready:' .. l.ctx
+  local weight = tonumber(redis.call('HGET', D .. 'n:' .. l.home, 'w') or 1)
+  local vt = virtual_time(pool, l.home) + (seconds - l.charged) / weight
+  set_virtual_time(pool, l.home, vt)
+  if seconds < l.charged and redis.call('ZADD', key, 'XX', 'LT', 'CH', exact(vt), l.home) == 1 then show_head(pool, l.ctx) end
+end
+
+-- A lease that is over holds no place, whoever may still have to look after its task.
+local function running(home) return redis.call('ZCOUNT', D .. 'run:' .. home, '(' .. int(now), '+inf') end
+
+local function full(home)
+  local cap = tonumber(redis.call('HGET', D .. 'n:' .. home, 'cap') or 0)
+  return cap > 0 and running(home) >= cap
+end
+
+-- A place is free: wherever the tenant was held back it is ready again, in up to 100 contexts at a time.
+local function uncap(home)
+  local capped = D .. 'capped:' .. home
+  if redis.call('EXISTS', capped) == 0 or full(home) then return end
+  for _, ctx in ipairs(redis.call('SPOP', capped, 100)) do
+    offer(ctx, home)
+    wake(ctx)
+  end
+end
+
+-- The run may last until then, and holds a place unless it waits for a human.
+local function hold(l, ends)
+  local leases, run = 'leases:' .. prefix_of(l.home), 'run:' .. l.home
+  redis.call('ZADD', D .. leases, int(ends), l.task)
+  keep(leases)
+  keep('l:' .. l.task)
+  if l.state ~= 'r' then return end
+  redis.call('ZADD', D .. run, int(ends), l.task)
+  keep(run)
+end
+
+local function release(l)
+  if l.state == 'w' then
+    redis.call('ZREM', D .. 'e:' .. l.ctx .. ':' .. l.tier, l.task)
+  else
+    redis.call('ZREM', D .. 'leases:' .. prefix_of(l.home), l.task)
+    redis.call('ZREM', D .. 'run:' .. l.home, l.task)
+    uncap(l.home)
+  end
+end

@@ -1,0 +1,43 @@
+#!lua flags=allow-oom
+-- Attempts are over: their places are free, and the real seconds of their runs are charged.
+-- KEYS[1] {dispatch}:workers
+-- ARGV[1] msgpack {worker ('': whoever has it), tell: say so to the worker that has it, ran: it was a whole run, {{task, attempt (0: any)}, …}}
+-- result  number of attempts that were known. A repeat finds none.
+-- include dispatch
+
+local worker, telling, ran, tasks = unpack(cmsgpack.unpack(ARGV[1]))
+local known = 0
+
+-- A tenth of each run goes into what is expected of the next one.
+local function learn(ctx, seconds)
+  local c = redis.call('HMGET', D .. 'c:' .. ctx, 'avg', 'dev')
+  local avg, dev = tonumber(c[1] or seconds), tonumber(c[2] or seconds / 2)
+  dev = dev + 0.1 * (math.abs(seconds - avg) - dev)
+  redis.call('HSET', D .. 'c:' .. ctx, 'avg', exact(avg + 0.1 * (seconds - avg)), 'dev', exact(dev))
+  keep('c:' .. ctx)
+end
+
+-- Who takes a run from its worker leaves a note, or the worker would renew it.
+local function stop(l)
+  redis.call('HSET', D .. 'l:' .. l.task, 'state', 'g')
+  keep('l:' .. l.task, 600)
+  if telling then tell(l.wkr, 'gone ' .. l.task .. ' ' .. int(l.att)) end
+end
+
+local function finish(l)
+  known = known + 1
+  if l.state ~= 'w' then
+    local seconds = ran and seconds_of(l) or 0
+    charge(l, seconds)
+    if ran and worker ~= '' then learn(l.ctx, seconds) end
+  end
+  if l.state == 'w' or worker ~= '' then redis.call('DEL', D .. 'l:' .. l.task) else stop(l) end
+  release(l)
+end
+
+for _, pair in ipairs(tasks) do
+  local l = find(pair[1])
+  local meant = l and l.state ~= 'g' and (pair[2] == 0 or pair[2] == l.att) and (worker == '' or worker == l.wkr)
+  if meant then finish(l) end
+end
+return known

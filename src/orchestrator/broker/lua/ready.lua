@@ -1,0 +1,44 @@
+#!lua
+-- Attempts wait on their queues: each gets its place in the fair order, and an idle worker is woken for it.
+-- KEYS[1] {dispatch}:workers   ARGV[1] msgpack {{task, attempt, context, tier, home, weight, cap (0: none)}, …}
+-- ARGV[2] 1: weight and cap are a guess, for a tenant of which nothing is known
+-- result  number of attempts that have got a place
+-- A repeat does nothing. A later attempt ends what was known of the earlier one. One whose lease is over gets its place
+-- back: a worker has claimed it and never taken it.
+-- include dispatch
+
+local new = 0
+
+local function is_repeat(before, att)
+  if before.att ~= att then return before.att > att end
+  if before.state == 'w' then return true end
+  local ends = redis.call('ZSCORE', D .. 'leases:' .. prefix_of(before.home), before.task)
+  return before.state ~= 'g' and tonumber(ends or 0) > now
+end
+
+local function enter(task, att, ctx, tier, home, weight, cap)
+  local before = find(task)
+  if before and is_repeat(before, att) then return end
+  if before then
+    redis.call('DEL', D .. 'l:' .. task)
+    release(before)
+  end
+  new = new + 1
+  local queue, waits = 'q:' .. ctx .. ':' .. home, 'e:' .. ctx .. ':' .. tier
+  redis.call('HSET', D .. 'l:' .. task, 'att', att, 'state', 'w', 'ctx', ctx, 'tier', tier, 'home', home)
+  if ARGV[2] == '0' or redis.call('EXISTS', D .. 'n:' .. home) == 0 then redis.call('HSET', D .. 'n:' .. home, 'w', weight, 'cap', cap) end
+  -- Who has waited before goes first.
+  redis.call(att > 1 and 'LPUSH' or 'RPUSH', D .. queue, task .. ' ' .. int(att))
+  redis.call('ZADD', D .. waits, int(now), task)
+  redis.call('ZREMRANGEBYSCORE', D .. waits, '-inf', int(now - DAY * 1000))
+  local homes = 'homes:' .. prefix_of(home)
+  redis.call('ZADD', D .. homes, int(now), home)
+  redis.call('ZREMRANGEBYSCORE', D .. homes, '-inf', int(now - DAY * 1000))
+  for _, key in ipairs({ 'l:' .. task, 'n:' .. home, queue, waits, homes }) do keep(key) end
+  if redis.call('SISMEMBER', D .. 'capped:' .. home, ctx) == 1 then return end
+  offer(ctx, home)
+  wake(ctx)
+end
+
+for _, entry in ipairs(cmsgpack.unpack(ARGV[1])) do enter(unpack(entry)) end
+return new

@@ -1,0 +1,33 @@
+#!lua flags=allow-oom
+-- A worker lives and goes on with what it has: leases begin anew, and what the runs took so far is charged.
+-- KEYS[1] {dispatch}:workers   ARGV[1] worker   ARGV[2] lease, ms   ARGV[3] msgpack {{task, attempt, context, tier, home}, …}
+-- result  msgpack {place in ARGV[3] of each that is the worker's no more, …}
+-- A task that nobody knows here is the worker's still: whoever takes one from a worker leaves a note of it.
+-- include dispatch
+
+local worker, ends = ARGV[1], now + tonumber(ARGV[2])
+if redis.call('EXISTS', D .. 'w:' .. worker) == 1 then redis.call('ZADD', D .. 'workers', int(ends), worker) end
+local lost = {}
+
+local function regain(task, att, ctx, tier, home)
+  redis.call('HSET', D .. 'l:' .. task, 'att', att, 'state', 'r', 'ctx', ctx, 'tier', tier, 'home', home, 'wkr', worker,
+    'start', int(now), 'charged', 0)
+  hold({ task = task, home = home, state = 'r' }, ends)
+end
+
+for i, held in ipairs(cmsgpack.unpack(ARGV[3])) do
+  local l = find(held[1])
+  if not l then
+    regain(unpack(held))
+  elseif l.att ~= held[2] or l.wkr ~= worker or l.state == 'w' or l.state == 'g' then
+    lost[#lost + 1] = i
+  else
+    hold(l, ends)
+    local seconds = seconds_of(l)
+    if seconds > l.charged then
+      charge(l, seconds)
+      redis.call('HSET', D .. 'l:' .. l.task, 'charged', exact(seconds))
+    end
+  end
+end
+return cmsgpack.pack(lost)
