@@ -60,6 +60,9 @@ from orchestrator.delivery.session_log import SessionLog
 from orchestrator.delivery.settlements import Settlements
 from orchestrator.delivery.sweeper import Sweeper
 from orchestrator.delivery.websocket_manager import WebSocketManager
+from orchestrator.dispatch.due_pushes import DuePushes
+from orchestrator.dispatch.errands import ErrandRunner
+from orchestrator.dispatch.supervision import Supervision
 from orchestrator.figures import Figures
 from orchestrator.metrics import Metrics
 from orchestrator.oversight import Oversight
@@ -100,7 +103,8 @@ class Service:
     def _build_admission(self) -> None:
         settings = self.settings
         self.context_handler = ContextHandler(self.access, settings.task_timeout_max)
-        self.enqueue = Enqueue(self.admissions, self.agenda, self._note_queue, self.log)
+        self.errands = ErrandRunner(self.admissions, self.log)
+        self.enqueue = Enqueue(self.errands, self.agenda, self._note_queue, self.log)
         self.sender = Sender(
             context_handler=self.context_handler,
             limits=self.limits,
@@ -122,9 +126,14 @@ class Service:
 
     def _build_delivery(self) -> None:
         endings = Endings(self.metrics, self.log)
-        handler = CallbackHandler(Callbacks(self.broker), endings, self.metrics, self.log)
+        due_pushes = DuePushes(self.tasks, self.agenda, self.errands, self.broker.clock)
+        handler = CallbackHandler(Callbacks(self.broker), endings, due_pushes.attend, self.metrics, self.log)
         worker = CallbackWorker(handler, self.log, is_cluster=self.broker.topology.is_cluster)
-        self.cancellation = Cancellation(self.tasks, self.admissions, endings)
+        sweeper = Sweeper(self.agenda, self.tasks, self.errands, worker, endings, self.log)
+        self.cancellation = Cancellation(self.tasks, self.errands, endings)
+        self.supervision = Supervision(
+            tasks=self.tasks, due_pushes=due_pushes, pump=sweeper.pump, note_ended=endings.note, log=self.log
+        )
         replica = new_replica_name()
         self.runtime = Runtime(
             replica=replica,
@@ -133,7 +142,7 @@ class Service:
             agenda=self.agenda,
             logs=self.logs,
             worker=worker,
-            sweeper=Sweeper(self.agenda, self.tasks, self.admissions, worker, endings, self.log),
+            sweeper=sweeper,
             settlements=self.settlements,
             figures=self.figures,
             log_ttl_seconds=self.settings.event_log_ttl,

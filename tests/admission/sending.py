@@ -19,11 +19,12 @@ from orchestrator.broker.admissions import Admissions
 from orchestrator.broker.agenda import Agenda
 from orchestrator.broker.broker import Broker
 from orchestrator.errors import Problem
+from orchestrator.dispatch.errands import ErrandRunner
 from orchestrator.metrics import Metrics
 from orchestrator.protocol.send_body import SendBody
 from orchestrator.protocol.tiers import DEFAULT_LIMITS
 from orchestrator.store.errors import StoreUnavailable
-from orchestrator.store.records import AccessRecord
+from orchestrator.store.records import AccessRecord, ContextRules
 from orchestrator.telemetry import configure_logging
 
 
@@ -33,7 +34,7 @@ class Records:
     def __init__(self) -> None:
         self.asked = 0
         self.away = False
-        self.record = AccessRecord(tier="free", limits={}, granted=frozenset({"agent-123"}))
+        self.record = AccessRecord(tier="free", limits={}, granted={"agent-123": ContextRules()})
         self.meanwhile: list[str] = []
         self.cache: AccessCache | None = None
 
@@ -61,7 +62,7 @@ class Sending:
         if records:
             records.cache = cache
         self.handler = ContextHandler(Access(records, cache, log), 3_600)
-        self.enqueue = Enqueue(self.admissions, agenda, lambda _queue: None, log)
+        self.enqueue = Enqueue(ErrandRunner(self.admissions, log), agenda, lambda _queue: None, log)
         self.broker = broker
         self.sender = Sender(
             context_handler=self.handler,

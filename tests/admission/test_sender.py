@@ -171,7 +171,7 @@ async def test_reply_lost_once(sending: Sending, tenant: Tenant, monkeypatch: py
 async def test_push_that_fails(sending: Sending, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     """An accepted task whose push fails is accepted all the same, and left to the agenda."""
 
-    async def failing(*_: Any) -> bool:
+    async def failing(*_: Any, **_members: Any) -> bool:
         raise Unavailable("the queue's node is away")
 
     monkeypatch.setattr(Admissions, "push", failing)
@@ -186,9 +186,9 @@ async def test_push_that_hangs(sending: Sending, tenant: Tenant, monkeypatch: py
     """The answer does not wait for a push that takes its time; the push goes on behind it."""
     push, gate = Admissions.push, asyncio.Event()
 
-    async def slow(self: Admissions, *args: Any) -> bool:
+    async def slow(self: Admissions, *args: Any, **members: Any) -> bool:
         await gate.wait()
-        return await push(self, *args)
+        return await push(self, *args, **members)
 
     monkeypatch.setattr(Admissions, "push", slow)
     sent = await asyncio.wait_for(sending.send(), 4)

@@ -11,7 +11,12 @@ from orchestrator.broker.keys import Keys
 from orchestrator.embedded import ValkeyServer
 
 KEEPING = Keeping(
-    log_ttl_seconds=3_600, task_ttl_seconds=86_400, log_max_events=10_000, log_max_bytes=8 * 2**20
+    log_ttl_seconds=3_600,
+    task_ttl_seconds=86_400,
+    log_max_events=10_000,
+    log_max_bytes=8 * 2**20,
+    max_attempts=3,
+    lease_seconds=15,
 )
 
 OpenTenant = Callable[..., Tenant]

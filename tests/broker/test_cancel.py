@@ -4,17 +4,13 @@ from tests.broker.tenant import QUEUE, Tenant, callback, chunk, counted
 
 
 async def test_cancelled(tenant: Tenant) -> None:
-    """The task ends for every viewer, its payload comes back to be withdrawn, and its key tells the agent."""
+    """The task ends for every viewer, it is to be withdrawn, and its key tells the agent."""
     reply = await tenant.admit(b"payload", timeout=300)
-    cancelled, payload = await tenant.tasks.cancel(tenant.name, reply.task, "")
+    cancelled, errands = await tenant.tasks.cancel(tenant.name, reply.task, "")
 
-    assert (cancelled.outcome, cancelled.queue, cancelled.attempt, payload) == (
-        "cancelled",
-        QUEUE,
-        1,
-        b"payload",
-    )
-    assert 355_000 < cancelled.left < 361_000
+    assert cancelled.outcome == "cancelled"
+    assert [(e.task, e.attempt, e.queue, e.withdraw) for e, _ in errands] == [(reply.task, 1, QUEUE, True)]
+    assert 355_000 < errands[0][0].marker_ms < 361_000
     assert (await tenant.frames())[-1]["data"] == {
         "status": "cancelled", "code": "cancelled", "message": "The task was cancelled.",
     }  # fmt: skip
@@ -61,8 +57,8 @@ async def test_ended(tenant: Tenant) -> None:
     task = await tenant.task()
     await tenant.deliver(callback(task, "completed"))
     kept = tenant.dump()
-    cancelled, payload = await tenant.tasks.cancel(tenant.name, task, "")
-    assert (cancelled.outcome, payload) == ("ended", b"")
+    cancelled, errands = await tenant.tasks.cancel(tenant.name, task, "")
+    assert (cancelled.outcome, errands) == ("ended", [])
     assert tenant.dump() == kept
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.broker.conftest import KEEPING
 from tests.broker.tenant import QUEUE, Tenant, callback, chunk, counted
 
-from orchestrator.broker.access_cache import AccessCache
+from orchestrator.broker.access_cache import AccessCache, ContextAnswer
 from orchestrator.broker.agenda import Agenda
 from orchestrator.broker.broker import Broker, UnfitServer
 from orchestrator.broker.connection import Refused, Unavailable
@@ -79,8 +79,8 @@ async def test_out_of_memory(full: Tenant) -> None:
     assert [ended.task for ended in (await full.tasks.tend(full.name))[0].ended] == [overdue]
     await full.logs.touch(full.name, ["sess-1"])
     await full.logs.settle(full.name, "sess-1", opened.epoch, 9, 9)
-    await full.admissions.mark_queued(full.name, waiting)
-    await full.admissions.withdraw(QUEUE, waiting, 1, b"{}", 60_000)
+    await full.admissions.mark_queued(full.name, (waiting, 1))
+    await full.admissions.withdraw(QUEUE, waiting, 1, 60_000)
     await AccessCache(full.broker, 300).forget([full.name])
     await Agenda(full.broker).reschedule(full.name, b"0", 0)
     big = callback(running, "completed", {"response": "x" * 70_000})
@@ -97,7 +97,7 @@ async def test_every_key_has_an_end(tenant: Tenant) -> None:
     cache, agenda = AccessCache(tenant.broker, 300), Agenda(tenant.broker)
     await cache.forget([tenant.name])
     generation = tenant.client.get(tenant.key("generation")).decode()
-    await cache.remember(tenant.name, generation, "free", {}, {"agent-123": True})
+    await cache.remember(tenant.name, generation, "free", {}, {"agent-123": ContextAnswer(True)})
     await agenda.note(tenant.name, tenant.broker.clock.now())
     limits: dict[str, Any] = {"session_limit": 9, "idempotency": "k", "fingerprint": "f", "user": "ana"}
     first, second, third = [await tenant.task(**limits | {"idempotency": f"k{n}"}) for n in range(3)]

@@ -8,9 +8,9 @@ async def push(tenant: Tenant, task: str, attempt: int = 1, payload: bytes = b"{
     return await tenant.admissions.push(QUEUE, task, attempt, payload, 60_000)
 
 
-async def withdraw(tenant: Tenant, task: str, payload: bytes = b"{}") -> bool:
+async def withdraw(tenant: Tenant, task: str) -> bool:
     """Take the first attempt off its queue."""
-    return await tenant.admissions.withdraw(QUEUE, task, 1, payload, 60_000)
+    return await tenant.admissions.withdraw(QUEUE, task, 1, 60_000)
 
 
 async def test_pushed_once(tenant: Tenant) -> None:
@@ -70,13 +70,13 @@ async def test_withdrawn_before_the_push(tenant: Tenant) -> None:
 async def test_marked_as_queued(tenant: Tenant) -> None:
     """A noted push leaves the list of the unpushed and has its moment in the timeline."""
     task, second = await tenant.task(), await tenant.task()
-    await tenant.admissions.mark_queued(tenant.name, task, second)
+    await tenant.admissions.mark_queued(tenant.name, (task, 1), (second, 1))
     record = await tenant.record(task)
 
     assert record["status"] == b"queued"
     assert int(record["queued_at"]) >= int(record["accepted_at"])
     assert not tenant.client.exists(tenant.key("unpushed"))
-    await tenant.admissions.mark_queued(tenant.name, task)
+    await tenant.admissions.mark_queued(tenant.name, (task, 1))
     assert (await tenant.record(task))["queued_at"] == record["queued_at"]
 
 
@@ -84,7 +84,7 @@ async def test_note_that_comes_after_the_agent(tenant: Tenant) -> None:
     """A note that is slower than the agent does not take a running task back to queued."""
     task = await tenant.task()
     await tenant.deliver(b'{"task_id":"%b","status":"running"}' % task.encode())
-    await tenant.admissions.mark_queued(tenant.name, task)
+    await tenant.admissions.mark_queued(tenant.name, (task, 1))
 
     assert await tenant.status(task) == "running"
     assert not tenant.client.exists(tenant.key("unpushed"))
@@ -92,5 +92,5 @@ async def test_note_that_comes_after_the_agent(tenant: Tenant) -> None:
 
 async def test_note_of_an_unknown_task(tenant: Tenant) -> None:
     """A record that is gone is not made anew."""
-    await tenant.admissions.mark_queued(tenant.name, "task-gone")
+    await tenant.admissions.mark_queued(tenant.name, ("task-gone", 1))
     assert not tenant.dump()

@@ -12,13 +12,13 @@ async def test_overdue_tasks_end(tenant: Tenant) -> None:
     """What is past its deadline ends as timeout; what is not stays, and says when to look again."""
     overdue = await tenant.task(timeout=-1)
     due_soon = await tenant.task(timeout=30)
-    tended, payloads = await tenant.tasks.tend(tenant.name)
+    tended, errands = await tenant.tasks.tend(tenant.name)
 
     assert [(ended.task, ended.status, ended.session) for ended in tended.ended] == [
         (overdue, "timeout", "sess-1")
     ]
     assert [(e.task, e.attempt, e.queue, e.withdraw) for e in tended.errands] == [(overdue, 1, QUEUE, True)]
-    assert payloads == [b"{}"]
+    assert [payload for _, payload in errands] == [b""]
     assert (await tenant.frames())[-1]["data"]["code"] == "deadline"
     assert await tenant.status(due_soon) == "accepted"
     assert abs(tended.next - UNPUSHED_PATIENCE_MICROS - tenant.broker.clock.now()) < SECOND
@@ -48,12 +48,12 @@ async def test_unpushed_is_listed(tenant: Tenant) -> None:
     task = (await tenant.admit(b"payload")).task
     assert (await tenant.tasks.tend(tenant.name))[0].errands == []
     tenant.client.zadd(tenant.key("unpushed"), {task: 1})
-    tended, payloads = await tenant.tasks.tend(tenant.name)
+    tended, errands = await tenant.tasks.tend(tenant.name)
 
     assert [(e.task, e.attempt, e.queue, e.withdraw) for e in tended.errands] == [(task, 1, QUEUE, False)]
     assert 355_000 < tended.errands[0].marker_ms < 361_000
-    assert payloads == [b"payload"]
-    await tenant.admissions.mark_queued(tenant.name, task)
+    assert [payload for _, payload in errands] == [b"payload"]
+    await tenant.admissions.mark_queued(tenant.name, (task, 1))
     assert (await tenant.tasks.tend(tenant.name))[0].errands == []
 
 
@@ -110,7 +110,7 @@ async def test_next_look(tenant: Tenant) -> None:
     """Soon while a task waits to be pushed, in a minute while anything is open, in an hour after that, then never."""
     assert (await tenant.tasks.tend(tenant.name))[0].next == 0
     task = await tenant.task(timeout=600)
-    await tenant.admissions.mark_queued(tenant.name, task)
+    await tenant.admissions.mark_queued(tenant.name, (task, 1))
     tended, _ = await tenant.tasks.tend(tenant.name)
     assert abs(tended.next - MINUTE - tenant.broker.clock.now()) < SECOND
     await tenant.tasks.cancel(tenant.name, task, "")

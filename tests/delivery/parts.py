@@ -20,6 +20,9 @@ from orchestrator.delivery.session_log import SessionLog
 from orchestrator.delivery.settlements import Settlements
 from orchestrator.delivery.sweeper import Sweeper
 from orchestrator.delivery.websocket_manager import WebSocketManager
+from orchestrator.dispatch.due_pushes import DuePushes
+from orchestrator.dispatch.errands import ErrandRunner
+from orchestrator.dispatch.supervision import Supervision
 from orchestrator.metrics import Counter, Metrics, by_label
 from orchestrator.protocol.events import SessionName
 from orchestrator.protocol.position import Position
@@ -35,9 +38,18 @@ class Parts:
         log, self.metrics = configure_logging("DEBUG", "json", stream=self.lines), Metrics()
         endings = Endings(self.metrics, log)
         self.agenda = Agenda(tenant.broker)
-        self.handler = CallbackHandler(tenant.callbacks, endings, self.metrics, log)
+        errands = ErrandRunner(tenant.admissions, log)
+        self.due_pushes = DuePushes(tenant.tasks, self.agenda, errands, tenant.broker.clock)
+        self.handler = CallbackHandler(tenant.callbacks, endings, self.due_pushes.attend, self.metrics, log)
         self.worker = CallbackWorker(self.handler, log, is_cluster=tenant.broker.topology.is_cluster)
-        self.sweeper = Sweeper(self.agenda, tenant.tasks, tenant.admissions, self.worker, endings, log)
+        self.sweeper = Sweeper(self.agenda, tenant.tasks, errands, self.worker, endings, log)
+        self.supervision = Supervision(
+            tasks=tenant.tasks,
+            due_pushes=self.due_pushes,
+            pump=self.sweeper.pump,
+            note_ended=endings.note,
+            log=log,
+        )
         self.session_log = SessionLog(tenant.logs)
         self.settlements = Settlements(tenant.logs)
         self.listener = Listener(tenant.broker, "r1", self)

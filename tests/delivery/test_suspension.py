@@ -7,6 +7,7 @@ from tests.delivery.parts import Parts
 from orchestrator.delivery import cancellation
 from orchestrator.delivery.cancellation import AT_ONCE, Cancellation
 from orchestrator.delivery.endings import Endings
+from orchestrator.dispatch.errands import ErrandRunner
 from orchestrator.metrics import Counter
 from orchestrator.telemetry import configure_logging
 
@@ -14,8 +15,9 @@ from orchestrator.telemetry import configure_logging
 @pytest.fixture
 def stopping(parts: Parts) -> Cancellation:
     """What ends tasks."""
-    endings = Endings(parts.metrics, configure_logging("ERROR", "text"))
-    return Cancellation(parts.tenant.tasks, parts.tenant.admissions, endings)
+    log = configure_logging("ERROR", "text")
+    endings = Endings(parts.metrics, log)
+    return Cancellation(parts.tenant.tasks, ErrandRunner(parts.tenant.admissions, log), endings)
 
 
 async def pushed(tenant: Tenant, payload: bytes) -> str:

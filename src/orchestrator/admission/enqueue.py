@@ -8,10 +8,12 @@ from typing import Final
 import msgspec
 
 from orchestrator.admission.new_task import NewTask
-from orchestrator.broker.admissions import MARKER_SLACK_MS, Admissions
+from orchestrator.broker.admissions import MARKER_SLACK_MS
 from orchestrator.broker.agenda import Agenda
 from orchestrator.broker.connection import BrokerError
+from orchestrator.broker.errands import Errand
 from orchestrator.broker.tasks import UNPUSHED_PATIENCE_MICROS
+from orchestrator.dispatch.errands import ErrandRunner
 from orchestrator.telemetry import Log, LogEvent
 
 PUSH_SECONDS: Final = 0.4
@@ -30,9 +32,9 @@ class Enqueue:
     """Pushes admitted tasks. What fails here is repeated by the agenda, not by the client."""
 
     def __init__(
-        self, admissions: Admissions, agenda: Agenda, on_queue: Callable[[str], None], log: Log
+        self, errands: ErrandRunner, agenda: Agenda, on_queue: Callable[[str], None], log: Log
     ) -> None:
-        self._admissions = admissions
+        self._errands = errands
         self._agenda = agenda
         self._on_queue = on_queue
         self._log = log
@@ -47,8 +49,9 @@ class Enqueue:
 
     async def _push(self, new: NewTask) -> None:
         marker_ms = (new.deadline - new.created) // 1000 + MARKER_SLACK_MS
+        errand = Errand(new.task, 1, new.queue, marker_ms, withdraw=False, deadline=new.deadline)
         try:
-            await self._admissions.push(new.queue, new.task, 1, new.payload, marker_ms)
+            await self._errands.push(errand, new.payload)
         except BrokerError as error:
             self._log.warning(
                 LogEvent.PUSH_FAILED,
@@ -61,7 +64,7 @@ class Enqueue:
             return
         self._on_queue(new.queue)
         # Nobody waits for these two: the agenda finds a task whose note was lost, and push is idempotent.
-        self.later(self._admissions.mark_queued(new.tenant, new.task))
+        self.later(self._errands.settle(new.tenant, errand))
         self.later(self._agenda.note(new.tenant, new.deadline))
 
     async def close(self) -> None:

@@ -10,10 +10,19 @@ from orchestrator.broker.broker import Broker, Keeping
 from orchestrator.broker.connection import OnState
 from orchestrator.broker.keys import Keys
 from orchestrator.protocol.tiers import Tier
+from orchestrator.protocol.turn_policies import TurnPolicy
 from orchestrator.settings import Settings
 
 GENERATION_TTL_SECONDS: Final = 3_600
 """Longer than any question to the database can be under way."""
+
+
+class ContextAnswer(msgspec.Struct, frozen=True):
+    """The answer about one context: whether the tenant may use it, and how it is used where nothing else is said."""
+
+    granted: bool
+    turn_policy: TurnPolicy | None = None
+    max_attempts: int | None = None
 
 
 class Judgement(msgspec.Struct, frozen=True):
@@ -37,7 +46,12 @@ class AccessCache:
         self._ttl = ttl_seconds
 
     async def remember(
-        self, tenant: str, generation: str, tier: str, limits: Mapping[str, int], contexts: Mapping[str, bool]
+        self,
+        tenant: str,
+        generation: str,
+        tier: str,
+        limits: Mapping[str, int],
+        contexts: Mapping[str, ContextAnswer],
     ) -> None:
         """Keep an answer that was asked for at `generation`; void if the tenant changed since. '' is no tier."""
         arguments = self._broker.arguments(
@@ -45,7 +59,10 @@ class AccessCache:
             ttl=self._ttl * 1_000_000,
             tier=tier,
             limits=dict(limits),
-            contexts=list(contexts.items()),
+            contexts=[
+                (context, answer.granted, answer.turn_policy or "", answer.max_attempts or 0)
+                for context, answer in contexts.items()
+            ],
         )
         await self._broker.run("remember_access", self._broker.keys.callbacks(tenant), arguments)
 
@@ -76,6 +93,8 @@ def open_broker(settings: Settings, on_state: OnState | None = None) -> Broker:
         max(settings.task_ttl, settings.event_log_ttl),
         settings.event_log_max_events,
         settings.event_log_max_bytes,
+        settings.max_attempts,
+        settings.lease,
     )
     return Broker(
         settings.redis_url, Keys(settings.domain_name, settings.callback_queue_prefix), keeping, on_state

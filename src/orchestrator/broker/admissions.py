@@ -96,15 +96,30 @@ class Admissions:
             await self._broker.run("limit_state", self._broker.keys.callbacks(tenant), arguments, b"")
         )
 
-    async def push(self, queue: str, task: str, attempt: int, payload: bytes, marker_ms: int) -> bool:
-        """Put an attempt on its queue unless that was done before. Idempotent."""
-        reply = await self._broker.run("push", queue, task, attempt, payload, marker_ms)
+    async def push(
+        self,
+        queue: str,
+        task: str,
+        attempt: int,
+        payload: bytes,
+        marker_ms: int,
+        *,
+        side: Literal["left", "right"] = "left",
+        old_attempt: int = 0,
+    ) -> bool:
+        """Put an attempt on its queue unless that was done before; `old_attempt` leaves it. Idempotent.
+
+        On the right it is the next to be taken.
+        """
+        arguments = (task, attempt, payload, marker_ms, side, old_attempt)
+        reply = await self._broker.run("push", queue, *arguments)
         return reply == b"pushed"
 
-    async def withdraw(self, queue: str, task: str, attempt: int, payload: bytes, marker_ms: int) -> bool:
+    async def withdraw(self, queue: str, task: str, attempt: int, marker_ms: int) -> bool:
         """Take an attempt off its queue; False where an agent has it already. Idempotent."""
-        return bool(await self._broker.run("withdraw", queue, task, attempt, payload, marker_ms))
+        return bool(await self._broker.run("withdraw", queue, task, attempt, marker_ms))
 
-    async def mark_queued(self, tenant: str, *tasks: str) -> None:
-        """Note that the tasks' first attempts are on their queues. Idempotent."""
-        await self._broker.run("mark_queued", self._broker.keys.callbacks(tenant), *tasks)
+    async def mark_queued(self, tenant: str, *attempts: tuple[str, int]) -> None:
+        """Note that these attempts of tasks are on their queues. Idempotent."""
+        flat = [part for attempt in attempts for part in attempt]
+        await self._broker.run("mark_queued", self._broker.keys.callbacks(tenant), *flat)

@@ -26,12 +26,14 @@ class UnfitServer(BrokerError):
 
 
 class Keeping(msgspec.Struct, frozen=True):
-    """How long the scripts keep things, and how much of a log."""
+    """How long the scripts keep things and how much of a log, and how often and how patiently a task is tried."""
 
     log_ttl_seconds: int
     task_ttl_seconds: int
     log_max_events: int
     log_max_bytes: int
+    max_attempts: int
+    lease_seconds: float
 
 
 class Clock:
@@ -68,6 +70,8 @@ class Broker:
             "task_ttl": keeping.task_ttl_seconds * 1_000_000,
             "max_events": keeping.log_max_events,
             "max_bytes": keeping.log_max_bytes,
+            "max_attempts": keeping.max_attempts,
+            "lease": int(keeping.lease_seconds * 1_000_000),
         }
 
     async def __aenter__(self) -> Self:

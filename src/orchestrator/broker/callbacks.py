@@ -42,6 +42,8 @@ class Delivered(msgspec.Struct, frozen=True):
     counts: list[tuple[str, int]]
     started: list[Started]
     ended: list[Ended]
+    due: int = 0
+    """When the tenant has to be looked at for what was taken (µs): a lease, or a next attempt; 0: not for that."""
 
 
 _delivered: Final = msgspec.msgpack.Decoder(Delivered).decode

@@ -7,7 +7,24 @@ from typing import Final
 
 _INCLUDE: Final = re.compile(r"^-- include ([a-z_ ]+)$", re.MULTILINE)
 # These need none of the steps that a tenant's scripts share.
-_ALONE: Final = frozenset({"announce", "due", "note", "push", "redeem", "reschedule", "task", "withdraw"})
+_ALONE: Final = frozenset(
+    {"announce", "due", "note", "push", "redeem", "reschedule", "take", "task", "withdraw"}
+    # the dispatch slot
+    | {
+        "claim",
+        "depths",
+        "finish",
+        "homes",
+        "leave",
+        "overdue",
+        "pause",
+        "ready",
+        "register",
+        "renew",
+        "retune",
+    }
+    | {"served"}
+)
 
 
 class Script:
@@ -27,7 +44,7 @@ def _assemble(name: str) -> str:
     """The `#!lua` line stays first: it makes a Cluster refuse keys of other slots."""
     shebang, body = _read(name).split("\n", 1)
     included = _INCLUDE.search(body)
-    parts = [] if name in _ALONE else ["prelude"]
+    parts = [] if name in _ALONE else ["prelude", "commit"]
     if included:
         parts += included[1].split()
     return "\n".join([shebang, *map(_read, parts), body])

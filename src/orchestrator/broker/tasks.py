@@ -1,12 +1,13 @@
 """Records of tasks: read, cancel, and what is due; a tenant's figures."""
 
 import asyncio
-from typing import Any, Final, Literal, cast
+from typing import Final, Literal, cast
 
 import msgspec
 
 from orchestrator.broker.broker import Broker
 from orchestrator.broker.callbacks import Ended
+from orchestrator.broker.errands import Errand, Errands
 
 Record = dict[str, bytes]
 """A task's hash as it is kept: see docs/redis-keys.md."""
@@ -17,24 +18,20 @@ UNPUSHED_PATIENCE_MICROS: Final = 10_000_000
 
 
 class Cancelled(msgspec.Struct, frozen=True):
-    """What a cancellation found; with it comes the payload that may still wait on `queue`."""
+    """What a cancellation found, and what may have to leave its queue."""
 
     outcome: Literal["cancelled", "ended", "not_found"]
-    queue: str
-    attempt: int
-    left: int
-    """Milliseconds for which the marker of the attempt has to live."""
     ended: list[Ended] = []
+    errands: list[Errand] = []
 
 
-class Errand(msgspec.Struct, frozen=True, array_like=True):
-    """A push to repeat, or with `withdraw` an attempt to take off its queue."""
+class Retried(msgspec.Struct, frozen=True):
+    """What became of a task whose worker is gone."""
 
-    task: str
-    attempt: int
-    queue: str
-    marker_ms: int
-    withdraw: bool
+    outcome: Literal["retried", "ended", "stale", "not_found"]
+    due: int
+    """When the next attempt is to be pushed, µs; 0: there is none."""
+    ended: list[Ended]
 
 
 class Tended(msgspec.Struct, frozen=True):
@@ -44,6 +41,13 @@ class Tended(msgspec.Struct, frozen=True):
     next: int
     waiting: int
     errands: list[Errand]
+
+
+class DuePushes(msgspec.Struct, frozen=True):
+    """Attempts that should be on their queues; `next` is when the next one is due (µs), 0: none."""
+
+    errands: list[Errand]
+    next: int
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -59,12 +63,14 @@ class Figures(msgspec.Struct, frozen=True):
 
 
 _cancelled: Final = msgspec.msgpack.Decoder(Cancelled).decode
+_retried: Final = msgspec.msgpack.Decoder(Retried).decode
 _tended: Final = msgspec.msgpack.Decoder(Tended).decode
+_due_pushes: Final = msgspec.msgpack.Decoder(DuePushes).decode
 _figures: Final = msgspec.msgpack.Decoder(Figures).decode
 
 
 class Tasks:
-    """Typed calls of `cancel.lua`, `tend.lua` and `stats.lua`, and reads of records."""
+    """Typed calls of `cancel.lua`, `retry.lua`, `tend.lua`, `due_pushes.lua` and `stats.lua`, and reads of records."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -95,21 +101,37 @@ class Tasks:
 
     async def cancel(
         self, tenant: str, task: str, user: str, code: CancelCode = "cancelled", session: str = ""
-    ) -> tuple[Cancelled, bytes]:
+    ) -> tuple[Cancelled, Errands]:
         """End a task as cancelled, one of `session` only where that is given; ended ones stay as they ended.
 
         Idempotent.
         """
         arguments = self._broker.arguments(task=task, user=user, code=code, session=session)
-        reply: list[Any] = await self._broker.run("cancel", self._queue(tenant), arguments)
-        return _cancelled(reply[0]), reply[1]
+        first, *payloads = await self._broker.run("cancel", self._queue(tenant), arguments)
+        cancelled = _cancelled(first)
+        return cancelled, _paired(cancelled.errands, payloads)
 
-    async def tend(self, tenant: str) -> tuple[Tended, list[bytes]]:
-        """End what is overdue, list what was never pushed. Idempotent."""
-        arguments = self._broker.arguments(patience=UNPUSHED_PATIENCE_MICROS)
-        first, *payloads = await self._broker.run("tend", self._queue(tenant), arguments)
-        return _tended(first), payloads
+    async def retry(self, tenant: str, task: str, attempt: int) -> Retried:
+        """Begin the attempt after one whose worker is gone, or end the task where there were enough. Idempotent."""
+        arguments = self._broker.arguments(task=task, attempt=attempt)
+        return _retried(await self._broker.run("retry", self._queue(tenant), arguments))
+
+    async def tend(self, tenant: str) -> tuple[Tended, Errands]:
+        """End what is overdue, retry what was lost, list what is to be pushed. Idempotent."""
+        first, *payloads = await self._broker.run("tend", self._queue(tenant), self._broker.arguments())
+        tended = _tended(first)
+        return tended, _paired(tended.errands, payloads)
+
+    async def due_pushes(self, tenant: str) -> tuple[DuePushes, Errands]:
+        """The attempts that should be on their queues by now. Idempotent."""
+        first, *payloads = await self._broker.run("due_pushes", self._queue(tenant))
+        due = _due_pushes(first)
+        return due, _paired(due.errands, payloads)
 
     async def figures(self, tenant: str) -> Figures:
         """What the tenant has open and what it did in the last hour and day."""
         return _figures(await self._broker.run("stats", self._queue(tenant), b""))
+
+
+def _paired(errands: list[Errand], payloads: list[bytes]) -> Errands:
+    return list(zip(errands, payloads, strict=True))

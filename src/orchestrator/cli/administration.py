@@ -20,6 +20,7 @@ from orchestrator.broker.changes import Changes
 from orchestrator.broker.tasks import Tasks
 from orchestrator.delivery.cancellation import Cancellation
 from orchestrator.delivery.endings import Endings
+from orchestrator.dispatch.errands import ErrandRunner
 from orchestrator.metrics import Metrics
 from orchestrator.protocol.identifiers import PATTERN, is_valid_id, is_valid_user_id
 from orchestrator.protocol.tiers import LIMIT_NAMES
@@ -84,9 +85,8 @@ def with_store(work: Callable[[Store, Settings], Awaitable[AnswerT]]) -> AnswerT
 
 def cancellation(broker: Broker) -> Cancellation:
     """What ends tasks for a command; its log has errors alone, since the command says what it did."""
-    return Cancellation(
-        Tasks(broker), Admissions(broker), Endings(Metrics(), configure_logging("ERROR", "text"))
-    )
+    log = configure_logging("ERROR", "text")
+    return Cancellation(Tasks(broker), ErrandRunner(Admissions(broker), log), Endings(Metrics(), log))
 
 
 def valid_id(text: str) -> str:

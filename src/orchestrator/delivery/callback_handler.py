@@ -1,6 +1,7 @@
 """Handles a tenant's callbacks: lets the script take them, and does what the script leaves to Python."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
@@ -45,9 +46,17 @@ class Handled(msgspec.Struct, frozen=True):
 class CallbackHandler:
     """Takes callbacks of some tenants and notes what became of them."""
 
-    def __init__(self, callbacks: Callbacks, endings: Endings, metrics: Metrics, log: Log) -> None:
+    def __init__(
+        self,
+        callbacks: Callbacks,
+        endings: Endings,
+        attend: Callable[[str, int], Awaitable[None]],
+        metrics: Metrics,
+        log: Log,
+    ) -> None:
         self._callbacks = callbacks
         self._endings = endings
+        self._attend = attend
         self._metrics = metrics
         self._log = log
         self._strikes: dict[str, int] = {}
@@ -61,7 +70,7 @@ class CallbackHandler:
         passed_over: list[str] = []
         failed: list[str] = []
         for tenant, delivered in zip(tenants, await self._callbacks.deliver(tenants), strict=True):
-            self._note(tenant, delivered)
+            await self._note(tenant, delivered)
             last = await self._finish(tenant, delivered)
             if last.stop == "error":
                 failed.append(tenant)
@@ -83,7 +92,7 @@ class CallbackHandler:
         """Read one callback of over 64 KiB here, where it holds up nobody else's; a huge one stays where it is."""
         if size >= HUGE_BYTES:
             delivered = await self._callbacks.deliver_huge(tenant)
-            self._note(tenant, delivered)
+            await self._note(tenant, delivered)
             return delivered
         raw = await self._callbacks.peek(tenant)
         if raw is None:
@@ -91,7 +100,7 @@ class CallbackHandler:
         # In a thread: to repair a hostile one takes long enough for every socket here to feel it.
         envelope, verdict = await asyncio.to_thread(judge_big, raw)
         delivered = await self._callbacks.deliver_big(tenant, raw, envelope, verdict)
-        self._note(tenant, delivered)
+        await self._note(tenant, delivered)
         return await self._strike(tenant, delivered) if delivered.stop == "error" else delivered
 
     async def _strike(self, tenant: str, delivered: Delivered) -> Delivered:
@@ -108,16 +117,19 @@ class CallbackHandler:
             buried = await self._callbacks.bury(tenant, raw, "undeliverable")
         except Refused:
             return delivered  # it lies with the tenant's keys, not with the callback
-        self._note(tenant, buried)
+        await self._note(tenant, buried)
         return buried
 
-    def _note(self, tenant: str, delivered: Delivered) -> None:
+    async def _note(self, tenant: str, delivered: Delivered) -> None:
         for what, count in delivered.counts:
             kind, _, label = what.partition("|")
             self._count(tenant, kind, label, count)
         for started in delivered.started:
             self._metrics.observe(Histogram.QUEUE, started.queue_micros / 1e6)
         self._endings.note(tenant, delivered.ended)
+        if delivered.due:
+            # Lost, it waits for the agenda's next look: the tenant is looked at every minute.
+            await self._attend(tenant, delivered.due)
 
     def _count(self, tenant: str, what: str, label: str, count: int) -> None:
         match what:
@@ -148,7 +160,8 @@ def judge_big(raw: bytes) -> tuple[dict[str, Any] | None, str]:
     if not callback:
         return None, "not_json"
     result = result_of(callback)
-    envelope = {name: callback.get(name) for name in ("action_type", "task_id", "status", "attempt", "seq")}
+    told = ("action_type", "task_id", "status", "attempt", "seq", "lease", "retry")
+    envelope = {name: callback.get(name) for name in told}
     envelope["delta"] = result.get("delta") if isinstance(result.get("delta"), str) else None
     envelope["has_response"] = result.get("response") is not None
     envelope["has_result"] = bool(result)

@@ -2,14 +2,13 @@
 
 import asyncio
 from collections import Counter
-from contextlib import suppress
 from typing import Final
 
 from orchestrator.auth.identity import Identity
-from orchestrator.broker.admissions import Admissions
 from orchestrator.broker.connection import BrokerError
 from orchestrator.broker.tasks import CancelCode, Tasks
 from orchestrator.delivery.endings import Endings
+from orchestrator.dispatch.errands import ErrandRunner
 
 AT_ONCE: Final = 64
 """Tasks of a suspended tenant that are ended at a time."""
@@ -20,9 +19,9 @@ SUSPENDED_MAX: Final = 100_000
 class Cancellation:
     """Cancels tasks."""
 
-    def __init__(self, tasks: Tasks, admissions: Admissions, endings: Endings) -> None:
+    def __init__(self, tasks: Tasks, errands: ErrandRunner, endings: Endings) -> None:
         self._tasks = tasks
-        self._admissions = admissions
+        self._errands = errands
         self._endings = endings
 
     async def cancel(self, identity: Identity, task: str) -> bool:
@@ -52,12 +51,8 @@ class Cancellation:
             return "failed"
 
     async def _end(self, tenant: str, task: str, user: str, code: CancelCode, session: str = "") -> str:
-        cancelled, payload = await self._tasks.cancel(tenant, task, user, code, session)
+        cancelled, errands = await self._tasks.cancel(tenant, task, user, code, session)
         self._endings.note(tenant, cancelled.ended)
-        if payload:
-            # Lost, it costs an agent one task that it skips: the cancel key says so.
-            with suppress(BrokerError):
-                await self._admissions.withdraw(
-                    cancelled.queue, task, cancelled.attempt, payload, cancelled.left
-                )
+        # Lost, it costs an agent one task that it skips: the cancel key says so.
+        await self._errands.run(tenant, errands)
         return cancelled.outcome

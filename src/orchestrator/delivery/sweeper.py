@@ -3,12 +3,12 @@
 import asyncio
 from typing import Final
 
-from orchestrator.broker.admissions import Admissions
 from orchestrator.broker.agenda import Agenda
 from orchestrator.broker.connection import BrokerError
-from orchestrator.broker.tasks import Errand, Tasks
+from orchestrator.broker.tasks import Tasks
 from orchestrator.delivery.callback_worker import CallbackWorker
 from orchestrator.delivery.endings import Endings
+from orchestrator.dispatch.errands import ErrandRunner
 from orchestrator.protocol.shares import Shares
 from orchestrator.telemetry import Log, LogEvent
 
@@ -18,20 +18,20 @@ PUMP_SECONDS: Final = 1.0
 
 
 class Sweeper:
-    """Ends overdue tasks, pushes what was recorded and never pushed, finds forgotten callbacks."""
+    """Ends overdue tasks, retries those whose lease is over, pushes what is to be pushed, finds forgotten callbacks."""
 
     def __init__(
         self,
         agenda: Agenda,
         tasks: Tasks,
-        admissions: Admissions,
+        errands: ErrandRunner,
         worker: CallbackWorker,
         endings: Endings,
         log: Log,
     ) -> None:
         self._agenda = agenda
         self._tasks = tasks
-        self._admissions = admissions
+        self._errands = errands
         self._worker = worker
         self._endings = endings
         self._log = log
@@ -44,32 +44,20 @@ class Sweeper:
     async def _look(self, tenant: str, score: bytes) -> None:
         """Callbacks first: an answer that came in time counts, though nobody was there to take it."""
         try:
-            await self._pump(tenant)
-            tended, payloads = await self._tasks.tend(tenant)
+            await self.pump(tenant)
+            tended, errands = await self._tasks.tend(tenant)
             self._endings.note(tenant, tended.ended)
-            for errand, payload in zip(tended.errands, payloads, strict=True):
-                await self._run(tenant, errand, payload)
+            await self._errands.run(tenant, errands)
             await self._agenda.reschedule(tenant, score, tended.next)
         except BrokerError as error:
             # It stays on the agenda as it was, so the next look finds it due again.
             self._log.warning(LogEvent.AGENDA_FAILED, tenant_id=tenant, error=str(error))
 
-    async def _pump(self, tenant: str) -> None:
+    async def pump(self, tenant: str) -> None:
+        """Take the callbacks that wait for a tenant, within a bounded time."""
         self._worker.ring(tenant)
         try:
             async with asyncio.timeout(PUMP_SECONDS):
                 await self._worker.settled(tenant)
         except TimeoutError:
             return
-
-    async def _run(self, tenant: str, errand: Errand, payload: bytes) -> None:
-        push = self._admissions.withdraw if errand.withdraw else self._admissions.push
-        try:
-            done = await push(errand.queue, errand.task, errand.attempt, payload, errand.marker_ms)
-        except BrokerError as error:
-            self._log.warning(LogEvent.PUSH_FAILED, tenant_id=tenant, task_id=errand.task, error=str(error))
-            return
-        if not errand.withdraw:
-            await self._admissions.mark_queued(tenant, errand.task)
-            if done:
-                self._log.info(LogEvent.TASK_QUEUED, tenant_id=tenant, task_id=errand.task, late=True)

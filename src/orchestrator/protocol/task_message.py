@@ -1,11 +1,12 @@
 """A task as agents get it from `execution:{context_id}:{tier}` (contract §5)."""
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from orchestrator.protocol.context import ExecutionContext
 from orchestrator.protocol.tiers import Tier
+from orchestrator.protocol.times import rfc3339
 
 
 class TaskMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,3 +32,14 @@ class TaskMessage(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
     deadline: str
     traceparent: str | None
+
+
+_read: Final = msgspec.json.Decoder(TaskMessage).decode
+_write: Final = msgspec.json.Encoder().encode
+
+
+def for_attempt(payload: bytes, attempt: int, deadline: int) -> bytes:
+    """A task as it goes to its queue for this attempt; `payload` is the first one's, `deadline` in microseconds."""
+    if attempt == 1:
+        return payload
+    return _write(msgspec.structs.replace(_read(payload), attempt=attempt, deadline=rfc3339(deadline)))

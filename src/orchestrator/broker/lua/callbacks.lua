@@ -1,5 +1,5 @@
 -- What one callback does to its task and session; shared by deliver.lua and deliver_big.lua.
--- `c` is the decoded envelope: action_type, task_id, status, attempt, seq, delta, has_response.
+-- `c` is the decoded envelope: action_type, task_id, status, attempt, seq, delta, has_response, has_result, lease, retry.
 
 local BIG = 64 * 1024
 local ENDINGS = { completed = 'completed', failed = 'failed', timeout = 'timeout', cancelled = 'cancelled' }
@@ -16,6 +16,7 @@ local function fault(c)
   if type(c.status) ~= 'string' or not (ENDINGS[c.status] or OTHERS[c.status]) then return 'unknown_status' end
   if c.attempt ~= nil and not whole(c.attempt, 1) then return 'invalid_attempt' end
   if c.seq ~= nil and not whole(c.seq, 0) then return 'invalid_seq' end
+  if c.lease ~= nil and not (c.lease == true or type(c.lease) == 'number' and c.lease > 0 and c.lease < 2 ^ 53) then return 'invalid_lease' end
   if c.status == 'streaming' and type(c.delta) ~= 'string' then return 'missing_delta' end
   return nil
 end
@@ -38,6 +39,12 @@ local function take_chunk(t, s, task, c)
   if task.stream == '1' then
     append(t, s, { 0, 0, 'c', task.id, task.attempt, seq, from, task.text_bytes }, c.delta, false)
   end
+end
+
+-- Seconds, or true for the usual; held to what makes sense.
+local function asked_lease(t, c)
+  if c.status ~= 'running' or not c.lease then return nil end
+  return c.lease == true and t.keep.lease or math.max(1, math.min(3600, c.lease)) * SECOND
 end
 
 local function take_report(t, s, task, c, raw)
@@ -66,7 +73,11 @@ local function take(t, raw, c, code)
   if c.attempt and c.attempt > task.attempt then return bury(t, raw, 'unknown_attempt') end
   local s = session_of(t, task)
   count(t, 'taken|' .. c.status)
-  if not ENDINGS[c.status] then return take_report(t, s, task, c, raw) end
+  if not ENDINGS[c.status] then
+    renew_lease(t, task, asked_lease(t, c))
+    return take_report(t, s, task, c, raw)
+  end
+  if c.status == 'failed' and c.retry == true and code == '' then return try_again(t, s, task, raw) end
   -- An answer of which pieces were dropped is no answer.
   if c.status == 'completed' and task.lost and not c.has_response then code = 'result_too_large' end
   if code ~= '' then return end_task(t, s, task, 'failed', code, '', true) end
@@ -79,12 +90,13 @@ local function envelope(raw)
   if not ok or type(c) ~= 'table' then return nil end
   local result = type(c.result) == 'table' and c.result or {}
   return { action_type = given(c.action_type), task_id = c.task_id, status = c.status, attempt = given(c.attempt), seq = given(c.seq),
-    delta = result.delta, has_response = given(result.response) ~= nil, has_result = next(result) ~= nil }
+    delta = result.delta, has_response = given(result.response) ~= nil, has_result = next(result) ~= nil,
+    lease = given(c.lease), retry = c.retry }
 end
 
 local function outcome(t, taken, stop, err, size)
   local counts = {}
   for what, n in pairs(t.counts) do counts[#counts + 1] = { what, n } end
   return cmsgpack.pack({ taken = taken, left = redis.call('LLEN', t.queue), stop = stop or '', error = err or '', size = size or 0,
-    counts = counts, started = t.started, ended = t.ended })
+    counts = counts, started = t.started, ended = t.ended, due = t.due or 0 })
 end

@@ -1,15 +1,16 @@
 #!lua flags=allow-oom
--- Notes that a task's first attempt is on its queue.
--- KEYS[1] callback queue   ARGV task ids
+-- Notes that attempts are on their queues.
+-- KEYS[1] callback queue   ARGV task, attempt, task, attempt, …
 -- result  number of tasks that were waiting for this
 
 local t = open_tenant(KEYS[1], {})
 local marked = 0
-for _, id in ipairs(ARGV) do
+for i = 1, #ARGV, 2 do
+  local id = ARGV[i]
   local key = t.T .. 'task:' .. id
-  marked = marked + redis.call('ZREM', t.T .. 'unpushed', id)
-  if redis.call('HGET', key, 'status') == 'accepted' then
-    redis.call('HSET', key, 'status', 'queued', 'queued_at', int(now))
-  end
+  local h = redis.call('HMGET', key, 'status', 'attempt')
+  -- A note that comes late must not speak for the attempt that has begun since.
+  if not h[1] or h[2] == ARGV[i + 1] then marked = marked + redis.call('ZREM', t.T .. 'unpushed', id) end
+  if h[1] == 'accepted' then redis.call('HSET', key, 'status', 'queued', 'queued_at', int(now)) end
 end
 return marked

@@ -1,0 +1,69 @@
+"""The one way by which an attempt gets to its agents' queue, and off it again."""
+
+from typing import Protocol
+
+from orchestrator.broker.admissions import Admissions
+from orchestrator.broker.connection import BrokerError
+from orchestrator.broker.errands import Errand, Errands
+from orchestrator.protocol.task_message import for_attempt
+from orchestrator.telemetry import Log, LogEvent
+
+
+class Announcer(Protocol):
+    """Tells the fair dispatch of an attempt that is on its queue."""
+
+    async def announce(self, tenant: str, task: str, attempt: int, queue: str) -> None:
+        """Have it claimed in its turn, where workers of the SDK serve the queue. Idempotent."""
+        ...
+
+
+class ErrandRunner:
+    """Pushes attempts and takes them off again. Every step is idempotent, so the agenda repeats what failed.
+
+    Without an announcer workers find by themselves what waits, a moment later.
+    """
+
+    def __init__(self, admissions: Admissions, log: Log, announcer: Announcer | None = None) -> None:
+        self._admissions = admissions
+        self._announcer = announcer
+        self._log = log
+
+    async def run(self, tenant: str, errands: Errands) -> None:
+        """Do what a script left to be done; what fails is logged, and listed again by the next look."""
+        for errand, payload in errands:
+            try:
+                await self._run(tenant, errand, payload)
+            except BrokerError as error:
+                self._log.warning(
+                    LogEvent.PUSH_FAILED, tenant_id=tenant, task_id=errand.task, error=str(error)
+                )
+
+    async def push(self, errand: Errand, payload: bytes) -> bool:
+        """Put an attempt on its queue, a repeated one as the next to be taken; False where it was there before."""
+        attempt = errand.attempt
+        return await self._admissions.push(
+            errand.queue,
+            errand.task,
+            attempt,
+            for_attempt(payload, attempt, errand.deadline),
+            errand.marker_ms,
+            side="left" if attempt == 1 else "right",
+            old_attempt=attempt - 1,
+        )
+
+    async def settle(self, tenant: str, errand: Errand) -> None:
+        """What follows a push: the dispatch hears of it, and the agenda forgets it."""
+        if self._announcer:
+            await self._announcer.announce(tenant, errand.task, errand.attempt, errand.queue)
+        await self._admissions.mark_queued(tenant, (errand.task, errand.attempt))
+
+    async def _run(self, tenant: str, errand: Errand, payload: bytes) -> None:
+        if errand.withdraw:
+            await self._admissions.withdraw(errand.queue, errand.task, errand.attempt, errand.marker_ms)
+            return
+        done = await self.push(errand, payload)
+        await self.settle(tenant, errand)
+        if done:
+            self._log.info(
+                LogEvent.TASK_QUEUED, tenant_id=tenant, task_id=errand.task, attempt=errand.attempt, late=True
+            )

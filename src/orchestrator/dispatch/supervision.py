@@ -1,0 +1,39 @@
+"""Looks after attempts whose worker is gone: the next one begins, or the task ends where there were enough."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from orchestrator.broker.callbacks import Ended
+from orchestrator.broker.tasks import Tasks
+from orchestrator.dispatch.due_pushes import DuePushes
+from orchestrator.telemetry import Log, LogEvent
+
+
+class Supervision:
+    """Begins next attempts. `pump` takes the callbacks that wait for a tenant."""
+
+    def __init__(
+        self,
+        *,
+        tasks: Tasks,
+        due_pushes: DuePushes,
+        pump: Callable[[str], Awaitable[None]],
+        note_ended: Callable[[str, Sequence[Ended]], None],
+        log: Log,
+    ) -> None:
+        self._tasks = tasks
+        self._due_pushes = due_pushes
+        self._pump = pump
+        self._note_ended = note_ended
+        self._log = log
+
+    async def lapsed(self, tenant: str, task: str, attempt: int, worker: str) -> None:
+        """The lease of an attempt is over. Idempotent; raises `BrokerError` where Redis cannot be asked."""
+        # Callbacks first: an ending that the worker could still push counts.
+        await self._pump(tenant)
+        retried = await self._tasks.retry(tenant, task, attempt)
+        self._note_ended(tenant, retried.ended)
+        if retried.outcome == "retried":
+            self._log.warning(
+                LogEvent.LEASE_LOST, tenant_id=tenant, task_id=task, attempt=attempt, worker=worker
+            )
+            await self._due_pushes.attend(tenant, retried.due)
