@@ -48,7 +48,7 @@ bench: $(DEV) ## Measure the service under load
 
 lock: ## Renew the lock files (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 2; }
-	$(LOCK) pyproject.toml --extra editable -o requirements.lock
+	$(LOCK) pyproject.toml --extra editable --extra openai -o requirements.lock
 	$(LOCK) pyproject.toml --extra dev -c requirements.lock -o requirements-dev.lock
 
 clean: ## Remove the environment and the caches (./data stays)

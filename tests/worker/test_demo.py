@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -75,6 +76,19 @@ async def test_agent_llm_without_settings(
 
     assert error["code"] == "llm_not_configured"
     assert all(name in error["message"] for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_MODEL"))
+
+
+async def test_agent_llm_without_the_package(
+    agents: AgentWorker, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`openai` is an extra; who has not installed it reads how to."""
+    monkeypatch.setitem(sys.modules, "openai", None)
+    monkeypatch.delitem(sys.modules, "orchestrator.demo.llm")
+    await service.send(context="agent-llm")
+    error = (await service.ending())["result"]["error"]
+
+    assert error["code"] == "llm_not_configured"
+    assert "pip install 'orchestrator[openai]'" in error["message"]
 
 
 async def test_agent_llm_streams(

@@ -28,7 +28,11 @@ async def echo(task: Task) -> AsyncGenerator[str, None]:
 async def ask_model(task: Task) -> AsyncGenerator[str, None]:
     """Passes the message to the model that OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL name."""
     # The client takes seconds to import, and most who try the demo never ask for it.
-    llm = await asyncio.to_thread(importlib.import_module, "orchestrator.demo.llm")
+    try:
+        llm = await asyncio.to_thread(importlib.import_module, "orchestrator.demo.llm")
+    except ModuleNotFoundError as error:
+        message = "This agent needs another package: pip install 'orchestrator[openai]'."
+        raise TaskError(message, code="llm_not_configured") from error
     async for delta in llm.stream_chat(task.message):
         yield delta
 

@@ -1,14 +1,13 @@
 """Talks to any server that speaks the chat completions protocol of OpenAI."""
 
 import os
-from collections.abc import AsyncGenerator, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator
 from typing import Final
 
-import openai
 from openai import AsyncOpenAI
 
 from orchestrator.worker import TaskError
+from orchestrator.worker.adapters.openai_errors import explained
 
 _PATIENCE: Final = 60.0
 """Seconds without a sign of the server after which it is given up."""
@@ -23,7 +22,7 @@ async def stream_chat(message: str, patience: float = _PATIENCE) -> AsyncGenerat
             "and with OPENAI_BASE_URL for a server other than OpenAI's.",
             code="llm_not_configured",
         )
-    with _explained():
+    with explained():
         # Servers on one's own machine ask for no key, but the client wants one.
         client = AsyncOpenAI(api_key=api_key or "none", base_url=base_url, timeout=patience, max_retries=1)
         async with client:
@@ -33,23 +32,3 @@ async def stream_chat(message: str, patience: float = _PATIENCE) -> AsyncGenerat
             async for chunk in chunks:
                 if chunk.choices and chunk.choices[0].delta.content:
                     yield chunk.choices[0].delta.content
-
-
-@contextmanager
-def _explained() -> Generator[None]:
-    """Turns the client's errors into ours; theirs may quote keys and addresses."""
-    try:
-        yield
-    except openai.APITimeoutError as error:
-        raise TaskError("The language model did not answer in time.", code="llm_timeout") from error
-    except openai.APIConnectionError as error:
-        raise TaskError("The language model cannot be reached.", code="llm_unreachable") from error
-    except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
-        raise TaskError("The language model refused the worker's key.", code="llm_unauthorized") from error
-    except openai.RateLimitError as error:
-        raise TaskError("The language model is busy; try again later.", code="llm_rate_limited") from error
-    except openai.APIStatusError as error:
-        message = f"The language model refused the request (HTTP {error.status_code})."
-        raise TaskError(message, code="llm_refused") from error
-    except openai.APIError as error:
-        raise TaskError("The language model broke off its answer.", code="llm_failed") from error

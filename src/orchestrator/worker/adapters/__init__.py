@@ -1,0 +1,1 @@
+"""Agents of well-known frameworks as agents of a worker: one module each, for one extra each."""
