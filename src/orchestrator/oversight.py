@@ -11,6 +11,7 @@ from orchestrator.auth.revocations import Revocations
 from orchestrator.broker.changes import KEPT_SECONDS, Change, Changes, LimitsChanged, Revoked, TenantChanged
 from orchestrator.broker.connection import BrokerError
 from orchestrator.delivery.websocket_manager import WebSocketManager
+from orchestrator.dispatch.retuning import Retuning
 from orchestrator.errors import Problem
 from orchestrator.store.errors import StoreError
 from orchestrator.store.store import Store
@@ -37,6 +38,7 @@ class Oversight:
         manager: WebSocketManager,
         store: Store | None,
         log: Log,
+        retuning: Retuning | None = None,
     ) -> None:
         self._changes = changes
         self._revocations = revocations
@@ -45,6 +47,7 @@ class Oversight:
         self._manager = manager
         self._store = store
         self._log = log
+        self._retuning = retuning
         self._seen = 0
         self._reloads = 0
         self._limits_changed = False
@@ -75,6 +78,8 @@ class Oversight:
         if self._limits_changed:
             self._limits_changed = False
             await self.reload()
+            if self._retuning:
+                self._retuning.limits_changed()
         tenants = list(self._unsettled)
         for start in range(0, len(tenants), AT_ONCE):
             await asyncio.gather(*(self._check(tenant) for tenant in tenants[start : start + AT_ONCE]))
@@ -106,6 +111,8 @@ class Oversight:
                 self._revoke(change)
             case TenantChanged(tenant):
                 self._unsettled.add(tenant)
+                if self._retuning:
+                    self._retuning.tenant_changed(tenant)
             case LimitsChanged():
                 self._limits_changed = True
 

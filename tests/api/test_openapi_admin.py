@@ -87,6 +87,7 @@ LIMITS: Final[list[Any]] = [
         "max_connections": 3,
         "messages_per_second": 4,
         "weight": 5,
+        "max_running": 6,
     },
 ]
 BODIES: Final[list[tuple[str, Callable[[bytes], object], list[Any]]]] = [

@@ -26,8 +26,8 @@ def test_defaults_are_listed(without_redis: Command) -> None:
 
     assert shown[0].split() == ["TIER", "LIMIT", "VALUE", "FROM"]
     assert shown[1].split() == ["free", "requests_per_minute", "60", "default"]
-    assert shown[-1].split() == ["enterprise", "weight", "8", "default"]
-    assert len(shown) == 1 + 4 * 5
+    assert shown[-1].split() == ["enterprise", "max_running", "0", "default"]
+    assert len(shown) == 1 + 4 * 6
 
 
 def test_the_nearest_source_holds(environment: dict[str, str], valkey: ValkeyServer) -> None:
@@ -45,6 +45,7 @@ def test_the_nearest_source_holds(environment: dict[str, str], valkey: ValkeySer
         ["free", "max_connections", "5", "store"],
         ["free", "messages_per_second", "5", "default"],
         ["free", "weight", "9", "store"],
+        ["free", "max_running", "0", "default"],
     ]
     run("limits", "set", "free", "--limit", "weight=", "--limit", "max_connections=")
     assert rows(run, "free")["weight"] == (3, "environment")

@@ -18,6 +18,7 @@ PROFESSIONAL = {
     "max_connections": 500,
     "messages_per_second": 20,
     "weight": 4,
+    "max_running": 0,
 }
 
 

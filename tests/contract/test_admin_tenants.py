@@ -9,7 +9,9 @@ from tests.contract.client import Tenant, problem, unique
 from tests.security.user import User
 from tests.servers import OrchestratorServer
 
-TIER_LIMITS = ("requests_per_minute", "max_outstanding", "max_connections", "messages_per_second", "weight")
+TIER_LIMITS = (
+    "requests_per_minute", "max_outstanding", "max_connections", "messages_per_second", "weight", "max_running",
+)  # fmt: skip
 
 
 async def user_of(admin: Administrator, tenant_id: str, tier: str = "professional", **claims: Any) -> User:

@@ -6,7 +6,7 @@ deployment begin with `{<domain>`. None of ours begins with the callback prefix,
 """
 
 import zlib
-from typing import Final
+from typing import Final, cast
 
 from orchestrator.protocol.tiers import Tier
 
@@ -26,7 +26,7 @@ class Keys:
 
     def __init__(self, domain: str, prefix: str) -> None:
         self._domain = domain
-        self._prefix = prefix
+        self.prefix: Final = prefix
         self.doorbell_prefix: Final = f"{prefix}:"
         self.replicas: Final = f"{{{domain}}}:replicas"
         self.totals: Final = f"{{{domain}}}:totals"
@@ -36,7 +36,7 @@ class Keys:
 
     def callbacks(self, tenant: str) -> str:
         """The list on which agents report; also the first key of every script of the tenant."""
-        return f"{self._prefix}:{tenant}:callbacks"
+        return f"{self.prefix}:{tenant}:callbacks"
 
     def tenant_of(self, queue: str) -> str | None:
         """The tenant whose callback queue this is, or None."""
@@ -84,3 +84,9 @@ class Keys:
 def execution_queue(context_id: str, tier: Tier) -> str:
     """The list on which tasks wait for an agent."""
     return f"execution:{context_id}:{tier}"
+
+
+def place_of(queue: str) -> tuple[str, Tier]:
+    """The context and the tier whose queue this is."""
+    _, context, tier = queue.split(":")
+    return context, cast("Tier", tier)

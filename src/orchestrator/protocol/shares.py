@@ -20,6 +20,8 @@ class Shares(msgspec.Struct, frozen=True):
     """Who hears the doorbell."""
     parts: tuple[int, ...]
     """The parts of the agenda that this replica looks after."""
+    dispatches: bool
+    """Whether this replica looks after runs whose workers are gone."""
 
     @property
     def listens(self) -> bool:
@@ -38,7 +40,8 @@ def share_out(replica: str, live: Iterable[str], parts: int) -> Shares:
         replicas = (replica,)
     listeners = tuple(_ranked(replicas, "bell")[:LISTENERS_MAX])
     own = tuple(part for part in range(parts) if _ranked(replicas, f"agenda:{part}")[0] == replica)
-    return Shares(replica, replicas, listeners, own)
+    dispatches = _ranked(replicas, "dispatch")[0] == replica
+    return Shares(replica, replicas, listeners, own, dispatches)
 
 
 def _ranked(replicas: Sequence[str], what: str) -> list[str]:

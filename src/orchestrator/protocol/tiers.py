@@ -20,6 +20,8 @@ class TierLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Per WebSocket; the burst is two seconds' worth."""
     weight: int
     """Share in fair dispatch, relative to the other tiers."""
+    max_running: int = 0
+    """Tasks that may run at once, on workers of the SDK; 0: no cap."""
 
     @property
     def burst(self) -> int:
@@ -32,7 +34,7 @@ LIMIT_MAX: Final = 2**31 - 1
 
 
 def may_be_limit(value: object) -> TypeGuard[int]:
-    """Whether this can be one of `TierLimits`: a whole number from 1 to LIMIT_MAX."""
+    """Whether this may be given as one of `TierLimits`: a whole number from 1 to LIMIT_MAX."""
     return type(value) is int and 1 <= value <= LIMIT_MAX
 
 

@@ -21,6 +21,7 @@ class LimitChanges(Struct, frozen=True, forbid_unknown_fields=True):
     max_connections: GivenLimit = UNSET
     messages_per_second: GivenLimit = UNSET
     weight: GivenLimit = UNSET
+    max_running: GivenLimit = UNSET
 
     def given(self) -> dict[str, int | None]:
         """Those that are not left out."""

@@ -25,6 +25,7 @@ TIER: Final[Schema] = {
         "max_connections": 200,
         "messages_per_second": 20,
         "weight": 4,
+        "max_running": 0,
     },
     "changed": {"max_connections": 200},
 }

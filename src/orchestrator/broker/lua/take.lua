@@ -6,6 +6,6 @@
 local marker = '{' .. KEYS[1] .. '}:t:' .. ARGV[1] .. ':' .. ARGV[2]
 local payload = redis.call('GET', marker)
 if not payload or payload == 'void' or payload == 'taken' then return false end
-local removed = redis.call('LREM', KEYS[1], -1, payload)
+if redis.call('LREM', KEYS[1], -1, payload) == 0 then return false end
 redis.call('SET', marker, 'taken', 'KEEPTTL')
-return removed > 0 and payload
+return payload

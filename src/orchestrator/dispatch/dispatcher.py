@@ -1,0 +1,92 @@
+"""The service's side of the fair dispatch: what workers of the SDK may claim, and what they no longer have.
+
+Where no such worker lives this costs a look a second, and agents that take from their queues do not notice it.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+from orchestrator.broker.connection import BrokerError
+from orchestrator.broker.dispatch import Dispatch, Lapsed, Waiting
+from orchestrator.broker.keys import Keys, place_of
+from orchestrator.dispatch.tenant_shares import TenantShares
+
+LOOK_SECONDS: Final = 0.5
+SERVED_SECONDS: Final = 1.0
+"""How long an answer to whether a context is served holds."""
+LAPSED_PER_LOOK: Final = 100
+_CONTEXTS_MAX: Final = 10_000
+
+OnLapsed = Callable[[str, str, int, str], Awaitable[None]]
+"""Looks after an attempt whose lease is over: tenant, task, attempt, worker. Idempotent."""
+
+
+class Dispatcher:
+    """Announces attempts, takes ended ones back, and hands on those whose workers are gone."""
+
+    def __init__(self, dispatch: Dispatch, keys: Keys, shares: TenantShares) -> None:
+        self._dispatch = dispatch
+        self._keys = keys
+        self._shares = shares
+        self._contexts: dict[str, tuple[bool, float]] = {}
+        self._workers, self._asked = 0, -SERVED_SECONDS
+
+    async def announce(self, tenant: str, task: str, attempt: int, queue: str) -> None:
+        """An attempt is on its queue: it is claimed in its turn, where workers serve the context. Idempotent.
+
+        Never raises for want of Redis: workers find by themselves what waits, a moment later.
+        """
+        context, tier = place_of(queue)
+        with suppress(BrokerError):
+            if not await self._is_served(context):
+                return
+            share = self._shares.of(tenant, tier)
+            home = self._keys.callbacks(tenant)
+            waiting = Waiting(task, attempt, context, tier, home, share.weight, share.cap)
+            await self._dispatch.ready([waiting], adopted=not share.sure)
+
+    async def ended(self, tasks: Sequence[str]) -> None:
+        """The service has ended these tasks: their places are free, and who runs one of them is told to stop."""
+        with suppress(BrokerError):
+            if tasks and await self._any_worker():
+                await self._dispatch.finish([(task, 0) for task in tasks], tell=True)
+
+    async def look(self, on_lapsed: OnLapsed) -> None:
+        """Hand on every run whose lease is over; one replica does it each `LOOK_SECONDS`. Raises `BrokerError`."""
+        lapsed = await self._dispatch.overdue(self._keys.prefix, LAPSED_PER_LOOK)
+        await asyncio.gather(*(self._hand_on(run, on_lapsed) for run in lapsed))
+
+    async def _hand_on(self, run: Lapsed, on_lapsed: OnLapsed) -> None:
+        tenant = self._keys.tenant_of(run.home)
+        # What fails here comes again: the lease stays until it is finished.
+        with suppress(BrokerError):
+            if tenant is not None:
+                await on_lapsed(tenant, run.task, run.attempt, run.worker)
+            await self._dispatch.finish([(run.task, run.attempt)], tell=True)
+
+    async def _any_worker(self) -> bool:
+        if time.monotonic() - self._asked >= SERVED_SECONDS:
+            await self._ask()
+        return self._workers > 0
+
+    async def _is_served(self, context: str) -> bool:
+        known, asked = self._contexts.get(context, (False, -SERVED_SECONDS))
+        now = time.monotonic()
+        if now - asked < SERVED_SECONDS:
+            return known
+        if now - self._asked < SERVED_SECONDS and not self._workers:
+            return False
+        return await self._ask(context)
+
+    async def _ask(self, *contexts: str) -> bool:
+        """How many workers live, and whether all of the contexts are served."""
+        served = await self._dispatch.served(contexts)
+        self._workers, self._asked = served.workers, time.monotonic()
+        if len(self._contexts) >= _CONTEXTS_MAX:
+            self._contexts.clear()
+        for context in contexts:
+            self._contexts[context] = (context in served.contexts, self._asked)
+        return served.contexts.issuperset(contexts)
