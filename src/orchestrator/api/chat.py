@@ -9,7 +9,7 @@ from starlette.responses import Response
 from orchestrator.admission.context_handler import ContextHandler
 from orchestrator.admission.send import ANSWER_SECONDS, Sender
 from orchestrator.api.bodies import send_body
-from orchestrator.api.guard import claims_of
+from orchestrator.api.guard import proven_claims
 from orchestrator.api.headers import addressed, caller, send_headers, sender
 from orchestrator.api.problems import JsonResponse
 from orchestrator.auth.identity import Identity, require_id
@@ -48,7 +48,7 @@ class Chat:
         """202 for a message that is recorded and will end exactly once."""
         now = asyncio.get_running_loop().time
         began = now()
-        claims = claims_of(request)
+        claims = proven_claims(request)
         found = send_headers(request.headers, claims)
         identity = sender(found, claims)
         tier, session = identity.of_session()
@@ -81,7 +81,7 @@ class Chat:
         """Where a session stands, and its tasks."""
         session = request.path_params["session_id"]
         require_id("session_id", session)
-        identity = caller(request.headers, claims_of(request), session)
+        identity = caller(request.headers, proven_claims(request), session)
         position, tasks = await self._ledgers.of_session(identity.tenant, session, identity.user)
         return JsonResponse({"position": position, "tasks": tasks})
 
@@ -96,7 +96,7 @@ class Chat:
 
 
 def _caller(request: Request) -> Identity:
-    return caller(request.headers, claims_of(request))
+    return caller(request.headers, proven_claims(request))
 
 
 def tenant_stats(tenant: str, figures: Figures) -> dict[str, Any]:

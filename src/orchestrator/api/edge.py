@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.api.forwarded import asked_host
-from orchestrator.api.headers import OPTIONAL, REQUIRED, check_size
+from orchestrator.api.headers import OPTIONAL, REQUIRED
 from orchestrator.api.problems import count_credential, problem_response
 from orchestrator.auth.identifier import Identifier
 from orchestrator.auth.origins import Origins
@@ -63,7 +63,6 @@ class Edge:
         self._metrics.count(Counter.HTTP_REQUESTS, getattr(route, "path", "other"), str(answer.status or 499))
 
     async def _pass(self, scope: Scope, headers: Headers, receive: Receive, answer: "_Answer") -> None:
-        check_size(headers)
         if scope["path"] in HEALTH:
             await self._app(scope, receive, answer)
             return

@@ -71,6 +71,6 @@ def require_scope(claims: Claims | None, scope: Scope) -> None:
     raise problem
 
 
-def claims_of(request: Request) -> Claims | None:
+def proven_claims(request: Request) -> Claims | None:
     """The claims that the guard found; None in header mode."""
     return request.state.claims

@@ -11,7 +11,6 @@ from orchestrator.auth.identifier import BLANKS
 from orchestrator.auth.identity import IN_HEADERS, IN_QUERY, Identity, Stated, identify
 from orchestrator.errors import Problem
 
-HEADERS_MAX: Final = 32 * 1024
 SECRETS: Final = ("token", "access_token", "authorization", "jwt", "secret")
 """Parameters in which a secret would come."""
 
@@ -59,12 +58,6 @@ def refuse_secrets(query: QueryParams) -> None:
     for name in SECRETS:
         if name in query:
             raise Problem("invalid_id", f"the parameter {name} must not be in a URL: URLs are logged")
-
-
-def check_size(headers: Headers) -> None:
-    """Raise `headers_too_large` for more than any honest caller sends."""
-    if sum(len(name) + len(value) for name, value in headers.raw) > HEADERS_MAX:
-        raise Problem("headers_too_large", f"headers may have at most {HEADERS_MAX} bytes together")
 
 
 def send_headers(headers: Headers, claims: Claims | None) -> dict[str, str | None]:

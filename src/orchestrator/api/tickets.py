@@ -10,7 +10,7 @@ from starlette.responses import Response
 from orchestrator.api.bodies import optional_body
 from orchestrator.api.credentials import check_lasting
 from orchestrator.api.forwarded import asked_host
-from orchestrator.api.guard import claims_of
+from orchestrator.api.guard import proven_claims
 from orchestrator.api.headers import caller, header
 from orchestrator.api.problems import JsonResponse
 from orchestrator.auth.identity import Identity
@@ -71,7 +71,7 @@ class TicketOffice:
 
     async def issue(self, request: Request) -> Response:
         """201 with a ticket for the session in `X-Session-ID`."""
-        claims = claims_of(request)
+        claims = proven_claims(request)
         if claims is None:
             raise Problem(
                 "unauthorized", "a ticket is given for a bearer token; token authentication is off here"

@@ -26,7 +26,7 @@ _ELSEWHERE: Final = frozenset({"id", "type", "tenant_id", "subject", "created_at
 def audit(tenant: str | None, limit: int, as_json: bool) -> None:
     """List who changed tenants, agents, limits and tokens, the newest first.
 
-    WHO is `cli:` and the user of the machine for a command, and the `sub` of the token for a request
+    WHO is `cli:` and the user of the machine for a command, and `token:` and the token's `sub` for a request
     to /api/admin. With --json there is the whole record, before and after.
     """
     entries = look(lambda store: store.audit(tenant, limit))

@@ -2,12 +2,12 @@
 
 import os
 import time
-from typing import Final
 
 import click
 
 from orchestrator.admission.administration import Administration
 from orchestrator.auth.claims import SCOPES, Claims, Scope
+from orchestrator.broker.changes import KEPT_SECONDS
 from orchestrator.cli.administration import administer, valid_id, valid_user
 from orchestrator.cli.examples import example
 from orchestrator.cli.listing import JSON_OPTION, show_json
@@ -16,8 +16,6 @@ from orchestrator.protocol.tiers import TIERS, Tier
 from orchestrator.settings import Settings
 from orchestrator.store.errors import NotFound
 from orchestrator.store.records import RevocationRecord
-
-_LONGEST: Final = 7_776_000  # 90 days: as long as a revocation is remembered
 
 
 @click.group(
@@ -58,7 +56,7 @@ def token() -> None:
 )
 @click.option(
     "--expires",
-    type=click.IntRange(1, _LONGEST),
+    type=click.IntRange(1, KEPT_SECONDS),  # a longer one would outlive the memory of its revocation
     default=3600,
     show_default=True,
     help="Seconds it is valid.",
