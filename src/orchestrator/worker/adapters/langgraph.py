@@ -56,7 +56,7 @@ def langgraph_agent(
                     if kind == "tasks":
                         asked |= {pause["id"]: pause["value"] for pause in data.get("interrupts", ())}
             answers = {key: await task.ask(**question) for key, question in asked.items()}
-            given = Command[Any](resume=answers) if asked else None
+            given = Command(resume=answers) if asked else None
 
     return answer
 

@@ -1,0 +1,88 @@
+"""An OpenAI-compatible server whose model says what a test has written down."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from tests.servers import free_port, wait_until
+
+Reply = Sequence[str] | dict[str, Any] | int
+"""Pieces of text, the calls of tools by name (a piece of text may go before, under ""), or an HTTP status."""
+
+
+class ModelServer:
+    """Gives one reply a request, in order. After the last one it says a word and then nothing more."""
+
+    def __init__(self, *replies: Reply) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self.left = asyncio.Event()
+        """Set when a client went away in the middle of an answer."""
+        self._replies = list(replies)
+        self._port = free_port()
+
+    @property
+    def url(self) -> str:
+        """What clients call the base URL."""
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[Self]:
+        """Listens for the length of the block."""
+        app = Starlette(routes=[Route("/v1/chat/completions", self._complete, methods=["POST"])])
+        server = uvicorn.Server(uvicorn.Config(app, port=self._port, log_config=None, lifespan="off"))
+        serving = asyncio.create_task(server.serve())
+        await wait_until(lambda: server.started)
+        try:
+            yield self
+        finally:
+            server.should_exit = True
+            await serving
+
+    async def _complete(self, request: Request) -> Response:
+        self.requests.append(await request.json())
+        reply = self._replies.pop(0) if self._replies else None
+        if isinstance(reply, int):
+            error = {"message": "no, and the key is secret-key"}
+            return JSONResponse({"error": error}, reply, {"retry-after-ms": "1"})
+        body = self._hold() if reply is None else _said(reply)
+        return StreamingResponse(body, media_type="text/event-stream")
+
+    async def _hold(self) -> AsyncGenerator[str, None]:
+        try:
+            yield _event({"role": "assistant", "content": "Well"})
+            await asyncio.Event().wait()
+        finally:
+            self.left.set()
+
+
+async def _said(reply: Sequence[str] | dict[str, Any]) -> AsyncGenerator[str, None]:
+    yield _event({"role": "assistant"})
+    calls = reply if isinstance(reply, dict) else {}
+    for piece in [calls[""]] if "" in calls else [] if calls else list(reply):
+        yield _event({"content": piece})
+    for index, (name, arguments) in enumerate((name, given) for name, given in calls.items() if name):
+        written = arguments if isinstance(arguments, str) else json.dumps(arguments)
+        function = {"name": name, "arguments": written}
+        call = {"index": index, "id": f"call-{name}", "type": "function", "function": function}
+        yield _event({"tool_calls": [call]})
+    yield _event({}, "tool_calls" if calls else "stop")
+    yield "data: [DONE]\n\n"
+
+
+def _event(delta: dict[str, Any], reason: str | None = None) -> str:
+    choice = {"index": 0, "delta": delta, "finish_reason": reason}
+    chunk = {
+        "id": "c1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "tiny",
+        "choices": [choice],
+    }
+    return f"data: {json.dumps(chunk)}\n\n"
