@@ -45,12 +45,14 @@ from orchestrator.broker.agenda import Agenda
 from orchestrator.broker.broker import Broker
 from orchestrator.broker.callbacks import Callbacks
 from orchestrator.broker.changes import Changes
+from orchestrator.broker.dispatch import Dispatch
 from orchestrator.broker.listener import Listener
 from orchestrator.broker.logs import Logs
 from orchestrator.broker.queues import Queues
 from orchestrator.broker.roster import Roster
 from orchestrator.broker.tasks import Tasks
 from orchestrator.broker.tickets import Tickets
+from orchestrator.broker.turns import Turns
 from orchestrator.delivery.callback_handler import CallbackHandler
 from orchestrator.delivery.callback_worker import CallbackWorker
 from orchestrator.delivery.cancellation import Cancellation
@@ -60,9 +62,12 @@ from orchestrator.delivery.session_log import SessionLog
 from orchestrator.delivery.settlements import Settlements
 from orchestrator.delivery.sweeper import Sweeper
 from orchestrator.delivery.websocket_manager import WebSocketManager
+from orchestrator.dispatch.dispatcher import Dispatcher
 from orchestrator.dispatch.due_pushes import DuePushes
 from orchestrator.dispatch.errands import ErrandRunner
 from orchestrator.dispatch.supervision import Supervision
+from orchestrator.dispatch.tenant_shares import TenantShares
+from orchestrator.dispatch.turn_taking import TurnTaking
 from orchestrator.figures import Figures
 from orchestrator.metrics import Metrics
 from orchestrator.oversight import Oversight
@@ -93,6 +98,11 @@ class Service:
         self.settlements = Settlements(self.logs)
         self.access = Access(self.store, AccessCache(self.broker, settings.validation_cache_ttl), log)
         self.limits = Limits(settings.max_requests_per_session, settings.tier_limits)
+        self.tenant_shares = TenantShares(
+            lambda tier: self.limits.of(tier).of_tier, own_limits=self.store is not None
+        )
+        self.dispatch = Dispatch(self.broker.run)
+        self.dispatcher = Dispatcher(self.dispatch, self.broker.keys, self.tenant_shares)
         self.revocations, self.tickets = Revocations(), Tickets(self.broker)
         self.tokens = Tokens.from_settings(settings, log)
         self.identifier = Identifier(settings.gateway_secret, self.tokens, self.revocations)
@@ -103,14 +113,17 @@ class Service:
     def _build_admission(self) -> None:
         settings = self.settings
         self.context_handler = ContextHandler(self.access, settings.task_timeout_max)
-        self.errands = ErrandRunner(self.admissions, self.log)
+        self.errands = ErrandRunner(self.admissions, self.log, self.dispatcher)
         self.enqueue = Enqueue(self.errands, self.agenda, self._note_queue, self.log)
+        turns = TurnTaking(Turns(self.broker), self.errands, self.log)
+        self.endings = Endings(self.metrics, self.log, turns)
         self.sender = Sender(
             context_handler=self.context_handler,
             limits=self.limits,
             admissions=self.admissions,
             agenda=self.agenda,
             enqueue=self.enqueue,
+            note_ended=self.endings.note,
             keys=self.broker.keys,
             clock=self.broker.clock,
             validate=settings.enable_access_validation,
@@ -125,14 +138,20 @@ class Service:
             self.enqueue.later(self.roster.note_queues([queue]))
 
     def _build_delivery(self) -> None:
-        endings = Endings(self.metrics, self.log)
         due_pushes = DuePushes(self.tasks, self.agenda, self.errands, self.broker.clock)
-        handler = CallbackHandler(Callbacks(self.broker), endings, due_pushes.attend, self.metrics, self.log)
+        handler = CallbackHandler(
+            Callbacks(self.broker), self.endings, due_pushes.attend, self.metrics, self.log
+        )
         worker = CallbackWorker(handler, self.log, is_cluster=self.broker.topology.is_cluster)
-        sweeper = Sweeper(self.agenda, self.tasks, self.errands, worker, endings, self.log)
-        self.cancellation = Cancellation(self.tasks, self.errands, endings)
+        sweeper = Sweeper(self.agenda, self.tasks, self.errands, worker, self.endings, self.metrics, self.log)
+        self.cancellation = Cancellation(self.tasks, self.errands, self.endings)
         self.supervision = Supervision(
-            tasks=self.tasks, due_pushes=due_pushes, pump=sweeper.pump, note_ended=endings.note, log=self.log
+            tasks=self.tasks,
+            due_pushes=due_pushes,
+            pump=sweeper.pump,
+            note_ended=self.endings.note,
+            metrics=self.metrics,
+            log=self.log,
         )
         replica = new_replica_name()
         self.runtime = Runtime(
@@ -143,6 +162,8 @@ class Service:
             logs=self.logs,
             worker=worker,
             sweeper=sweeper,
+            dispatcher=self.dispatcher,
+            supervision=self.supervision,
             settlements=self.settlements,
             figures=self.figures,
             log_ttl_seconds=self.settings.event_log_ttl,
@@ -179,6 +200,7 @@ class Service:
                 await ensure_schema(self.store)
             await stack.enter_async_context(self.broker)
             stack.push_async_callback(self.enqueue.close)
+            stack.push_async_callback(self.endings.settled)
             if self.tokens:
                 await self.tokens.start()
                 stack.push_async_callback(self.tokens.close)

@@ -20,6 +20,9 @@ from orchestrator.delivery.callback_worker import CallbackWorker
 from orchestrator.delivery.settlements import Settlements
 from orchestrator.delivery.sweeper import LOOK_SECONDS, Sweeper
 from orchestrator.delivery.websocket_manager import WebSocketManager
+from orchestrator.dispatch.dispatcher import LOOK_SECONDS as LAPSED_SECONDS
+from orchestrator.dispatch.dispatcher import Dispatcher
+from orchestrator.dispatch.supervision import Supervision
 from orchestrator.figures import Figures
 from orchestrator.oversight import FOLLOW_SECONDS, RELOAD_SECONDS, Oversight
 from orchestrator.protocol.identifiers import is_valid_id
@@ -47,6 +50,8 @@ class Runtime:
         logs: Logs,
         worker: CallbackWorker,
         sweeper: Sweeper,
+        dispatcher: Dispatcher,
+        supervision: Supervision,
         settlements: Settlements,
         figures: Figures,
         log_ttl_seconds: float,
@@ -62,6 +67,8 @@ class Runtime:
         self._logs = logs
         self._worker = worker
         self._sweeper = sweeper
+        self._dispatcher = dispatcher
+        self._supervision = supervision
         self._settlements = settlements
         self._figures = figures
         self._log = log
@@ -107,6 +114,7 @@ class Runtime:
             asyncio.create_task(self._every(BEAT_SECONDS, self._beat)),
             asyncio.create_task(self._every(LOOK_SECONDS, self._sweep)),
             asyncio.create_task(self._every(LOOK_SECONDS, self._close_overdue)),
+            asyncio.create_task(self._every(LAPSED_SECONDS, self._look_after_leases)),
             asyncio.create_task(self._every(FOLLOW_SECONDS, self.oversight.look)),
             asyncio.create_task(self._every(FOLLOW_SECONDS, self.oversight.settle)),
             asyncio.create_task(self._every(RELOAD_SECONDS, self.oversight.reload)),
@@ -226,6 +234,10 @@ class Runtime:
             await self._ring_everyone()  # the bell is not heard: poll meanwhile
         await self._sweeper.sweep(self._shares)
         await self.manager.give_up_unused()
+
+    async def _look_after_leases(self) -> None:
+        if self._shares.dispatches:
+            await self._dispatcher.look(self._supervision.lapsed)
 
     async def _close_overdue(self) -> None:
         # Apart from the sweep: it has to go on while Redis is away.

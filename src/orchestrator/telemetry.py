@@ -34,6 +34,8 @@ class LogEvent(StrEnum):
     DELIVERY_RECOVERED = "delivery_recovered"  # it does again
     TASK_ACCEPTED = "task_accepted"  # recorded in Redis; it will end exactly once
     PUSH_FAILED = "push_failed"  # recorded, but not on its queue: error; the agenda repeats it
+    TURN_TAKEN = "turn_taken"  # a held message goes to its agent: what it waited for has ended
+    TURN_FAILED = "turn_failed"  # Redis could not be asked for it; the agenda looks again: error
     LEASE_LOST = "lease_lost"  # a worker is gone with an attempt: worker; the next attempt begins
     TASK_QUEUED = "task_queued"  # pushed to its queue by the agenda, late
     TASK_ENDED = "task_ended"  # status, seconds

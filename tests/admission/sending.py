@@ -18,8 +18,9 @@ from orchestrator.broker.access_cache import AccessCache
 from orchestrator.broker.admissions import Admissions
 from orchestrator.broker.agenda import Agenda
 from orchestrator.broker.broker import Broker
-from orchestrator.errors import Problem
+from orchestrator.broker.callbacks import Ended
 from orchestrator.dispatch.errands import ErrandRunner
+from orchestrator.errors import Problem
 from orchestrator.metrics import Metrics
 from orchestrator.protocol.send_body import SendBody
 from orchestrator.protocol.tiers import DEFAULT_LIMITS
@@ -64,12 +65,14 @@ class Sending:
         self.handler = ContextHandler(Access(records, cache, log), 3_600)
         self.enqueue = Enqueue(ErrandRunner(self.admissions, log), agenda, lambda _queue: None, log)
         self.broker = broker
+        self.ended: list[Ended] = []
         self.sender = Sender(
             context_handler=self.handler,
             limits=Limits(100, DEFAULT_LIMITS),
             admissions=self.admissions,
             agenda=agenda,
             enqueue=self.enqueue,
+            note_ended=lambda _tenant, ended: self.ended.extend(ended),
             keys=broker.keys,
             clock=broker.clock,
             validate=records is not None,

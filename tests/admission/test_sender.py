@@ -21,6 +21,7 @@ from orchestrator.broker.connection import ReplyLost, Unavailable
 from orchestrator.broker.keys import Keys
 from orchestrator.embedded import ValkeyServer
 from orchestrator.errors import Problem
+from orchestrator.store.records import ContextRules
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +245,7 @@ async def test_record_that_never_rests(validating: tuple[Sending, Records]) -> N
     ("changes", "code", "members"),
     [
         ({"tier": None}, "access_denied", {}),
-        ({"granted": frozenset[str]()}, "access_denied", {"context_id": "agent-123"}),
+        ({"granted": dict[str, ContextRules]()}, "access_denied", {"context_id": "agent-123"}),
         ({"tier": "enterprise"}, "tier_mismatch", {}),
     ],
 )

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.broker.tenant import AGENT, QUEUE, SECOND, Tenant, callback
 
-from orchestrator.broker.access_cache import AccessCache
+from orchestrator.broker.access_cache import AccessCache, ContextAnswer
 from orchestrator.protocol.position import parse_position
 
 
@@ -123,7 +123,9 @@ async def test_ask(tenant: Tenant) -> None:
 )
 async def test_access(tenant: Tenant, tier: str, granted: bool, outcome: str, detail: str) -> None:
     """A cached answer decides: no such tenant, a context that is not its own, another tier than claimed."""
-    await AccessCache(tenant.broker, 300).remember(tenant.name, "0", tier, {}, {AGENT: granted})
+    await AccessCache(tenant.broker, 300).remember(
+        tenant.name, "0", tier, {}, {AGENT: ContextAnswer(granted)}
+    )
     reply = await tenant.admit(validate=True)
     assert (reply.outcome, reply.detail) == (outcome, detail)
     assert bool(tenant.client.exists(tenant.key("outstanding"))) == (outcome == "accepted")

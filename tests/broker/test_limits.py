@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.broker.conftest import KEEPING
 from tests.broker.tenant import AGENT, SECOND, Tenant, raw_client
 
-from orchestrator.broker.access_cache import AccessCache
+from orchestrator.broker.access_cache import AccessCache, ContextAnswer
 from orchestrator.broker.admissions import LimitState
 from orchestrator.broker.broker import Broker
 from orchestrator.broker.keys import Keys
@@ -89,7 +89,9 @@ async def test_clock_that_stepped_back(tenant: Tenant) -> None:
 async def test_tenants_own_limits_go_first(tenant: Tenant) -> None:
     """Limits kept with the tenant's access answer override its tier's."""
     own = {"requests_per_minute": 6, "max_outstanding": 2}
-    await AccessCache(tenant.broker, 300).remember(tenant.name, "0", "free", own, {AGENT: True})
+    await AccessCache(tenant.broker, 300).remember(
+        tenant.name, "0", "free", own, {AGENT: ContextAnswer(True)}
+    )
     replies = [await tenant.admit(validate=True, per_minute=6_000, burst=600) for _ in range(3)]
 
     assert [reply.outcome for reply in replies] == ["accepted", "accepted", "queue_full"]

@@ -3,7 +3,7 @@
 import pytest
 from tests.broker.tenant import AGENT, SECOND, Tenant, callback
 
-from orchestrator.broker.access_cache import AccessCache
+from orchestrator.broker.access_cache import AccessCache, ContextAnswer
 from orchestrator.protocol.position import Position
 
 
@@ -86,7 +86,9 @@ async def test_owner(tenant: Tenant) -> None:
 async def test_access(tenant: Tenant, tier: str | None, outcome: str) -> None:
     """A socket is judged by its tenant and tier alone."""
     if tier is not None:
-        await AccessCache(tenant.broker, 300).remember(tenant.name, "0", tier, {}, {AGENT: False})
+        await AccessCache(tenant.broker, 300).remember(
+            tenant.name, "0", tier, {}, {AGENT: ContextAnswer(False)}
+        )
     assert (await tenant.open(validate=True))[0].outcome == outcome
 
 

@@ -12,6 +12,7 @@ from tests.servers import wait_until
 
 from orchestrator.broker.agenda import Agenda
 from orchestrator.broker.listener import Listener
+from orchestrator.broker.turns import Turns
 from orchestrator.delivery.callback_handler import CallbackHandler
 from orchestrator.delivery.callback_worker import CallbackWorker
 from orchestrator.delivery.connection import Connection, Gone
@@ -23,6 +24,7 @@ from orchestrator.delivery.websocket_manager import WebSocketManager
 from orchestrator.dispatch.due_pushes import DuePushes
 from orchestrator.dispatch.errands import ErrandRunner
 from orchestrator.dispatch.supervision import Supervision
+from orchestrator.dispatch.turn_taking import TurnTaking
 from orchestrator.metrics import Counter, Metrics, by_label
 from orchestrator.protocol.events import SessionName
 from orchestrator.protocol.position import Position
@@ -36,18 +38,20 @@ class Parts:
         self.lines = io.StringIO()
         self.tenant = tenant
         log, self.metrics = configure_logging("DEBUG", "json", stream=self.lines), Metrics()
-        endings = Endings(self.metrics, log)
         self.agenda = Agenda(tenant.broker)
         errands = ErrandRunner(tenant.admissions, log)
+        self.turns = TurnTaking(Turns(tenant.broker), errands, log)
+        endings = Endings(self.metrics, log, self.turns)
         self.due_pushes = DuePushes(tenant.tasks, self.agenda, errands, tenant.broker.clock)
         self.handler = CallbackHandler(tenant.callbacks, endings, self.due_pushes.attend, self.metrics, log)
         self.worker = CallbackWorker(self.handler, log, is_cluster=tenant.broker.topology.is_cluster)
-        self.sweeper = Sweeper(self.agenda, tenant.tasks, errands, self.worker, endings, log)
+        self.sweeper = Sweeper(self.agenda, tenant.tasks, errands, self.worker, endings, self.metrics, log)
         self.supervision = Supervision(
             tasks=tenant.tasks,
             due_pushes=self.due_pushes,
             pump=self.sweeper.pump,
             note_ended=endings.note,
+            metrics=self.metrics,
             log=log,
         )
         self.session_log = SessionLog(tenant.logs)

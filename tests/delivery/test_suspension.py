@@ -16,7 +16,7 @@ from orchestrator.telemetry import configure_logging
 def stopping(parts: Parts) -> Cancellation:
     """What ends tasks."""
     log = configure_logging("ERROR", "text")
-    endings = Endings(parts.metrics, log)
+    endings = Endings(parts.metrics, log, parts.turns)
     return Cancellation(parts.tenant.tasks, ErrandRunner(parts.tenant.admissions, log), endings)
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from orchestrator.broker.access_cache import AccessCache, Judgement
+from orchestrator.broker.access_cache import AccessCache, ContextAnswer, Judgement
 from orchestrator.errors import Problem
 from orchestrator.protocol.tiers import Tier
 from orchestrator.store.errors import StoreUnavailable
-from orchestrator.store.records import AccessRecord
+from orchestrator.store.records import AccessRecord, ContextRules
 from orchestrator.telemetry import Log, LogEvent
 
 RETRY_SECONDS: Final = 2
@@ -55,8 +55,8 @@ class Access:
             self._note(up=False)
             raise Problem("unavailable", "access cannot be checked now", retry_after=RETRY_SECONDS) from error
         self._note(up=True)
-        allowed = {context: context in record.granted for context in contexts}
-        await self._cache.remember(tenant, generation, record.tier or "", record.limits, allowed)
+        answers = {context: _answer(record.granted.get(context)) for context in contexts}
+        await self._cache.remember(tenant, generation, record.tier or "", record.limits, answers)
 
     async def may_follow(self, tenant: str, tier: Tier) -> Judgement:
         """Whether sockets of a tenant may stay, by the cache or else the database; raises `unavailable`."""
@@ -84,3 +84,9 @@ class Access:
             self.database_up = up
             event = LogEvent.DATABASE_RECOVERED if up else LogEvent.DATABASE_UNREACHABLE
             (self._log.info if up else self._log.error)(event)
+
+
+def _answer(rules: ContextRules | None) -> ContextAnswer:
+    if rules is None:
+        return ContextAnswer(granted=False)
+    return ContextAnswer(True, rules.turn_policy, rules.max_attempts)

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from orchestrator.admission.new_task import NewTask
-from orchestrator.broker.admissions import MARKER_SLACK_MS
+from orchestrator.broker.admissions import MARKER_SLACK_MS, AdmitReply
 from orchestrator.broker.agenda import Agenda
 from orchestrator.broker.connection import BrokerError
 from orchestrator.broker.errands import Errand
@@ -66,6 +66,16 @@ class Enqueue:
         # Nobody waits for these two: the agenda finds a task whose note was lost, and push is idempotent.
         self.later(self._errands.settle(new.tenant, errand))
         self.later(self._agenda.note(new.tenant, new.deadline))
+
+    def hold(self, admission: Admission) -> None:
+        """The task waits its turn; whoever ends what it waits for pushes it."""
+        self._on_queue(admission.new.queue)
+
+    def withdraw(self, tenant: str, reply: AdmitReply) -> None:
+        """What an admission ended leaves its queue while nobody waits: the agents are told besides."""
+        if reply.ended:
+            errands = list(zip(reply.errands, reply.payloads, strict=True))
+            self.later(self._errands.run(tenant, errands, reply.ended))
 
     async def close(self) -> None:
         """Wait for what was left to the background."""

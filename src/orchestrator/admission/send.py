@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -11,11 +12,13 @@ from orchestrator.admission.context_handler import ContextHandler
 from orchestrator.admission.enqueue import Admission, Enqueue
 from orchestrator.admission.limits import OUTSTANDING_BYTES_MAX, Limits, limit_headers, whole_seconds
 from orchestrator.admission.new_task import NewTask, new_task
+from orchestrator.admission.proposal import Proposal
 from orchestrator.admission.request import SendRequest
 from orchestrator.auth.identity import Identity
 from orchestrator.broker.admissions import Admissions, AdmitReply, AdmitRequest
 from orchestrator.broker.agenda import Agenda
 from orchestrator.broker.broker import Clock
+from orchestrator.broker.callbacks import Ended
 from orchestrator.broker.connection import BrokerError, ReplyLost
 from orchestrator.broker.keys import Keys
 from orchestrator.broker.tasks import UNPUSHED_PATIENCE_MICROS
@@ -34,6 +37,9 @@ NOT_AFTER_MICROS: Final = 2_500_000
 """A stalled server that runs an admission later than this refuses it: its client has been told so."""
 IDEMPOTENCY_MICROS: Final = 24 * 3600 * 1_000_000
 
+JOINS: Final = 3
+"""How often a message is joined with what waits, which may have gone meanwhile; then it waits by itself."""
+
 _DETAILS: Final[dict[str, tuple[Code, str]]] = {
     "conflict": ("idempotency_conflict", "this Idempotency-Key was used with another request"),
     "session_denied": ("session_denied", "the session belongs to another user"),
@@ -42,6 +48,10 @@ _DETAILS: Final[dict[str, tuple[Code, str]]] = {
     "rate_limited": ("rate_limited", "too many messages"),
     "queue_full": ("queue_full", "too many tasks are waiting for their answers"),
     "late": ("unavailable", "Redis took too long"),
+    "session_busy": (
+        "session_busy",
+        "a task of the session has no ending yet, and the turn policy is `reject`",
+    ),
 }
 _WHY: Final = {
     "session": "too many messages in this session within an hour",
@@ -81,24 +91,28 @@ class Sender:
         admissions: Admissions,
         agenda: Agenda,
         enqueue: Enqueue,
+        note_ended: Callable[[str, Sequence[Ended]], None],
         keys: Keys,
         clock: Clock,
         validate: bool,
         default_timeout: int,
         metrics: Metrics,
         log: Log,
+        note_limits: Callable[[str, Mapping[str, int]], None] | None = None,
     ) -> None:
         self._context_handler = context_handler
         self._limits = limits
         self._admissions = admissions
         self._agenda = agenda
         self._enqueue = enqueue
+        self._note_ended = note_ended
         self._keys = keys
         self._clock = clock
         self._validate = validate
         self._default_timeout = default_timeout
         self._metrics = metrics
         self._log = log
+        self._note_limits = note_limits
 
     async def send(self, request: SendRequest, within: float = ANSWER_SECONDS) -> Sent:
         """Accept a send within so many seconds, or raise the `Problem` that says why not.
@@ -107,13 +121,25 @@ class Sender:
         Idempotency-Key.
         """
         new = new_task(request, self._keys, self._clock.now(), self._default_timeout)
-        reply = await self._decide(request, new, within)
+        reply, new = await self._decide(request, Proposal(new, self._question(request, new)), within)
         if reply.outcome not in {"accepted", "replayed"}:
             raise _refusal(reply)
         if reply.outcome == "accepted":
-            await self._enqueue.push(Admission(new))
+            if self._note_limits:
+                self._note_limits(new.tenant, reply.own)
+            await self._follow(reply, Admission(new))
             self._note_accepted(new, request.context.tenant_tier)
         return _answer(request, reply)
+
+    async def _follow(self, reply: AdmitReply, admission: Admission) -> None:
+        """What the script left to be done: the task goes to its queue or waits, what it took the place of goes."""
+        tenant = admission.new.tenant
+        self._note_ended(tenant, reply.ended)
+        self._enqueue.withdraw(tenant, reply)
+        if reply.held:
+            self._enqueue.hold(admission)
+        else:
+            await self._enqueue.push(admission)
 
     async def limit_state(self, identity: Identity, session: str, tier: Tier) -> dict[str, str]:
         """The headers that tell where the limits stand, for a send that is refused before they are looked at."""
@@ -132,20 +158,34 @@ class Sender:
             return {}
         return limit_headers(reply)
 
-    async def _decide(self, request: SendRequest, new: NewTask, within: float) -> AdmitReply:
-        """One atomic decision in the tenant's slot; the database is asked where the cache has no answer."""
-        asked, sent = self._question(request, new), False
+    async def _decide(
+        self, request: SendRequest, proposal: Proposal, within: float
+    ) -> tuple[AdmitReply, NewTask]:
+        """One atomic decision in the tenant's slot; the database is asked where the cache has no answer.
+
+        Where the decision is to join others or to go to a running agent, it is put once more with what that needs.
+        """
+        new, sent, joins = proposal.new, False, 0
         try:
             async with asyncio.timeout(within):
-                for _ in range(TRIES):
+                for _ in range(TRIES + JOINS + 1):
                     # On the agenda first: a task that is recorded is looked after, whatever happens to us.
                     await self._note(new)
                     sent = True
-                    reply = await self._ask(new, asked)
-                    if reply.outcome != "ask":
-                        return reply
+                    reply = await self._ask(proposal)
                     sent = False
-                    await self._context_handler.settle_access(request, reply.detail)
+                    match reply.outcome:
+                        case "ask":
+                            await self._context_handler.settle_access(request, reply.detail)
+                        case "steer":
+                            proposal = proposal.steering()
+                        case "merge":
+                            joins += 1
+                            own = request.body.message
+                            joined = proposal.joining(reply, own)
+                            proposal = joined if joins <= JOINS else proposal.waiting(own)
+                        case _:
+                            return reply, proposal.new
         except (BrokerError, TimeoutError) as error:
             if sent and isinstance(error, ReplyLost | TimeoutError):
                 detail = "the connection to Redis broke; repeat with the same Idempotency-Key"
@@ -156,14 +196,15 @@ class Sender:
     async def _note(self, new: NewTask) -> None:
         await self._agenda.note(new.tenant, min(new.deadline, new.created + UNPUSHED_LOOK_MICROS))
 
-    async def _ask(self, new: NewTask, asked: AdmitRequest) -> AdmitReply:
+    async def _ask(self, proposal: Proposal) -> AdmitReply:
         """Ask once more where the reply was lost: a resend finds what the first sending did."""
-        asked = msgspec.structs.replace(asked, not_after=self._clock.now() + NOT_AFTER_MICROS)
+        new = proposal.new
+        asked = msgspec.structs.replace(proposal.asked, not_after=self._clock.now() + NOT_AFTER_MICROS)
         try:
-            return await self._admissions.admit(new.tenant, asked, new.payload)
+            return await self._admissions.admit(new.tenant, asked, new.payload, proposal.inbox)
         except ReplyLost as lost:
             try:
-                reply = await self._admissions.admit(new.tenant, asked, new.payload)
+                reply = await self._admissions.admit(new.tenant, asked, new.payload, proposal.inbox)
             except BrokerError:
                 raise lost from None
             if reply.outcome == "late":
@@ -194,6 +235,7 @@ class Sender:
             burst=limits.of_tier.burst,
             max_outstanding=limits.of_tier.max_outstanding,
             max_outstanding_bytes=OUTSTANDING_BYTES_MAX,
+            turn_policy=request.body.turn_policy or "",
         )
 
     def _note_accepted(self, new: NewTask, tier: Tier) -> None:

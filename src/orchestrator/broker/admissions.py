@@ -5,11 +5,14 @@ from typing import Final, Literal
 import msgspec
 
 from orchestrator.broker.broker import Broker
+from orchestrator.broker.callbacks import Ended
+from orchestrator.broker.errands import Errand
 from orchestrator.protocol.tiers import Tier
+from orchestrator.protocol.turn_policies import TurnPolicy
 
 Outcome = Literal[
     "accepted", "replayed", "conflict", "session_denied", "ask", "access_denied", "tier_mismatch", "rate_limited",
-    "queue_full", "late",
+    "queue_full", "late", "session_busy", "merge", "steer",
 ]  # fmt: skip
 
 MARKER_SLACK_MS: Final = 60_000
@@ -47,6 +50,10 @@ class AdmitRequest(msgspec.Struct, frozen=True, kw_only=True):
     burst: int
     max_outstanding: int
     max_outstanding_bytes: int
+    turn_policy: TurnPolicy | Literal[""] = ""
+    """'': as the context is set."""
+    merged: list[str] = []
+    """The tasks whose messages the payload carries on."""
 
 
 class AdmitReply(msgspec.Struct, frozen=True):
@@ -61,6 +68,16 @@ class AdmitReply(msgspec.Struct, frozen=True):
     s: LimitState | None = None
     t: LimitState | None = None
     retry_after: float = 0.0
+    own: dict[str, int] = {}
+    """The tenant's own limits, where it was accepted."""
+    held: bool = False
+    """It was accepted and is not to be pushed: it waits its turn, or has ended since."""
+    ended: list[Ended] = []
+    errands: list[Errand] = []
+    waiting: list[str] = []
+    """With `merge`: the tasks whose messages it shall carry on."""
+    payloads: list[bytes] = []
+    """Those of `errands`, or of `waiting`."""
 
 
 _reply: Final = msgspec.msgpack.Decoder(AdmitReply).decode
@@ -72,12 +89,20 @@ class Admissions:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
 
-    async def admit(self, tenant: str, request: AdmitRequest, payload: bytes) -> AdmitReply:
-        """Record a task, all or nothing. Idempotent by `request.task`."""
+    async def admit(
+        self, tenant: str, request: AdmitRequest, payload: bytes, inbox: bytes | None = None
+    ) -> AdmitReply:
+        """Record a task, all or nothing. Idempotent by `request.task`.
+
+        `inbox` is the message for a running agent, wanted after the outcome `steer`.
+        """
         arguments = self._broker.arguments(**msgspec.structs.asdict(request))
-        return _reply(
-            await self._broker.run("admit", self._broker.keys.callbacks(tenant), arguments, payload)
-        )
+        told = (arguments, payload) if inbox is None else (arguments, payload, inbox)
+        reply = await self._broker.run("admit", self._broker.keys.callbacks(tenant), *told)
+        if isinstance(reply, bytes):
+            return _reply(reply)
+        first, *payloads = reply
+        return msgspec.structs.replace(_reply(first), payloads=payloads)
 
     async def limit_state(
         self, tenant: str, *, session: str, user: str, session_limit: int, per_minute: int, burst: int

@@ -21,6 +21,8 @@ class Ended(msgspec.Struct, frozen=True, array_like=True):
     status: str
     answer_micros: int
     session: str
+    holds: bool = False
+    """Whether the session has held messages, one of which may go now."""
 
 
 class Started(msgspec.Struct, frozen=True, array_like=True):

@@ -40,7 +40,11 @@ class Tended(msgspec.Struct, frozen=True):
     ended: list[Ended]
     next: int
     waiting: int
+    lost: int
+    """Attempts whose lease was over."""
     errands: list[Errand]
+    turns: list[str]
+    """Sessions with held messages, one of which may have its turn."""
 
 
 class DuePushes(msgspec.Struct, frozen=True):

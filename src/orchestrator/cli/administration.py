@@ -18,9 +18,11 @@ from orchestrator.broker.admissions import Admissions
 from orchestrator.broker.broker import Broker
 from orchestrator.broker.changes import Changes
 from orchestrator.broker.tasks import Tasks
+from orchestrator.broker.turns import Turns
 from orchestrator.delivery.cancellation import Cancellation
 from orchestrator.delivery.endings import Endings
 from orchestrator.dispatch.errands import ErrandRunner
+from orchestrator.dispatch.turn_taking import TurnTaking
 from orchestrator.metrics import Metrics
 from orchestrator.protocol.identifiers import PATTERN, is_valid_id, is_valid_user_id
 from orchestrator.protocol.tiers import LIMIT_NAMES
@@ -86,7 +88,10 @@ def with_store(work: Callable[[Store, Settings], Awaitable[AnswerT]]) -> AnswerT
 def cancellation(broker: Broker) -> Cancellation:
     """What ends tasks for a command; its log has errors alone, since the command says what it did."""
     log = configure_logging("ERROR", "text")
-    return Cancellation(Tasks(broker), ErrandRunner(Admissions(broker), log), Endings(Metrics(), log))
+    errands = ErrandRunner(Admissions(broker), log)
+    return Cancellation(
+        Tasks(broker), errands, Endings(Metrics(), log, TurnTaking(Turns(broker), errands, log))
+    )
 
 
 def valid_id(text: str) -> str:

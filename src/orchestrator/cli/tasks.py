@@ -60,7 +60,9 @@ def cancel(task_id: str, tenant: str | None) -> None:
     """Cancel a task, at once and for every viewer; one that ended stays as it ended."""
 
     async def stop(broker: Broker, owner: str, _record: Record) -> Ledger:
-        await cancellation(broker).cancel(tenant_wide(owner), task_id)
+        cancelling = cancellation(broker)
+        await cancelling.cancel(tenant_wide(owner), task_id)
+        await cancelling.settled()
         return await _ledger(broker, owner, task_id)
 
     _, ledger = _of_owner(task_id, tenant, stop)

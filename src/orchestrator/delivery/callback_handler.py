@@ -135,6 +135,8 @@ class CallbackHandler:
         match what:
             case "taken":
                 self._metrics.count(Counter.CALLBACKS, label, by=count)
+            case "retried":
+                self._metrics.count(Counter.TASKS_RETRIED, label, by=count)
             case "dropped":
                 self._metrics.count(Counter.CALLBACKS_DROPPED, label, by=count)
                 self._log.debug(LogEvent.CALLBACK_DROPPED, tenant_id=tenant, reason=label, count=count)

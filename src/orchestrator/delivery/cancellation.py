@@ -43,6 +43,10 @@ class Cancellation:
             stayed = outcomes["failed"] + outcomes["not_found"]
         return outcomes["cancelled"], outcomes["failed"]
 
+    async def settled(self) -> None:
+        """Return when what waited for the tasks that were ended here was let go."""
+        await self._endings.settled()
+
     async def _suspend(self, tenant: str, task: str) -> str:
         """What became of the task; one that cannot be ended must not keep the others from ending."""
         try:
@@ -54,5 +58,5 @@ class Cancellation:
         cancelled, errands = await self._tasks.cancel(tenant, task, user, code, session)
         self._endings.note(tenant, cancelled.ended)
         # Lost, it costs an agent one task that it skips: the cancel key says so.
-        await self._errands.run(tenant, errands)
+        await self._errands.run(tenant, errands, cancelled.ended)
         return cancelled.outcome

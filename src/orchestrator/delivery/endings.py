@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 
 from orchestrator.broker.callbacks import Ended
+from orchestrator.dispatch.turn_taking import TurnTaking
 from orchestrator.metrics import Counter, Histogram, Metrics
 from orchestrator.telemetry import Log, LogEvent
 
 
 class Endings:
-    """Counts and logs what ended."""
+    """Counts and logs what ended, and lets go what waited for it."""
 
-    def __init__(self, metrics: Metrics, log: Log) -> None:
+    def __init__(self, metrics: Metrics, log: Log, turns: TurnTaking) -> None:
         self._metrics = metrics
         self._log = log
+        self._turns = turns
 
     def note(self, tenant: str, ended: Sequence[Ended]) -> None:
         """These tasks have just ended."""
@@ -27,3 +29,14 @@ class Endings:
                 status=task.status,
                 seconds=round(task.answer_micros / 1e6, 3),
             )
+            if task.holds:
+                self._turns.soon(tenant, task.session)
+
+    def note_holding(self, tenant: str, sessions: Sequence[str]) -> None:
+        """Held messages of these sessions may have their turn."""
+        for session in sessions:
+            self._turns.soon(tenant, session)
+
+    async def settled(self) -> None:
+        """Return when what waited for the endings noted here was let go."""
+        await self._turns.settled()

@@ -9,6 +9,7 @@ from orchestrator.broker.tasks import Tasks
 from orchestrator.delivery.callback_worker import CallbackWorker
 from orchestrator.delivery.endings import Endings
 from orchestrator.dispatch.errands import ErrandRunner
+from orchestrator.metrics import Counter, Metrics
 from orchestrator.protocol.shares import Shares
 from orchestrator.telemetry import Log, LogEvent
 
@@ -27,6 +28,7 @@ class Sweeper:
         errands: ErrandRunner,
         worker: CallbackWorker,
         endings: Endings,
+        metrics: Metrics,
         log: Log,
     ) -> None:
         self._agenda = agenda
@@ -34,6 +36,7 @@ class Sweeper:
         self._errands = errands
         self._worker = worker
         self._endings = endings
+        self._metrics = metrics
         self._log = log
 
     async def sweep(self, shares: Shares) -> None:
@@ -47,7 +50,9 @@ class Sweeper:
             await self.pump(tenant)
             tended, errands = await self._tasks.tend(tenant)
             self._endings.note(tenant, tended.ended)
-            await self._errands.run(tenant, errands)
+            self._metrics.count(Counter.TASKS_RETRIED, "worker_lost", by=tended.lost)
+            await self._errands.run(tenant, errands, tended.ended)
+            self._endings.note_holding(tenant, tended.turns)
             await self._agenda.reschedule(tenant, score, tended.next)
         except BrokerError as error:
             # It stays on the agenda as it was, so the next look finds it due again.

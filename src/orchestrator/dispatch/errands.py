@@ -1,8 +1,10 @@
 """The one way by which an attempt gets to its agents' queue, and off it again."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from orchestrator.broker.admissions import Admissions
+from orchestrator.broker.callbacks import Ended
 from orchestrator.broker.connection import BrokerError
 from orchestrator.broker.errands import Errand, Errands
 from orchestrator.protocol.task_message import for_attempt
@@ -10,10 +12,14 @@ from orchestrator.telemetry import Log, LogEvent
 
 
 class Announcer(Protocol):
-    """Tells the fair dispatch of an attempt that is on its queue."""
+    """Tells the fair dispatch what is on queues, and what is over."""
 
     async def announce(self, tenant: str, task: str, attempt: int, queue: str) -> None:
         """Have it claimed in its turn, where workers of the SDK serve the queue. Idempotent."""
+        ...
+
+    async def ended(self, tasks: Sequence[str]) -> None:
+        """Free the places of tasks that the service has ended, and tell who runs them. Idempotent."""
         ...
 
 
@@ -28,8 +34,11 @@ class ErrandRunner:
         self._announcer = announcer
         self._log = log
 
-    async def run(self, tenant: str, errands: Errands) -> None:
-        """Do what a script left to be done; what fails is logged, and listed again by the next look."""
+    async def run(self, tenant: str, errands: Errands, ended: Sequence[Ended] = ()) -> None:
+        """Do what a script left to be done; what fails is logged, and listed again by the next look.
+
+        `ended`: tasks that the service has ended itself.
+        """
         for errand, payload in errands:
             try:
                 await self._run(tenant, errand, payload)
@@ -37,6 +46,8 @@ class ErrandRunner:
                 self._log.warning(
                     LogEvent.PUSH_FAILED, tenant_id=tenant, task_id=errand.task, error=str(error)
                 )
+        if ended and self._announcer:
+            await self._announcer.ended([task.task for task in ended])
 
     async def push(self, errand: Errand, payload: bytes) -> bool:
         """Put an attempt on its queue, a repeated one as the next to be taken; False where it was there before."""

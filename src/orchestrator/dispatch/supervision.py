@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from orchestrator.broker.callbacks import Ended
 from orchestrator.broker.tasks import Tasks
 from orchestrator.dispatch.due_pushes import DuePushes
+from orchestrator.metrics import Counter, Metrics
 from orchestrator.telemetry import Log, LogEvent
 
 
@@ -18,12 +19,14 @@ class Supervision:
         due_pushes: DuePushes,
         pump: Callable[[str], Awaitable[None]],
         note_ended: Callable[[str, Sequence[Ended]], None],
+        metrics: Metrics,
         log: Log,
     ) -> None:
         self._tasks = tasks
         self._due_pushes = due_pushes
         self._pump = pump
         self._note_ended = note_ended
+        self._metrics = metrics
         self._log = log
 
     async def lapsed(self, tenant: str, task: str, attempt: int, worker: str) -> None:
@@ -33,6 +36,7 @@ class Supervision:
         retried = await self._tasks.retry(tenant, task, attempt)
         self._note_ended(tenant, retried.ended)
         if retried.outcome == "retried":
+            self._metrics.count(Counter.TASKS_RETRIED, "worker_lost")
             self._log.warning(
                 LogEvent.LEASE_LOST, tenant_id=tenant, task_id=task, attempt=attempt, worker=worker
             )

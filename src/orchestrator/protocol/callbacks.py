@@ -105,7 +105,9 @@ def answer(callback: Members, text: str) -> Members:
 def failure(callback: Members, status: EndStatus, code: str) -> Members:
     """The data of an `error` that ends a task; `code` is the service's own, '' where the agent ended it."""
     if code:
-        return {"status": status, "code": code, "message": DEFAULT_MESSAGES.get(code, "The task ended.")}
+        told = {"status": status, "code": code, "message": DEFAULT_MESSAGES.get(code, "The task ended.")}
+        # The service's own, where its code is: an agent's callback with one is never an ending of this code.
+        return {**told, "into": callback.get("into")} if code == "merged" else told
     given = result_of(callback).get("error")
     error = cast("Members", given) if isinstance(given, dict) else {"message": given}
     own = error.get("code")

@@ -111,13 +111,16 @@ def _told(meta: _Meta, blob: bytes) -> tuple[EventType, Any]:
         first = seq if meta.d is None else int(meta.d)
         return "agent_chunk", ChunkData(clean_text(blob), seq, first, meta.attempt)
     if meta.kind == "u":
-        return "task_update", _update(str(meta.a), meta.attempt, blob)
+        return "task_update", _update(str(meta.a), meta.attempt, blob, told=meta.b == "told")
     return ending(meta.a, str(meta.b), blob[int(meta.c) :], blob[: int(meta.c)])  # type: ignore[arg-type]
 
 
-def _update(status: str, attempt: int, blob: bytes) -> dict[str, Any]:
+def _update(status: str, attempt: int, blob: bytes, *, told: bool) -> dict[str, Any]:
+    """`told`: the blob is the service's own and has members of the update, not an agent's callback."""
     update: dict[str, Any] = {"status": status, "attempt": attempt}
-    if blob:
+    if told:
+        update |= read_callback(blob)
+    elif blob:
         update["detail"] = result_of(read_callback(blob))
     return update
 

@@ -84,7 +84,7 @@ def _ending(status: str, record: Mapping[str, bytes]) -> tuple[dict[str, Any] | 
 
 
 def _error(data: dict[str, Any], callback: dict[str, Any]) -> dict[str, Any]:
-    error = {"code": data["code"], "message": data["message"]}
+    error = {name: data[name] for name in ("code", "message", "into") if name in data}
     given = result_of(callback).get("error")
     kind = cast("dict[str, Any]", given).get("type") if isinstance(given, dict) else None
     return {**error, "type": kind} if isinstance(kind, str) else error

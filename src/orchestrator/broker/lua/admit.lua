@@ -1,15 +1,19 @@
 #!lua
--- Admission: owner of the session, first answer of an idempotency key, access, all limits, and the record,
--- all or nothing. The task is recorded here and pushed by push.lua, whose queue lies in another slot.
+-- Admission: owner of the session, first answer of an idempotency key, access, all limits, whose turn it is, and the
+-- record, all or nothing. The task is recorded here and pushed by push.lua, whose queue lies in another slot.
 -- KEYS[1] callback queue of the tenant
 -- ARGV[1] msgpack AdmitRequest (admissions.py): keep…, task, session, user, context, contexts, tier, queue, stream, created,
 --         deadline, not_after, fingerprint, idempotency ('' or digest), idempotency_ttl, validate, session_limit,
---         per_minute, burst, max_outstanding, max_bytes
--- ARGV[2] the task as it will be pushed
--- result  msgpack {outcome, position, task, created, queue, detail, s: session limit {limit, left, reset s}, t: tenant's, retry_after s}
+--         per_minute, burst, max_outstanding, max_bytes, turn_policy or '', merged: the tasks whose messages ARGV[2] has
+-- ARGV[2] the task as it will be pushed   ARGV[3] its message as an inbox has it (see turns.lua); only where it was asked for
+-- result  msgpack {outcome, position, task, created, queue, detail, s: session limit {limit, left, reset s}, t: tenant's, retry_after s,
+--         own: the tenant's own limits, where it has some,
+--         held: it waits and must not be pushed, ended, errands: see errands.lua, waiting}; with payloads behind it a list
 --         outcome: accepted | replayed | conflict | session_denied | ask | access_denied | tier_mismatch |
---                  rate_limited | queue_full | late
--- include access limits
+--                  rate_limited | queue_full | late | session_busy |
+--                  merge: nothing was done, come again with the messages of `waiting`, whose payloads come along |
+--                  steer: nothing was done, come again with ARGV[3]
+-- include access limits errands turns
 
 local a = cmsgpack.unpack(ARGV[1])
 local t = open_tenant(KEYS[1], a)
@@ -22,20 +26,25 @@ local function reply(outcome, more)
 end
 
 -- A resend after a broken connection finds what the first sending did.
-local before = redis.call('HGET', T .. 'task:' .. a.task, 'before')
-if before then return reply('accepted', { position = before, task = a.task, created = a.created, queue = a.queue }) end
+local first_sent = redis.call('HMGET', T .. 'task:' .. a.task, 'before', 'held', 'status')
+if first_sent[1] then
+  return reply('accepted', { position = first_sent[1], task = a.task, created = a.created, queue = a.queue,
+    held = (first_sent[2] or '') ~= '' or ENDED[first_sent[3]] == true })
+end
 -- A call that a stalled server ran too late: its client has been told that nothing was accepted.
 if now > a.not_after then return reply('late') end
 
 local limits = { max_outstanding = a.max_outstanding, per_minute = a.per_minute, burst = a.burst }
-local verdict, detail, own
+local verdict, detail, own, rules
 if a.validate then
-  verdict, detail, own = judge_access(t, a.tier, a.contexts)
+  verdict, detail, own, rules = judge_access(t, a.tier, a.contexts)
   limits = override(limits, own)
 end
 local s = load_session(t, a.session)
 local foreign = is_foreign(s, a.user)
-local state = measure(t, a, limits, foreign)
+local policy = a.turn_policy ~= '' and a.turn_policy or rules and (rules[4] or '') ~= '' and rules[4] or 'parallel'
+local plan = plan_turn(t, a.session, foreign and 'parallel' or policy, a.context)
+local state = measure(t, a, limits, foreign, plan)
 -- Before the key, which would tell what was sent here.
 if foreign then return reply('session_denied', state.told) end
 
@@ -55,6 +64,17 @@ if verdict then
   return reply(verdict, state.told)
 end
 if state.refusal then return reply(state.refusal, state.told) end
+if plan.busy then return reply('session_busy', state.told) end
+if plan.inbox and not ARGV[3] then return reply('steer') end
+if plan.code == 'merged' and not is_joined(plan.stop, a.merged) then
+  local waiting = {}
+  for i, task in ipairs(plan.stop) do
+    waiting[i] = task.id
+    t.payloads = t.payloads or {}
+    t.payloads[i] = redis.call('HGET', T .. 'task:' .. task.id, 'payload') or ''
+  end
+  return with_errands(t, { outcome = 'merge', waiting = waiting })
+end
 
 if a.user ~= '' then s.owner = a.user end
 touch_tenant(t)
@@ -62,7 +82,12 @@ redis.call('ZCARD', T .. 'tasks:' .. a.session)
 local before = position(s)
 local task = { id = a.task, attempt = 1, set = {}, append = {} }
 s.keep = math.max(s.keep, a.deadline)
+make_room(t, s, plan, a.task)
 append_update(t, s, task, 'queued', '')
+if plan.hold then
+  append_told(t, s, task, 'queued', WAITING_FOR)
+  s.held, s.recount = s.held + 1, true
+end
 spend(t, a, limits, state)
 redis.call('HSET', T .. 'task:' .. a.task, 'status', 'accepted', 'attempt', 1, 'session', a.session, 'owner', s.owner,
   'context', a.context, 'tier', a.tier, 'queue', a.queue, 'stream', a.stream and '1' or '0', 'deadline', int(a.deadline),
@@ -70,21 +95,25 @@ redis.call('HSET', T .. 'task:' .. a.task, 'status', 'accepted', 'attempt', 1, '
   'bytes', #ARGV[2], 'payload', ARGV[2])
 redis.call('PEXPIREAT', T .. 'task:' .. a.task, int((a.deadline + a.task_ttl) / 1000))
 local until_ms = math.ceil((a.deadline - now + a.task_ttl) / 1000)
-for _, name in ipairs({ 'outstanding', 'unpushed' }) do
-  redis.call('ZADD', T .. name, name == 'outstanding' and int(a.deadline) or int(now), a.task)
-  if redis.call('PTTL', T .. name) < until_ms then redis.call('PEXPIRE', T .. name, int(until_ms)) end
-end
+if rules and (rules[5] or 0) > 0 then redis.call('HSET', T .. 'task:' .. a.task, 'attempts_max', rules[5]) end
+task.deadline = a.deadline
+keep_score(t, 'outstanding', a.deadline, task)
+if plan.hold then hold(t, plan, task, ARGV[3]) else keep_score(t, 'unpushed', now, task) end
 local listed = T .. 'tasks:' .. a.session
 redis.call('ZADD', listed, int(now), a.task)
-redis.call('ZREMRANGEBYRANK', listed, 0, -1001)
+forget_oldest(t, listed)
 if redis.call('PTTL', listed) < until_ms then redis.call('PEXPIRE', listed, int(until_ms)) end
 if a.idempotency ~= '' then
   redis.call('SET', first_key, cmsgpack.pack({ a.fingerprint, a.task, before, a.created, a.queue }), 'PX', int(a.idempotency_ttl / 1000))
 end
-t.bytes = #ARGV[2]
+t.bytes = t.bytes + #ARGV[2]
 bump(t, 'tasks|accepted')
 bump(t, 'agent|' .. a.context .. '|accepted')
 commit(t)
+commit_stops(t)
 publish(t)
 state.told.position, state.told.task, state.told.created, state.told.queue = before, a.task, a.created, a.queue
-return reply('accepted', state.told)
+state.told.own = type(own) == 'table' and next(own) and own or nil
+if not t.stopped and not plan.hold then return reply('accepted', state.told) end
+state.told.outcome, state.told.held, state.told.ended = 'accepted', plan.hold, t.ended
+return with_errands(t, state.told)

@@ -41,5 +41,6 @@ local function try_again(t, s, task, raw)
   for _, name in ipairs(task.forget) do task[name], task.set[name] = nil, nil end
   task.leased_until, task.push_at = nil, now + wait
   due_at(t, task.push_at)
+  count(t, asked and 'retried|asked' or 'retried|worker_lost')
   append_update(t, s, task, 'retrying', asked and raw or WORKER_LOST)
 end

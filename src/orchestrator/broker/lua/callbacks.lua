@@ -1,5 +1,5 @@
 -- What one callback does to its task and session; shared by deliver.lua and deliver_big.lua.
--- `c` is the decoded envelope: action_type, task_id, status, attempt, seq, delta, has_response, has_result, lease, retry.
+-- `c` is the decoded envelope: action_type, task_id, status, attempt, seq, delta, has_response, has_result, lease, retry, took.
 
 local BIG = 64 * 1024
 local ENDINGS = { completed = 'completed', failed = 'failed', timeout = 'timeout', cancelled = 'cancelled' }
@@ -73,6 +73,7 @@ local function take(t, raw, c, code)
   if c.attempt and c.attempt > task.attempt then return bury(t, raw, 'unknown_attempt') end
   local s = session_of(t, task)
   count(t, 'taken|' .. c.status)
+  if type(c.took) == 'table' then absorb(t, s, task, c.took) end
   if not ENDINGS[c.status] then
     renew_lease(t, task, asked_lease(t, c))
     return take_report(t, s, task, c, raw)
@@ -91,7 +92,7 @@ local function envelope(raw)
   local result = type(c.result) == 'table' and c.result or {}
   return { action_type = given(c.action_type), task_id = c.task_id, status = c.status, attempt = given(c.attempt), seq = given(c.seq),
     delta = result.delta, has_response = given(result.response) ~= nil, has_result = next(result) ~= nil,
-    lease = given(c.lease), retry = c.retry }
+    lease = given(c.lease), retry = c.retry, took = c.took }
 end
 
 local function outcome(t, taken, stop, err, size)

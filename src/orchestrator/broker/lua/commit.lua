@@ -20,6 +20,16 @@ local function commit_attempt(t, task, key)
   end
 end
 
+-- See turns.lua. A line of an inbox begins with its task.
+local function commit_unheld(t, task)
+  redis.call('ZREM', t.T .. 'held', task.id)
+  if task.unheld == '1' then return end
+  local inbox = t.T .. 'inbox:' .. task.unheld
+  for _, line in ipairs(redis.call('LRANGE', inbox, 0, -1)) do
+    if line:find('"task_id":"' .. task.id .. '"', 1, true) == 2 then redis.call('LREM', inbox, 1, line) end
+  end
+end
+
 local function commit_task(t, task)
   local key, text = t.T .. 'task:' .. task.id, t.T .. 'text:' .. task.id
   local set = {}
@@ -36,6 +46,7 @@ local function commit_task(t, task)
     if length == #piece then redis.call('PEXPIREAT', text, int((task.deadline + t.keep.log_ttl) / 1000)) end
   end
   commit_attempt(t, task, key)
+  if task.unheld then commit_unheld(t, task) end
   if task.ended then
     redis.call('HDEL', key, 'payload')
     redis.call('UNLINK', text)
@@ -70,6 +81,7 @@ local function commit_session(t, s)
   end
   redis.call('HSET', s.key, 'epoch', s.epoch, 'top', int(s.top), 'bytes', int(s.bytes), 'mark', s.mark,
     'owner', s.owner, 'keep', int(s.keep), 'expires', int(s.expires))
+  if s.recount then redis.call('HSET', s.key, 'held', int(s.held)) end
   if renew then
     redis.call('PEXPIREAT', s.key, int(s.expires / 1000))
     redis.call('PEXPIREAT', s.log, int(s.expires / 1000))

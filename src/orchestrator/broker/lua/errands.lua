@@ -14,10 +14,11 @@ local function errand(t, task, withdraw)
 end
 
 -- Ends a task because somebody wants it so; whoever has it learns that by its cancel key, which `commit_stops` sets.
-local function stop_task(t, s, task, code)
+-- raw: what else there is to tell of it, as a callback would, or ''
+local function stop_task(t, s, task, code, raw)
   redis.call('LLEN', t.T .. 'cancel:' .. task.id)
-  if not TAKEN[task.status] then errand(t, task, true) end
-  end_task(t, s, task, 'cancelled', code, '', true)
+  if not TAKEN[task.status] and (task.held or '') == '' then errand(t, task, true) end
+  end_task(t, s, task, 'cancelled', code, raw or '', true)
   t.stopped = t.stopped or {}
   t.stopped[#t.stopped + 1] = task
 end

@@ -51,8 +51,9 @@ local function tell(state)
   if r then state.told.s = { r.limit, math.max(0, r.left), r.reset } end
 end
 
+-- room: the tasks that end by this send, and their bytes (see turns.lua).
 -- A foreign session's hour is neither measured nor told: it would tell how busy its user is.
-local function measure(t, a, limits, foreign)
+local function measure(t, a, limits, foreign, room)
   local state = { told = {}, minute = measure_tenant(t, limits) }
   if a.session_limit > 0 and not foreign then state.hour = measure_session(t, a) end
   tell(state)
@@ -60,9 +61,9 @@ local function measure(t, a, limits, foreign)
     state.refusal, state.told.detail, state.told.retry_after = 'rate_limited', 'session', state.hour.reset
   elseif state.minute.left < 1 then
     state.refusal, state.told.detail, state.told.retry_after = 'rate_limited', 'tenant', state.minute.wait
-  elseif redis.call('ZCARD', t.T .. 'outstanding') >= limits.max_outstanding then
+  elseif redis.call('ZCARD', t.T .. 'outstanding') - #room.stop >= limits.max_outstanding then
     state.refusal, state.told.detail, state.told.retry_after = 'queue_full', 'count', 1
-  elseif state.minute.bytes + #ARGV[2] > a.max_outstanding_bytes then
+  elseif state.minute.bytes - room.freed + #ARGV[2] > a.max_outstanding_bytes then
     state.refusal, state.told.detail, state.told.retry_after = 'queue_full', 'bytes', 1
   end
   return state

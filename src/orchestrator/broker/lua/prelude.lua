@@ -21,7 +21,8 @@ local SOCKET_KEPT = 120 * 1000000
 local PATIENCE = 10 * 1000000 -- after which a record counts as not pushed
 local ENDED = { completed = true, failed = true, timeout = true, cancelled = true }
 local TASK_FIELDS = { 'status', 'attempt', 'session', 'stream', 'deadline', 'seq', 'chunks', 'text_bytes',
-  'bytes', 'accepted_at', 'started_at', 'first_chunk_at', 'context', 'owner', 'queued_at', 'lost', 'lease', 'attempts_max' }
+  'bytes', 'accepted_at', 'started_at', 'first_chunk_at', 'context', 'owner', 'queued_at', 'lost', 'lease', 'attempts_max',
+  'held' }
 
 -- keep: how long things are kept (see Keeping in broker.py), with the seed of a new epoch.
 local function open_tenant(queue, keep)
@@ -76,11 +77,11 @@ local function load_session(t, id)
   local s = t.sessions[id]
   if s then return s end
   local key, log = t.T .. 'session:' .. id, t.T .. 'log:' .. id
-  local h = redis.call('HMGET', key, 'epoch', 'top', 'bytes', 'mark', 'owner', 'keep', 'expires')
+  local h = redis.call('HMGET', key, 'epoch', 'top', 'bytes', 'mark', 'owner', 'keep', 'expires', 'held')
   local len = redis.call('LLEN', log)
   redis.call('ZCARD', t.T .. 'acks:' .. id)
   s = { id = id, key = key, log = log, epoch = h[1], top = tonumber(h[2] or 0), bytes = tonumber(h[3] or 0), mark = h[4] or '0',
-    owner = h[5] or '', keep = tonumber(h[6] or 0), expires = tonumber(h[7] or 0), len = len, entries = {}, live = {}, acks = {} }
+    owner = h[5] or '', keep = tonumber(h[6] or 0), expires = tonumber(h[7] or 0), held = tonumber(h[8] or 0), len = len, entries = {}, live = {}, acks = {} }
   if not s.epoch then
     s.fresh, s.epoch, s.top, s.bytes, s.len, s.mark = true, t.keep.seed, 0, 0, 0, '0'
     s.owner = kept_owner(t, id)
@@ -127,6 +128,11 @@ local function append_update(t, s, task, status, blob)
   append(t, s, { 0, 0, 'u', task.id, task.attempt, status }, blob, true)
 end
 
+-- kind u with members of its own: blob = what the service tells beside the status, a JSON object
+local function append_told(t, s, task, status, blob)
+  append(t, s, { 0, 0, 'u', task.id, task.attempt, status, 'told' }, blob, true)
+end
+
 local function bump(t, field, by) t.stats[field] = (t.stats[field] or 0) + (by or 1) end
 
 local function start_task(t, s, task, blob)
@@ -140,6 +146,15 @@ local function start_task(t, s, task, blob)
   append_update(t, s, task, 'running', blob)
 end
 
+-- A message that waits its turn (turns.lua) does so no longer.
+local function unhold(t, s, task)
+  redis.call('ZCARD', t.T .. 'held')
+  if task.held ~= '1' then redis.call('LLEN', t.T .. 'inbox:' .. task.held) end
+  task.unheld = task.held
+  change(task, 'held', '')
+  s.held, s.recount = math.max(0, s.held - 1), true
+end
+
 -- kind e: status, code, length of the joined text; blob = joined text .. callback. The record keeps both.
 local function end_task(t, s, task, status, code, raw, has_response)
   local joined = ''
@@ -147,6 +162,7 @@ local function end_task(t, s, task, status, code, raw, has_response)
     joined = redis.call('GET', t.T .. 'text:' .. task.id) or ''
     joined = joined .. table.concat(task.append)
   end
+  if (task.held or '') ~= '' then unhold(t, s, task) end
   if task.status == 'running' then t.running = t.running - 1 end
   change(task, 'status', status)
   change(task, 'code', code)
@@ -158,7 +174,8 @@ local function end_task(t, s, task, status, code, raw, has_response)
   s.acks[#s.acks + 1] = s.top
   s.acks[#s.acks + 1] = task.id
   t.bytes = t.bytes - (task.bytes or 0)
-  t.ended[#t.ended + 1] = { task.id, status, now - task.accepted_at, task.session }
+  t.ended[#t.ended + 1] = { task.id, status, now - task.accepted_at, task.session,
+    s.held > 0 and code ~= 'suspended' }
   bump(t, 'tasks|' .. status)
   bump(t, 'agent|' .. (task.context or '') .. '|' .. status)
   bump(t, 'latency|' .. int(math.floor(4 * math.log(math.max((now - task.accepted_at) / 1000, 1)) / math.log(2))))

@@ -1,7 +1,8 @@
 #!lua
 -- Keeps answers of the database, unless the tenant's records changed since the question was put.
 -- KEYS[1] callback queue
--- ARGV[1] msgpack {generation as read before the question, ttl µs, tier or '', limits, contexts {{id, granted}, …}}
+-- ARGV[1] msgpack {generation as read before the question, ttl µs, tier or '', limits, contexts {{id, granted, turn policy or '',
+--         most attempts or 0}, …}}
 -- result  1 kept, 0 void
 -- include access
 
@@ -13,7 +14,7 @@ local key, expires = t.T .. 'access', now + args.ttl
 if redis.call('HLEN', key) > 1000 then redis.call('DEL', key) end
 redis.call('HSET', key, '@', cmsgpack.pack({ args.generation, expires, args.tier, args.limits }))
 for _, context in ipairs(args.contexts) do
-  redis.call('HSET', key, context[1], cmsgpack.pack({ args.generation, expires, context[2] }))
+  redis.call('HSET', key, context[1], cmsgpack.pack({ args.generation, expires, context[2], context[3], context[4] }))
 end
 redis.call('PEXPIRE', key, int(args.ttl / 1000))
 return 1

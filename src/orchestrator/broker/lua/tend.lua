@@ -2,8 +2,8 @@
 -- What is due for a tenant: overdue tasks end as timeout, leases that are over start the next attempt; what should be on
 -- its queue and is not is listed.
 -- KEYS[1] callback queue   ARGV[1] msgpack {keep…}
--- result  {msgpack {ended {{task, status, µs, session}, …}, next (µs; 0: nothing to look after), waiting: LLEN,
---         errands: see errands.lua}, payload of each errand, …}
+-- result  {msgpack {ended {{task, status, µs, session}, …}, next (µs; 0: nothing to look after), waiting: LLEN, lost: leases that were over,
+--         turns: sessions with held messages, to be looked at, errands: see errands.lua}, payload of each errand, …}
 -- include attempts errands
 
 local a = cmsgpack.unpack(ARGV[1])
@@ -33,7 +33,15 @@ each_due('outstanding', function(s, task)
   end_task(t, s, task, 'timeout', 'deadline', '', true)
 end)
 each_due('leases', function(s, task) try_again(t, s, task, '') end)
+-- Whoever ended what a message waited for may have died before it let the message go.
+local turns, seen, still_held = {}, {}, {}
+each_due('held', function(s, task)
+  if (task.held or '') == '' then return redis.call('ZREM', t.T .. 'held', task.id) end
+  still_held[#still_held + 1] = task
+  if not seen[s.id] then seen[s.id], turns[#turns + 1] = true, s.id end
+end)
 commit(t)
+for _, task in ipairs(still_held) do keep_score(t, 'held', now + PATIENCE, task) end
 list_due_pushes(t)
 publish(t)
 
@@ -52,9 +60,11 @@ if head[2] then
   next_look = math.min(tonumber(head[2]), now + 60000000)
   sooner('unpushed', PATIENCE)
   sooner('leases', 0)
+  sooner('held', 0)
 elseif waiting > 0 then
   next_look = now + 60000000
 elseif redis.call('EXISTS', unpack(recent)) > 0 then
   next_look = now + 3600000000
 end
-return with_errands(t, { ended = t.ended, next = next_look, waiting = waiting })
+return with_errands(t, { ended = t.ended, next = next_look, waiting = waiting, turns = turns,
+  lost = t.counts['retried|worker_lost'] or 0 })
