@@ -64,7 +64,9 @@ from orchestrator.delivery.sweeper import Sweeper
 from orchestrator.delivery.websocket_manager import WebSocketManager
 from orchestrator.dispatch.dispatcher import Dispatcher
 from orchestrator.dispatch.due_pushes import DuePushes
+from orchestrator.dispatch.duty import DispatchDuty
 from orchestrator.dispatch.errands import ErrandRunner
+from orchestrator.dispatch.retuning import Retuning
 from orchestrator.dispatch.supervision import Supervision
 from orchestrator.dispatch.tenant_shares import TenantShares
 from orchestrator.dispatch.turn_taking import TurnTaking
@@ -99,7 +101,7 @@ class Service:
         self.access = Access(self.store, AccessCache(self.broker, settings.validation_cache_ttl), log)
         self.limits = Limits(settings.max_requests_per_session, settings.tier_limits)
         self.tenant_shares = TenantShares(
-            lambda tier: self.limits.of(tier).of_tier, own_limits=self.store is not None
+            lambda tier: self.limits.of(tier).of_tier, own_limits=settings.enable_access_validation
         )
         self.dispatch = Dispatch(self.broker.run)
         self.dispatcher = Dispatcher(self.dispatch, self.broker.keys, self.tenant_shares)
@@ -124,6 +126,7 @@ class Service:
             agenda=self.agenda,
             enqueue=self.enqueue,
             note_ended=self.endings.note,
+            note_limits=self.tenant_shares.note,
             keys=self.broker.keys,
             clock=self.broker.clock,
             validate=settings.enable_access_validation,
@@ -145,13 +148,16 @@ class Service:
         worker = CallbackWorker(handler, self.log, is_cluster=self.broker.topology.is_cluster)
         sweeper = Sweeper(self.agenda, self.tasks, self.errands, worker, self.endings, self.metrics, self.log)
         self.cancellation = Cancellation(self.tasks, self.errands, self.endings)
-        self.supervision = Supervision(
+        supervision = Supervision(
             tasks=self.tasks,
             due_pushes=due_pushes,
             pump=sweeper.pump,
             note_ended=self.endings.note,
             metrics=self.metrics,
             log=self.log,
+        )
+        retuning = Retuning(
+            self.dispatch, self.broker.keys, self.tenant_shares, self.store.get_tenant if self.store else None
         )
         replica = new_replica_name()
         self.runtime = Runtime(
@@ -162,8 +168,7 @@ class Service:
             logs=self.logs,
             worker=worker,
             sweeper=sweeper,
-            dispatcher=self.dispatcher,
-            supervision=self.supervision,
+            duty=DispatchDuty(self.dispatcher, supervision, retuning),
             settlements=self.settlements,
             figures=self.figures,
             log_ttl_seconds=self.settings.event_log_ttl,
@@ -184,6 +189,7 @@ class Service:
             manager=self.manager,
             store=self.store,
             log=self.log,
+            retuning=retuning,
         )
         self.runtime.complete(listener, self.manager, oversight)
 

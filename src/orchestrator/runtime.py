@@ -20,9 +20,8 @@ from orchestrator.delivery.callback_worker import CallbackWorker
 from orchestrator.delivery.settlements import Settlements
 from orchestrator.delivery.sweeper import LOOK_SECONDS, Sweeper
 from orchestrator.delivery.websocket_manager import WebSocketManager
-from orchestrator.dispatch.dispatcher import LOOK_SECONDS as LAPSED_SECONDS
-from orchestrator.dispatch.dispatcher import Dispatcher
-from orchestrator.dispatch.supervision import Supervision
+from orchestrator.dispatch.dispatcher import LOOK_SECONDS as DUTY_SECONDS
+from orchestrator.dispatch.duty import DispatchDuty
 from orchestrator.figures import Figures
 from orchestrator.oversight import FOLLOW_SECONDS, RELOAD_SECONDS, Oversight
 from orchestrator.protocol.identifiers import is_valid_id
@@ -50,8 +49,7 @@ class Runtime:
         logs: Logs,
         worker: CallbackWorker,
         sweeper: Sweeper,
-        dispatcher: Dispatcher,
-        supervision: Supervision,
+        duty: DispatchDuty,
         settlements: Settlements,
         figures: Figures,
         log_ttl_seconds: float,
@@ -67,8 +65,7 @@ class Runtime:
         self._logs = logs
         self._worker = worker
         self._sweeper = sweeper
-        self._dispatcher = dispatcher
-        self._supervision = supervision
+        self._duty = duty
         self._settlements = settlements
         self._figures = figures
         self._log = log
@@ -114,7 +111,7 @@ class Runtime:
             asyncio.create_task(self._every(BEAT_SECONDS, self._beat)),
             asyncio.create_task(self._every(LOOK_SECONDS, self._sweep)),
             asyncio.create_task(self._every(LOOK_SECONDS, self._close_overdue)),
-            asyncio.create_task(self._every(LAPSED_SECONDS, self._look_after_leases)),
+            asyncio.create_task(self._every(DUTY_SECONDS, self._do_duty)),
             asyncio.create_task(self._every(FOLLOW_SECONDS, self.oversight.look)),
             asyncio.create_task(self._every(FOLLOW_SECONDS, self.oversight.settle)),
             asyncio.create_task(self._every(RELOAD_SECONDS, self.oversight.reload)),
@@ -235,9 +232,8 @@ class Runtime:
         await self._sweeper.sweep(self._shares)
         await self.manager.give_up_unused()
 
-    async def _look_after_leases(self) -> None:
-        if self._shares.dispatches:
-            await self._dispatcher.look(self._supervision.lapsed)
+    async def _do_duty(self) -> None:
+        await self._duty.look(on_duty=self._shares.dispatches and not self.draining)
 
     async def _close_overdue(self) -> None:
         # Apart from the sweep: it has to go on while Redis is away.

@@ -156,7 +156,7 @@ def judge_big(raw: bytes) -> tuple[dict[str, Any] | None, str]:
     """The envelope of a large callback as deliver_big.lua takes it, and the verdict on its size.
 
     Over 1 MiB only an ending is of use: it ends its task as failed with `result_too_large`. Nothing is repaired then:
-    that takes most of a second a MiB.
+    that takes most of a second a MiB. No question is large: it is read whenever somebody looks at its session.
     """
     callback = read_callback(raw, repair=len(raw) <= CALLBACK_BYTES_MAX)
     if not callback:
@@ -167,7 +167,7 @@ def judge_big(raw: bytes) -> tuple[dict[str, Any] | None, str]:
     envelope["delta"] = result.get("delta") if isinstance(result.get("delta"), str) else None
     envelope["has_response"] = result.get("response") is not None
     envelope["has_result"] = bool(result)
-    if len(raw) <= CALLBACK_BYTES_MAX:
+    if len(raw) <= CALLBACK_BYTES_MAX and callback.get("status") != "input_required":
         return _packable(envelope), ""
     return _packable(envelope), "result_too_large" if callback.get("status") in ENDINGS else "too_large"
 

@@ -12,7 +12,8 @@ local function renew_lease(t, task, asked)
     if not task.lease then due_at(t, now + asked) end
     change(task, 'lease', asked)
   end
-  if task.lease then task.leased_until = now + task.lease end
+  -- Who waits for a person has nothing to say meanwhile.
+  if task.lease and task.status ~= 'input_required' then task.leased_until = now + task.lease end
 end
 
 -- µs from now; a worker that was lost says nothing against the task, so the second attempt follows at once.
@@ -30,6 +31,7 @@ local function try_again(t, s, task, raw)
     return end_task(t, s, task, 'failed', asked and '' or 'too_many_attempts', raw, true)
   end
   if task.status == 'running' then t.running = t.running - 1 end
+  go_on(task)
   local wait = back_off(task.attempt, asked)
   change(task, 'attempt', task.attempt + 1)
   change(task, 'status', 'retrying')

@@ -1,9 +1,10 @@
 -- What one callback does to its task and session; shared by deliver.lua and deliver_big.lua.
--- `c` is the decoded envelope: action_type, task_id, status, attempt, seq, delta, has_response, has_result, lease, retry, took.
+-- `c` is the decoded envelope: action_type, task_id, status, attempt, seq, delta, has_response, has_result, lease, retry, took; of a
+-- question has_prompt, question, expires_in.
 
 local BIG = 64 * 1024
 local ENDINGS = { completed = 'completed', failed = 'failed', timeout = 'timeout', cancelled = 'cancelled' }
-local OTHERS = { running = true, streaming = true, progress = true }
+local OTHERS = { running = true, streaming = true, progress = true, input_required = true }
 
 local function whole(x, least) return type(x) == 'number' and x >= least and x < 2 ^ 53 and x == math.floor(x) end
 
@@ -18,6 +19,7 @@ local function fault(c)
   if c.seq ~= nil and not whole(c.seq, 0) then return 'invalid_seq' end
   if c.lease ~= nil and not (c.lease == true or type(c.lease) == 'number' and c.lease > 0 and c.lease < 2 ^ 53) then return 'invalid_lease' end
   if c.status == 'streaming' and type(c.delta) ~= 'string' then return 'missing_delta' end
+  if c.status == 'input_required' then return fault_of_question(c) end
   return nil
 end
 
@@ -48,9 +50,12 @@ local function asked_lease(t, c)
 end
 
 local function take_report(t, s, task, c, raw)
-  local began = task.status ~= 'running'
+  if c.status == 'input_required' then return take_question(t, s, task, c, raw) end
   local shown = c.status == 'running' and c.has_result and raw or ''
-  if began then
+  if task.status == 'input_required' then
+    -- A sign of life, or what goes on beside the question, is no word about it.
+    if c.status == 'running' and not c.lease and not c.took then withdraw_question(t, s, task, shown) end
+  elseif task.status ~= 'running' then
     start_task(t, s, task, shown)
   elseif shown ~= '' then
     append_update(t, s, task, 'running', raw)
@@ -85,6 +90,9 @@ local function take(t, raw, c, code)
   end_task(t, s, task, c.status, '', raw, c.has_response)
 end
 
+-- A number is as good a name as its digits.
+local function question_name(x) return whole(x, 0) and int(x) or x end
+
 local function envelope(raw)
   if not raw:match('^%s*{') then return nil end
   local ok, c = pcall(cjson.decode, raw)
@@ -92,7 +100,9 @@ local function envelope(raw)
   local result = type(c.result) == 'table' and c.result or {}
   return { action_type = given(c.action_type), task_id = c.task_id, status = c.status, attempt = given(c.attempt), seq = given(c.seq),
     delta = result.delta, has_response = given(result.response) ~= nil, has_result = next(result) ~= nil,
-    lease = given(c.lease), retry = c.retry, took = c.took }
+    lease = given(c.lease), retry = c.retry, took = c.took,
+    has_prompt = type(result.prompt) == 'string' and result.prompt ~= '', question = question_name(given(result.question)),
+    expires_in = given(result.expires_in) }
 end
 
 local function outcome(t, taken, stop, err, size)

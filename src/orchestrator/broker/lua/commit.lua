@@ -13,7 +13,7 @@ local function commit_attempt(t, task, key)
     redis.call('HDEL', key, unpack(task.forget))
     if not task.ended then keep_score(t, 'unpushed', task.push_at - PATIENCE, task) end
   end
-  if task.forget or (task.ended and task.lease) then
+  if task.forget or (task.lease and (task.ended or task.status == 'input_required')) then
     redis.call('ZREM', t.T .. 'leases', task.id)
   elseif task.leased_until then
     keep_score(t, 'leases', task.leased_until, task)
@@ -28,6 +28,21 @@ local function commit_unheld(t, task)
   for _, line in ipairs(redis.call('LRANGE', inbox, 0, -1)) do
     if line:find('"task_id":"' .. task.id .. '"', 1, true) == 2 then redis.call('LREM', inbox, 1, line) end
   end
+end
+
+-- See asks.lua. The end of the task lies elsewhere than it was told to these keys; in Redis, PEXPIREAT of a missing key is none.
+local function commit_wait(t, task, key)
+  local answers = t.T .. 'answers:' .. task.id
+  for name, answer in pairs(task.answers or {}) do redis.call('HSET', answers, name, answer) end
+  if task.ended then return redis.call('PEXPIREAT', answers, int((now + t.keep.log_ttl) / 1000)) end
+  if not task.moved then return redis.call('PEXPIREAT', answers, int((task.deadline + t.keep.task_ttl) / 1000)) end
+  keep_score(t, 'outstanding', task.status == 'input_required' and task.expires_at or task.deadline, task)
+  local gone_at = int((task.deadline + t.keep.task_ttl) / 1000)
+  for _, kept in ipairs({ key, answers, t.T .. 'text:' .. task.id, t.T .. 'inbox:' .. task.id }) do
+    redis.call('PEXPIREAT', kept, gone_at)
+  end
+  local listed = t.T .. 'tasks:' .. task.session
+  if redis.call('PEXPIRETIME', listed) < tonumber(gone_at) then redis.call('PEXPIREAT', listed, gone_at) end
 end
 
 local function commit_task(t, task)
@@ -46,6 +61,7 @@ local function commit_task(t, task)
     if length == #piece then redis.call('PEXPIREAT', text, int((task.deadline + t.keep.log_ttl) / 1000)) end
   end
   commit_attempt(t, task, key)
+  if task.question then commit_wait(t, task, key) end
   if task.unheld then commit_unheld(t, task) end
   if task.ended then
     redis.call('HDEL', key, 'payload')

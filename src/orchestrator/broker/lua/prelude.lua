@@ -22,7 +22,7 @@ local PATIENCE = 10 * 1000000 -- after which a record counts as not pushed
 local ENDED = { completed = true, failed = true, timeout = true, cancelled = true }
 local TASK_FIELDS = { 'status', 'attempt', 'session', 'stream', 'deadline', 'seq', 'chunks', 'text_bytes',
   'bytes', 'accepted_at', 'started_at', 'first_chunk_at', 'context', 'owner', 'queued_at', 'lost', 'lease', 'attempts_max',
-  'held' }
+  'held', 'question', 'expires_at' }
 
 -- keep: how long things are kept (see Keeping in broker.py), with the seed of a new epoch.
 local function open_tenant(queue, keep)
@@ -54,6 +54,8 @@ local function load_task(t, id)
   for _, name in ipairs({ 'attempt', 'deadline', 'seq', 'chunks', 'text_bytes', 'bytes', 'accepted_at', 'lease', 'attempts_max' }) do
     task[name] = tonumber(task[name])
   end
+  task.expires_at = tonumber(task.expires_at or 0)
+  if task.question then redis.call('HLEN', t.T .. 'answers:' .. id) end
   t.tasks[id] = task
   return task
 end
@@ -135,7 +137,22 @@ end
 
 local function bump(t, field, by) t.stats[field] = (t.stats[field] or 0) + (by or 1) end
 
+-- A task that waits for a person (asks.lua) does so no longer: it has the time that it had left.
+local function go_on(task)
+  if task.status ~= 'input_required' then return end
+  change(task, 'deadline', task.deadline - math.max(0, task.expires_at - now))
+  task.moved = true
+  if task.lease then task.leased_until = now + task.lease end
+end
+
+local function shut_question(task)
+  if not task.question then return end
+  change(task, 'expires_at', 0)
+  change(task, 'ask', '')
+end
+
 local function start_task(t, s, task, blob)
+  go_on(task)
   change(task, 'status', 'running')
   if not task.queued_at then change(task, 'queued_at', int(now)) end
   t.running = t.running + 1
@@ -164,6 +181,8 @@ local function end_task(t, s, task, status, code, raw, has_response)
   end
   if (task.held or '') ~= '' then unhold(t, s, task) end
   if task.status == 'running' then t.running = t.running - 1 end
+  go_on(task)
+  shut_question(task)
   change(task, 'status', status)
   change(task, 'code', code)
   change(task, 'ended_at', int(now))

@@ -4,7 +4,7 @@
 -- KEYS[1] callback queue   ARGV[1] msgpack {keep…}
 -- result  {msgpack {ended {{task, status, µs, session}, …}, next (µs; 0: nothing to look after), waiting: LLEN, lost: leases that were over,
 --         turns: sessions with held messages, to be looked at, errands: see errands.lua}, payload of each errand, …}
--- include attempts errands
+-- include attempts asks errands
 
 local a = cmsgpack.unpack(ARGV[1])
 local t = open_tenant(KEYS[1], a)
@@ -29,6 +29,7 @@ local function each_due(name, handle)
 end
 
 each_due('outstanding', function(s, task)
+  if task.status == 'input_required' then return close_question(t, s, task, nil) end
   if not TAKEN[task.status] then errand(t, task, true) end
   end_task(t, s, task, 'timeout', 'deadline', '', true)
 end)
