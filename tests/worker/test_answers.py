@@ -72,6 +72,7 @@ async def test_a_returned_dict_is_the_result(service: Service, worker: AgentWork
 
 async def test_yielded_chunks_are_numbered_and_joined(service: Service, worker: AgentWorker) -> None:
     """Chunks carry `seq` 0,1,2…, empty ones are left out, and the ending's response is all of them."""
+    worker.chunk_interval = 0
 
     @worker.agent("agent-123")
     async def _(task: Task) -> AsyncGenerator[str, None]:

@@ -5,17 +5,45 @@ import importlib
 import os
 import signal
 import sys
-import traceback
 from pathlib import Path
+from typing import Any, Final
 
 import click
 
+from orchestrator.cli import worker_target
+from orchestrator.cli.examples import example
+from orchestrator.cli.worker_test import worker_test
 from orchestrator.settings import Settings
 from orchestrator.telemetry import Log, configure_logging
 from orchestrator.worker import AgentWorker
 
+_SECONDS_BEFORE_RELOAD: Final = 1.0
+"""Whoever saves a file wants to see the new code, and tasks that run are tried again with it."""
+_LAST_WORDS: Final = 15.0
+"""Seconds beyond those, in which a worker hands over its tasks and its agents clean up."""
 
-@click.command()
+
+class _Worker(click.Command):
+    """`worker MODULE:WORKER`, except that `worker test …` is a command of its own."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        if args[:1] != ["test"]:
+            return super().make_context(info_name, args, parent, **extra)
+        return worker_test.make_context(f"{info_name} test", args[1:], parent, **extra)
+
+
+@click.command(
+    cls=_Worker,
+    epilog=example(
+        "orchestrator worker agents:worker                   the `worker` in agents.py",
+        "orchestrator worker agents:worker --concurrency 64  for agents that mostly wait",
+        "orchestrator worker agents:worker --reload          again at every change of a .py file",
+        "orchestrator worker test agents:worker 'Hello'      one task, without Redis",
+        "orchestrator worker test --help                     more about that",
+    ),
+)
 @click.argument("target", metavar="MODULE:WORKER")
 @click.option("--concurrency", type=click.IntRange(min=1), help="How many tasks to run at a time.")
 @click.option(
@@ -23,21 +51,35 @@ from orchestrator.worker import AgentWorker
     type=click.FloatRange(min=0),
     help="How many seconds running tasks may still take once it is asked to stop.",
 )
-def worker(target: str, concurrency: int | None, stop_timeout: float | None) -> None:
+@click.option(
+    "--reload",
+    is_flag=True,
+    help="For development: start again at every change of a .py file below the current directory.",
+)
+def worker(target: str, concurrency: int | None, stop_timeout: float | None, reload: bool) -> None:
     """Run the agents of WORKER, an AgentWorker in MODULE.
 
     MODULE is importable from the current directory. REDIS_URL says where the queues are. SIGTERM
     and Ctrl-C let running tasks end; a second one does not wait for them.
+
+    With --reload a module that cannot be imported does no harm: the fault is shown, and the next
+    change is waited for. Running tasks get one second then, unless --stop-timeout says otherwise.
     """
     settings = Settings.from_environment(os.environ)
+    if reload:
+        worker_target.named(target)
+        # What watches files is slow to load, and nobody needs it in production.
+        reload_module = importlib.import_module("orchestrator.cli.reload")
+        seconds = _SECONDS_BEFORE_RELOAD if stop_timeout is None else stop_timeout
+        command = _again(target, concurrency, seconds)
+        reloader = reload_module.Reloader(command, Path.cwd(), click.echo, seconds + _LAST_WORDS)
+        raise click.exceptions.Exit(reloader.run())
     log = configure_logging(settings.log_level, settings.log_format, settings.domain_name)
-    found = _found(target)
+    found = worker_target.found(target)
     if concurrency:
         found.concurrency = concurrency
     if stop_timeout is not None:
         found.stop_timeout = stop_timeout
-    if not found.context_ids:
-        raise click.UsageError(f"{target} serves nothing: declare an agent with @worker.agent(…)")
     click.echo(f"Serving {', '.join(found.context_ids)}; up to {found.concurrency} tasks at a time.")
     try:
         asyncio.run(_run(found, log))
@@ -45,36 +87,19 @@ def worker(target: str, concurrency: int | None, stop_timeout: float | None) -> 
         raise click.exceptions.Exit(130) from None
 
 
-def _found(target: str) -> AgentWorker:
-    module_name, _, attribute = target.partition(":")
-    if not module_name or not attribute:
-        raise click.UsageError(f"{target!r} is not of the form MODULE:WORKER")
-    module = _imported(module_name)
-    found: object = getattr(module, attribute, None)
-    if found is None:
-        raise click.UsageError(f"module {module_name!r} has no {attribute!r}")
-    if not isinstance(found, AgentWorker):
-        raise click.UsageError(f"{target} is of type {type(found).__name__}, not AgentWorker")
-    return found
-
-
-def _imported(name: str) -> object:
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name and f"{name}.".startswith(f"{error.name}."):
-            raise click.UsageError(f"there is no module {name!r} here or among the installed ones") from error
-        raise _import_failed(name, error) from error
-    except Exception as error:
-        raise _import_failed(name, error) from error
-
-
-def _import_failed(name: str, error: Exception) -> click.ClickException:
-    """One line with the place in the author's file, which is what they need to mend it."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{last.filename}:{last.lineno}"
-    return click.ClickException(f"importing {name!r} failed: {type(error).__name__}: {error} ({place})")
+def _again(target: str, concurrency: int | None, stop_timeout: float) -> list[str]:
+    """The same command without --reload."""
+    more = [] if concurrency is None else ["--concurrency", str(concurrency)]
+    return [
+        sys.executable,
+        "-m",
+        "orchestrator",
+        "worker",
+        target,
+        "--stop-timeout",
+        f"{stop_timeout:g}",
+        *more,
+    ]
 
 
 async def _run(worker: AgentWorker, log: Log) -> None:

@@ -12,7 +12,7 @@ class WorkerEvent(StrEnum):
     AGENT_ASKS = "agent_asks"  # waits for a person, without a slot: question, seconds at most
     AGENT_GOES_ON = "agent_goes_on"  # has its slot again: question, answered
     AGENT_STOPPED = "agent_stopped"  # was cancelled while it ran: reason
-    AGENT_ABANDONED = "agent_abandoned"  # ignored its cancellation; nobody waits for it: reason, seconds it had
+    AGENT_ABANDONED = "agent_abandoned"  # ignored its cancellation; nobody waits any more: reason, seconds
     TASK_ENDED = "task_ended"  # status, code: as it was reported
     TASK_SKIPPED = "task_skipped"  # over before it began: reason
     TASK_UNREADABLE = "task_unreadable"  # what was taken is no task: reason

@@ -12,6 +12,8 @@ from orchestrator.worker.outbox import Outbox
 
 LARGEST_CALLBACK: Final = 1 << 20
 """Bytes; the service refuses more."""
+LARGEST_QUESTION: Final = 64 * 1024
+"""Bytes of the callback; the service keeps it as long as the question is open."""
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -117,8 +119,8 @@ class Reports:
         """A person has to answer before it goes on. ValueError where the question is too large."""
         self._go_on()
         callback = self._encoded("input_required", result=msgspec.to_builtins(question))
-        if len(callback) > LARGEST_CALLBACK:
-            raise ValueError(f"the question has {len(callback)} bytes, more than {LARGEST_CALLBACK}")
+        if len(callback) > LARGEST_QUESTION:
+            raise ValueError(f"the question has {len(callback)} bytes, more than {LARGEST_QUESTION}")
         await self._in_turn(callback)
 
     def drop(self) -> None:
