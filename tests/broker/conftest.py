@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
+from tests.broker.floor import Floor
 from tests.broker.tenant import Tenant, raw_client
 
 from orchestrator.broker.broker import Broker, Keeping
@@ -48,3 +49,11 @@ async def broker(server: ValkeyServer) -> AsyncIterator[Broker]:
 def tenant(broker: Broker, client: Any) -> Tenant:
     """The tenant `acme`."""
     return Tenant(broker, client)
+
+
+@pytest.fixture
+def floor(broker: Broker, client: Any) -> Iterator[Floor]:
+    """The dispatch. No key of it may stay for ever, though a tenant's name in it looks like a queue."""
+    opened = Floor(broker, client)
+    yield opened
+    assert not opened.endless()

@@ -134,12 +134,12 @@ class Dispatch:
         """The run goes on, whoever has got its place meanwhile."""
         await self._run("pause", _SLOT, task, attempt, 0)
 
-    async def overdue(self, prefix: str, limit: int) -> list[Lapsed]:
-        """Runs of the deployment with this callback prefix whose leases are over.
+    async def overdue(self, prefix: str, limit: int, again_ms: int = HANDED_AGAIN_MS) -> list[Lapsed]:
+        """Runs of the deployment with this callback prefix whose leases are over, `limit` at most.
 
-        They come again after `HANDED_AGAIN_MS` until somebody finishes them.
+        They come again after `again_ms` until somebody finishes them.
         """
-        return _lapsed(await self._run("overdue", _SLOT, prefix, limit, HANDED_AGAIN_MS))
+        return _lapsed(await self._run("overdue", _SLOT, prefix, limit, again_ms))
 
     async def retune(self, home: str, weight: int, cap: int) -> None:
         """The tenant's weight and cap (0: none) are these from now on, for what waits already too."""
