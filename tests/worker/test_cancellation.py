@@ -10,9 +10,10 @@ from tests.servers import wait_until
 from tests.worker.service import Service, running
 
 from orchestrator.worker import AgentWorker, Task
+from orchestrator.worker.deadline import Deadline
 from orchestrator.worker.execution import Execution
 from orchestrator.worker.reports import Reports
-from orchestrator.worker.task import read_assignment
+from orchestrator.worker.task import NoLiaison, read_assignment
 
 
 async def test_cancelling_interrupts_an_await(service: Service, worker: AgentWorker) -> None:
@@ -58,8 +59,9 @@ async def test_cancelling_interrupts_a_pending_yield(service: Service) -> None:
             chunk_is_out.set()
             await asyncio.Event().wait()
 
-    task = read_assignment(msgspec.json.encode(service.task("hi"))).task
-    execution = Execution(handler, task, Reports(task.task_id, 1, send), structlog.get_logger())
+    task = read_assignment(msgspec.json.encode(service.task("hi"))).task(None, NoLiaison())
+    reports = Reports(task.task_id, 1, send)
+    execution = Execution(handler, task, reports, structlog.get_logger(), deadline=Deadline(task.deadline))
     run = asyncio.create_task(execution.run())
     await chunk_is_out.wait()
     execution.cancel("cancelled")

@@ -2,12 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from typing import cast
 
 import pytest
 from tests.servers import wait_until
-from tests.worker.service import Service, running
+from tests.worker.service import CALLBACKS, Service, running
 
+from orchestrator.broker.dispatch import Claimed
+from orchestrator.broker.seat import Over, Seat
 from orchestrator.worker import AgentWorker, Task
+from orchestrator.worker.claims import Claims
+from orchestrator.worker.slots import Slots
 
 
 async def test_stop_takes_nothing_new_and_finishes_what_runs(service: Service, worker: AgentWorker) -> None:
@@ -24,8 +29,7 @@ async def test_stop_takes_nothing_new_and_finishes_what_runs(service: Service, w
         await service.send()
         await service.callback()
         stop = asyncio.create_task(worker.stop())
-        # The wait for tasks that was under way when the stop began runs out within a second.
-        await asyncio.wait({stop}, timeout=1.2)
+        await wait_until(lambda: _has_left(service))
         assert not stop.done()
         await service.send()
         gate.set()
@@ -35,28 +39,41 @@ async def test_stop_takes_nothing_new_and_finishes_what_runs(service: Service, w
     assert await service.waiting() == 1
 
 
-async def test_stop_gives_back_what_came_too_late(service: Service, worker: AgentWorker) -> None:
-    """A task that arrives in the last wait of a stopping worker goes back as the next of its queue."""
+class SlowSeat:
+    """Dispatch, to a worker that is asked to stop while a claim is on its way."""
 
-    @worker.agent("agent-123")
-    async def _(_: Task) -> str:
-        return "never"
+    def __init__(self) -> None:
+        self.asked, self.answer = asyncio.Event(), asyncio.Event()
+        self.turns: list[tuple[Over, int | None]] = []
 
-    async with running(worker):
-        await wait_until(lambda: _blocked(service))
-        stop = asyncio.create_task(worker.stop())
-        await asyncio.sleep(0)
-        task_id = await service.send()
-        await service.send("second")
-        await stop
+    async def turn(self, over: Over, slots: int | None) -> list[Claimed]:
+        """Gives a task once it may."""
+        self.turns.append((over, slots))
+        self.asked.set()
+        await self.answer.wait()
+        return [Claimed("task-1", 1, "agent-123", "free", CALLBACKS)] if slots else []
 
-    next_one = await service.redis.rpop("execution:agent-123:professional")
-    assert task_id.encode() in next_one
-    assert await service.silent()
+    async def leave(self) -> None:
+        """Nothing to do."""
 
 
-async def test_stop_fails_what_takes_too_long(service: Service, worker: AgentWorker) -> None:
-    """After `stop_timeout` the rest is failed with `worker_stopped`, and the handlers are cancelled."""
+async def test_what_is_claimed_too_late_is_not_begun() -> None:
+    """A task whose claim was under way when the stop began is left to others, and dispatch hears of it."""
+    seat, slots, begun = SlowSeat(), Slots(2), list[Claimed]()
+    claims = Claims(cast("Seat", seat), slots, begun.append)
+    run = asyncio.create_task(claims.run())
+    await seat.asked.wait()
+    claims.stop()
+    seat.answer.set()
+    await wait_until(lambda: len(seat.turns) == 2)
+    run.cancel()
+
+    assert seat.turns[1] == (Over([], [("task-1", 1)]), None)
+    assert begun == []
+
+
+async def test_stop_hands_over_what_takes_too_long(service: Service, worker: AgentWorker) -> None:
+    """After `stop_timeout` the handlers are cancelled, and another attempt is asked for."""
     seen: list[str] = []
 
     @worker.agent("agent-123")
@@ -75,6 +92,7 @@ async def test_stop_fails_what_takes_too_long(service: Service, worker: AgentWor
 
     ending = await service.ending()
     assert (ending["status"], ending["result"]["error"]["code"]) == ("failed", "worker_stopped")
+    assert ending["retry"] is True
     assert seen == ["finally"]
     assert await service.silent()
 
@@ -113,8 +131,8 @@ async def test_a_stopped_worker_can_run_again(service: Service, worker: AgentWor
                 await worker.run()
 
 
-async def _blocked(service: Service) -> bool:
-    return "cmd=brpop" in str(await service.redis.execute_command("CLIENT", "LIST")).replace("'", "")
+async def _has_left(service: Service) -> bool:
+    return not await service.redis.exists("{dispatch}:workers")
 
 
 async def _has_callbacks(service: Service, number: int) -> bool:

@@ -1,91 +1,72 @@
-"""Whose queue a worker looks at first."""
+"""Whose task comes first, where all that waits was pushed by somebody who tells nobody."""
 
-from collections import Counter
-from collections.abc import Mapping
+from statistics import mean
 
-from hypothesis import given
-from hypothesis import strategies as st
+from tests.worker.service import Service, running
 
-from orchestrator.broker.keys import execution_queue
-from orchestrator.protocol.tiers import DEFAULT_LIMITS, TIERS, Tier
-from orchestrator.worker.claims import Turns
-
-Backlog = Mapping[tuple[str, Tier], int]
+from orchestrator.protocol.tiers import TIERS
+from orchestrator.worker import AgentWorker, Task
 
 
-def served(turns: Turns, backlog: Backlog, rounds: int) -> list[tuple[str, Tier]]:
-    """Takes `rounds` tasks as BRPOP would: from the first queue that has one."""
-    left = Counter(dict(backlog))
-    places = {execution_queue(*place): place for place in backlog}
-    order: list[tuple[str, Tier]] = []
-    for _ in range(rounds):
-        place = next((places[q] for q in turns.queues() if left[places[q]]), None)
-        if place is None:
-            break
-        left[place] -= 1
-        turns.took(*place)
-        order.append(place)
-    return order
+async def test_tiers_share_by_weight(service: Service, worker: AgentWorker) -> None:
+    """Of tenants that all have work, those of higher tiers get more turns, and everybody gets some at once."""
+    served: list[str] = []
+
+    @worker.agent("agent-123")
+    async def _(task: Task) -> str:
+        served.append(task.tier)
+        return "done"
+
+    for tier in TIERS:
+        for _message in range(20):
+            await service.send(tier=tier, callback_queue=f"orchestrator:{tier}:callbacks")
+    worker.concurrency = 1
+    async with running(worker):
+        for tier in TIERS:
+            for _message in range(40):  # `running` and the ending of each
+                assert await service.redis.brpop([f"orchestrator:{tier}:callbacks"], timeout=10)
+
+    turns = {tier: [turn for turn, other in enumerate(served) if other == tier] for tier in TIERS}
+    assert mean(turns["enterprise"]) < mean(turns["free"])
+    assert mean(turns["professional"]) < mean(turns["free"])
+    assert max(turn[0] for turn in turns.values()) < 12
 
 
-def backlog(contexts: int, tasks: Mapping[Tier, int]) -> Backlog:
-    """So many tasks of each tier for each context."""
-    return {(f"agent-{n}", tier): tasks.get(tier, 0) for n in range(contexts) for tier in TIERS}
+async def test_a_tenant_gets_its_tasks_in_order(service: Service, worker: AgentWorker) -> None:
+    """What one tenant sent to one agent is begun in the order in which it was sent, also over many pages."""
+    begun: list[str] = []
+
+    @worker.agent("agent-123")
+    async def _(task: Task) -> str:
+        begun.append(task.message)
+        return "done"
+
+    sent = [str(number) for number in range(1100)]
+    for message in sent:
+        await service.send(message)
+    worker.concurrency = 1
+    async with running(worker):
+        for _message in sent:
+            await service.ending()
+
+    assert begun == sent
 
 
-def test_tiers_share_by_weight() -> None:
-    """With work everywhere, 150 tasks are 80, 40, 20 and 10 of the four tiers."""
-    order = served(Turns(["agent-0"]), backlog(1, dict.fromkeys(TIERS, 1000)), 150)
+async def test_contexts_take_turns(service: Service, worker: AgentWorker) -> None:
+    """A tenant's flood for one agent does not keep another tenant waiting who asks another agent of the worker."""
+    served: list[str] = []
 
-    assert Counter(tier for _, tier in order) == {
-        "enterprise": 80,
-        "professional": 40,
-        "advance": 20,
-        "free": 10,
-    }
+    @worker.agent("agent-123", "agent-456")
+    async def _(task: Task) -> str:
+        served.append(task.context.context_id)
+        return "done"
 
+    for _message in range(20):
+        await service.send()
+    await service.send(context="agent-456", callback_queue="orchestrator:other:callbacks")
+    worker.concurrency = 1
+    async with running(worker):
+        for _message in range(20):
+            await service.ending()
 
-def test_idle_tiers_leave_their_share_to_the_others_by_weight() -> None:
-    """Where only two tiers have work, they share it 4 : 1, not by who stands next in the row."""
-    order = served(Turns(["agent-0"]), backlog(1, {"professional": 1000, "free": 1000}), 100)
-
-    assert Counter(tier for _, tier in order) == {"professional": 80, "free": 20}
-
-
-def test_an_idle_tier_saves_no_turns() -> None:
-    """A tier that was idle for long gets its share from now on, not what it missed."""
-    turns = Turns(["agent-0"])
-    served(turns, backlog(1, {"free": 1000}), 1000)
-
-    order = served(turns, backlog(1, {"free": 1000, "advance": 1000}), 30)
-
-    assert Counter(tier for _, tier in order)["free"] >= 9
-
-
-def test_contexts_of_a_tier_take_turns() -> None:
-    """One busy agent does not keep another one of the same worker waiting."""
-    order = served(Turns(["agent-0", "agent-1"]), backlog(2, {"free": 100}), 10)
-
-    assert [context for context, _ in order] == ["agent-0", "agent-1"] * 5
-
-
-@given(st.lists(st.sampled_from(TIERS), max_size=60), st.sampled_from(TIERS))
-def test_nobody_starves(past: list[Tier], tier: Tier) -> None:
-    """Whatever was served before, a waiting tier gets its turn within a round of all weights."""
-    turns = Turns(["agent-0"])
-    for busy in past:
-        turns.took("agent-0", busy)
-    order = served(
-        turns, backlog(1, dict.fromkeys(TIERS, 1000)), 2 * sum(x.weight for x in DEFAULT_LIMITS.values())
-    )
-
-    assert tier in {served_tier for _, served_tier in order}
-
-
-def test_every_queue_is_looked_at() -> None:
-    """All four tiers of each context are watched."""
-    turns = Turns(["agent-0", "workflow-1"])
-
-    assert sorted(turns.queues()) == sorted(
-        execution_queue(context, tier) for context in ("agent-0", "workflow-1") for tier in TIERS
-    )
+    assert served.index("agent-456") < 10

@@ -7,8 +7,8 @@ from typing import Final
 
 from orchestrator.broker.agent_queues import AgentQueues
 
-_INTERVAL: Final = 0.25
-"""Seconds; one pipeline each, whatever the number of tasks."""
+_INTERVAL: Final = 0.5
+"""Seconds; one pipeline each, whatever the number of tasks. Mostly a worker was told long before."""
 
 
 class CancelWatch:

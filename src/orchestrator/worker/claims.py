@@ -1,107 +1,85 @@
-"""How a worker gets its tasks: a fair turn over the queues of its contexts, a slot for each task."""
+"""How a worker gets its tasks: as many as it has slots for, whenever there may be some."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable
 
-from orchestrator.broker.agent_queues import AgentQueues, Taken
-from orchestrator.broker.keys import execution_queue
-from orchestrator.protocol.tiers import DEFAULT_LIMITS, TIERS, Tier
-
-_WAIT: Final = 0.5
-"""Seconds that one wait for a task lasts; a worker that stops lets it run out."""
-_LOOK_AROUND: Final = 0.1
-
-
-class Turns:
-    """Whose queue is looked at first: tiers get tasks in proportion to their weights.
-
-    Each tier has a clock that a task of it moves on by 1 / weight; the tier that is furthest
-    behind comes first. Within a tier the context that was served longest ago comes first.
-    """
-
-    def __init__(self, context_ids: Sequence[str]) -> None:
-        self._clocks: dict[Tier, float] = dict.fromkeys(reversed(TIERS), 0.0)
-        self._contexts = {tier: list(context_ids) for tier in TIERS}
-
-    def queues(self) -> list[str]:
-        """All queues, the one whose turn it is first."""
-        tiers = sorted(self._clocks, key=self._clocks.__getitem__)
-        return [execution_queue(context, tier) for tier in tiers for context in self._contexts[tier]]
-
-    def took(self, context_id: str, tier: Tier) -> None:
-        """A task came from this queue, so all that stood before it were empty."""
-        now = self._clocks[tier]
-        # A tier that had nothing to do may not save up turns for later.
-        for other, clock in self._clocks.items():
-            self._clocks[other] = max(clock, now)
-        self._clocks[tier] = now + 1 / DEFAULT_LIMITS[tier].weight
-        self._contexts[tier].remove(context_id)
-        self._contexts[tier].append(context_id)
+from orchestrator.broker.dispatch import Claimed
+from orchestrator.broker.seat import Attempt, Over, Seat
+from orchestrator.worker.slots import Slots
 
 
 class Claims:
-    """Takes tasks one by one, each only when `slots` has room; `accept` frees the slot later.
+    """Claims attempts while there are free slots; `accept` takes over the slot of each.
 
-    One wait serves all queues; in a Cluster each waits on a connection of its own.
+    One turn at a time: what ends during a turn is told in the next, together with the next claim.
     """
 
-    def __init__(
-        self,
-        queues: AgentQueues,
-        context_ids: Sequence[str],
-        slots: asyncio.Semaphore,
-        accept: Callable[[str, bytes], None],
-    ) -> None:
-        self._queues = queues
+    def __init__(self, seat: Seat, slots: Slots, accept: Callable[[Claimed], None]) -> None:
+        self._seat = seat
         self._slots = slots
         self._accept = accept
-        self._turns = Turns(context_ids)
-        self._places: dict[str, tuple[str, Tier]] = {
-            execution_queue(context_id, tier): (context_id, tier)
-            for context_id in context_ids
-            for tier in TIERS
-        }
-        self._waits = 0
-        self._stopping = False
+        self._over = Over([], [])
+        self._due = asyncio.Event()
+        self._look = True
+        self._stopping = self._left = False
+        self._due.set()
 
-    async def run(self) -> None:
-        """Takes tasks until `stop`, and then until the last wait has run out."""
-        lanes = list(self._places) if self._queues.in_cluster else [""]
-        async with asyncio.TaskGroup() as group:
-            for queue in lanes:
-                group.create_task(self._lane(queue))
+    def look(self) -> None:
+        """There may be a task, for this worker or, if it has no slot, for another one."""
+        self._look = True
+        self._due.set()
+
+    def ended(self, attempt: Attempt, *, ran: bool) -> None:
+        """The worker is through with it, and its slot is free."""
+        (self._over.ran if ran else self._over.missed).append(attempt)
+        self._due.set()
+
+    def freed(self) -> None:
+        """A slot is free."""
+        self._due.set()
 
     def stop(self) -> None:
-        """Takes nothing more."""
+        """Claims nothing more; what ends is still told."""
         self._stopping = True
+        self._slots.close()
+        self._due.set()
 
-    async def _lane(self, queue: str) -> None:
-        while not self._stopping:
-            await self._slots.acquire()
-            taken = None if self._stopping else await self._take(queue)
-            if taken and not self._stopping:
-                self._begin(taken)
-                continue
-            self._slots.release()
-            if taken:
-                await self._queues.give_back(taken)
+    async def run(self) -> None:
+        """Takes turns for ever."""
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            await self._turn()
+            if self._stopping and not self._left:
+                self._left = True
+                await self._seat.leave()
 
-    def _begin(self, taken: Taken) -> None:
-        context_id, tier = self._places[taken.queue]
-        self._turns.took(context_id, tier)
-        self._accept(context_id, taken.payload)
+    async def last_turn(self) -> None:
+        """Tells what has ended since; `run` must not run any more."""
+        await self._seat.turn(self._over, None)
+        await self._seat.leave()
 
-    async def _take(self, queue: str) -> Taken | None:
-        if not self._queues.in_cluster:
-            return await self._queues.take(self._turns.queues(), _WAIT)
-        self._waits += 1
+    async def _turn(self) -> None:
+        slots = self._slots.reserve()
+        over, self._over = self._over, Over([], [])
+        look, self._look = self._look, False
+        claimed: list[Claimed] | None = None
         try:
-            # While tasks hold the slots of other lanes, those that wait look after their queues
-            # too: together about ten times a second.
-            all_wait = self._waits == len(self._places)
-            wait = _WAIT if all_wait else min(_WAIT, _LOOK_AROUND * self._waits)
-            order = self._turns.queues()
-            return await self._queues.take_now(order) or await self._queues.take([queue], wait)
+            claimed = await self._seat.turn(over, slots if slots or look else None)
         finally:
-            self._waits -= 1
+            if claimed is None:
+                self._over.ran[:0], self._over.missed[:0] = over.ran, over.missed
+                self.look()
+        begun = self._begin(claimed or [])
+        self._slots.release(slots - begun)
+
+    def _begin(self, claimed: list[Claimed]) -> int:
+        """How many of them have a slot now."""
+        if self._stopping:
+            # They are still in their queues, where others find them.
+            for one in claimed:
+                self.ended((one.task, one.attempt), ran=False)
+            return 0
+        for one in claimed:
+            self._accept(one)
+        return len(claimed)

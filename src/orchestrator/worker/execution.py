@@ -1,63 +1,107 @@
 """One attempt at one task: from `running` to its ending."""
 
 import asyncio
-from datetime import UTC, datetime
-from typing import Any
+from typing import Final
 
 from orchestrator.protocol.tasks import DEFAULT_MESSAGES
 from orchestrator.worker.answer import Handler, answer
+from orchestrator.worker.deadline import Deadline
 from orchestrator.worker.errors import TaskError
 from orchestrator.worker.log import Log, WorkerEvent
 from orchestrator.worker.reports import Failure, Reports, ResultTooLargeError
 from orchestrator.worker.task import Task
 
-UNEXPECTED = Failure("WorkerError", DEFAULT_MESSAGES["agent_failed"], "agent_failed")
-STOPPED = Failure("WorkerError", "The worker stopped before the answer was complete.", "worker_stopped")
+UNEXPECTED: Final = Failure("WorkerError", DEFAULT_MESSAGES["agent_failed"], "agent_failed")
+STOPPED: Final = Failure(
+    "WorkerError", "The worker stopped before the answer was complete.", "worker_stopped"
+)
+CANCEL_TIMEOUT: Final = 10.0
 
 
 class Execution:
     """Runs the handler, reports what it says and how it ends.
 
     `cancel` may come at any moment, and nothing is reported after it; nor after the deadline:
-    by then the service has ended the task.
+    by then the service has ended the task. A handler that does not end within `cancel_timeout`
+    seconds of its cancellation is abandoned: it may go on, but nobody waits for it any more.
     """
 
-    def __init__(self, handler: Handler, task: Task, reports: Reports, log: Log) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        task: Task,
+        reports: Reports,
+        log: Log,
+        *,
+        deadline: Deadline,
+        cancel_timeout: float = CANCEL_TIMEOUT,
+    ) -> None:
         self._handler = handler
         self._task = task
         self._reports = reports
         self._log = log
-        self._runner: asyncio.Task[Any] | None = None
+        self._deadline = deadline
+        self._cancel_timeout = cancel_timeout
+        self._agent: asyncio.Task[None] | None = None
+        self._over = asyncio.Event()
+        self._patience: asyncio.TimerHandle | None = None
         self._why: str | None = None
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether nothing is expected of it any more."""
+        return self._why is not None
+
     async def run(self) -> None:
-        """Returns when the handler has returned; never raises."""
-        seconds = (self._task.deadline - datetime.now(UTC)).total_seconds()
-        if self._why or seconds <= 0:
+        """Returns when the handler has returned or is abandoned."""
+        if self._why or self._deadline.left <= 0:
             self._log.warning(WorkerEvent.TASK_SKIPPED, reason=self._why or "deadline")
             return
-        self._runner = asyncio.current_task()
+        # A task of its own, since nobody can be made to wait for one that ignores its cancellation.
+        self._agent = asyncio.create_task(self._live())
+        self._agent.add_done_callback(self._ended)
         try:
-            async with asyncio.timeout(seconds):
-                await self._live()
-        except TimeoutError:
-            self._log.warning(WorkerEvent.AGENT_STOPPED, reason="deadline")
-        except asyncio.CancelledError:
-            self._log.info(WorkerEvent.AGENT_STOPPED, reason=self._why)
+            await self._within_deadline()
+        finally:
+            self._agent.cancel()
 
     def cancel(self, why: str) -> bool:
-        """Stops the handler, or keeps it from beginning; False where that was done before."""
-        if self._why:
+        """Stops the handler, or keeps it from beginning; False where it was or is over without that."""
+        if self._why or (self._agent and self._agent.done()):
             return False
         self._why = why
-        if self._runner:
-            self._runner.cancel(why)
+        self._reports.drop()
+        if self._agent:
+            self._agent.cancel(why)
+            loop = asyncio.get_running_loop()
+            self._patience = loop.call_later(self._cancel_timeout, self._abandon)
         return True
 
-    async def abandon(self) -> None:
-        """Stops the handler and fails the task, since the worker stops."""
-        if self.cancel("worker_stopped"):
-            await self._reports.failed(STOPPED)
+    async def hand_over(self) -> None:
+        """Stops the handler since the worker stops, and asks for another attempt."""
+        if self.cancel(STOPPED.code):
+            await self._reports.failed(STOPPED, retry=True)
+
+    async def _within_deadline(self) -> None:
+        try:
+            async with self._deadline.kept():
+                await self._over.wait()
+        except TimeoutError:
+            self.cancel("deadline")
+            await self._over.wait()
+
+    def _ended(self, agent: asyncio.Task[None]) -> None:
+        self._over.set()
+        if self._patience:
+            self._patience.cancel()
+        if agent.cancelled():
+            self._log.info(WorkerEvent.AGENT_STOPPED, reason=self._why)
+        elif error := agent.exception():
+            self._log.error(WorkerEvent.UNEXPECTED_ERROR, exc_info=error)
+
+    def _abandon(self) -> None:
+        self._log.error(WorkerEvent.AGENT_ABANDONED, reason=self._why, seconds=self._cancel_timeout)
+        self._over.set()
 
     async def _live(self) -> None:
         self._log.info(WorkerEvent.AGENT_STARTED)
@@ -68,7 +112,7 @@ class Execution:
         except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 - it is foreign code
             failure = self._explained(error)
             self._stay()
-            await self._reports.failed(failure)
+            await self._reports.failed(failure, retry=isinstance(error, TaskError) and error.retry)
         if failure:
             self._log.warning(WorkerEvent.TASK_ENDED, status="failed", code=failure.code)
         else:
@@ -100,4 +144,4 @@ class Execution:
         return UNEXPECTED
 
     def _cancelling(self) -> bool:
-        return self._runner is not None and self._runner.cancelling() > 0
+        return self._agent is not None and self._agent.cancelling() > 0
