@@ -9,10 +9,10 @@ from typing import Final, Literal
 import msgspec
 from starlette.requests import HTTPConnection
 
+from orchestrator.api.addresses import address_group
 from orchestrator.api.forwarded import asked_host
 from orchestrator.api.guard import require_scope
 from orchestrator.api.headers import parameter, refuse_secrets
-from orchestrator.api.pending_connections import address_group
 from orchestrator.auth.claims import Claims, invalid_token
 from orchestrator.auth.identifier import Identifier, bearer_token
 from orchestrator.auth.origins import is_same_origin

@@ -1,9 +1,9 @@
 """What a trusted proxy says of the request that it forwards: which host was asked."""
 
-import ipaddress
-
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from orchestrator.api.addresses import TrustedProxies
 
 FORWARDED_HOST = "orchestrator.forwarded_host"
 """Where the scope has it, for `asked_host`."""
@@ -17,22 +17,16 @@ class ForwardedHost:
 
     def __init__(self, app: ASGIApp, trusted: tuple[str, ...]) -> None:
         self._app = app
-        self._trusted = [ipaddress.ip_network(network) for network in trusted]
+        self._trusted = TrustedProxies(trusted)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on."""
         if scope["type"] in {"http", "websocket"}:
             host = Headers(scope=scope).get("x-forwarded-host")
-            if host and self._is_trusted(scope.get("client")):
+            peer = scope.get("client")
+            if host and peer and peer[0] in self._trusted:
                 scope[FORWARDED_HOST] = host.rpartition(",")[2].strip()
         await self._app(scope, receive, send)
-
-    def _is_trusted(self, peer: tuple[str, int] | None) -> bool:
-        try:
-            address = ipaddress.ip_address(peer[0] if peer else "")
-        except ValueError:
-            return False
-        return any(address in network for network in self._trusted)
 
 
 def asked_host(scope: Scope) -> str:

@@ -1,11 +1,11 @@
 """How many connections one address may have that ask nothing yet: each costs as much as one that does."""
 
-import ipaddress
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from orchestrator.api.addresses import TrustedProxies, address_group, is_address
 from orchestrator.metrics import Counter, Metrics
 from orchestrator.telemetry import Log, LogEvent
 
@@ -31,7 +31,7 @@ class PendingConnections:
         most: int = PENDING_MAX,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._trusted = [ipaddress.ip_network(network) for network in trusted]
+        self._trusted = TrustedProxies(trusted)
         self._metrics = metrics
         self._log = log
         self._most = most
@@ -45,10 +45,9 @@ class PendingConnections:
 
         Everybody comes from a trusted proxy, and whoever is on a Unix socket has no address.
         """
-        known = _parsed(address or "")
-        if known is None or any(known in network for network in self._trusted):
+        if address is None or not is_address(address) or address in self._trusted:
             return None
-        return _group(known)
+        return address_group(address)
 
     def enter(self, group: str) -> bool:
         """Count one more; False, and counted as refused, where the group has as many as it may."""
@@ -85,24 +84,3 @@ class PendingConnections:
         if now - self._told_at >= TELL_SECONDS:
             self._log.warning(LogEvent.CONNECTIONS_REFUSED, address=group, count=self._untold)
             self._untold, self._told_at = 0, now
-
-
-def address_group(address: str) -> str:
-    """Whose connections are counted together with this address's; what is no address is a group of its own."""
-    known = _parsed(address)
-    return address if known is None else _group(known)
-
-
-def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        known = ipaddress.ip_address(address)
-    except ValueError:
-        return None
-    return getattr(known, "ipv4_mapped", None) or known
-
-
-def _group(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
-    """The address, or its /64 in IPv6: whoever has one of those has all of them."""
-    if address.version == 4:
-        return str(address)
-    return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
