@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -162,7 +162,7 @@ def judge_big(raw: bytes) -> tuple[dict[str, Any] | None, str]:
     if not callback:
         return None, "not_json"
     result = result_of(callback)
-    told = ("action_type", "task_id", "status", "attempt", "seq", "lease", "retry")
+    told = ("action_type", "task_id", "status", "attempt", "seq", "lease", "retry", "took")
     envelope = {name: callback.get(name) for name in told}
     envelope["delta"] = result.get("delta") if isinstance(result.get("delta"), str) else None
     envelope["has_response"] = result.get("response") is not None
@@ -181,4 +181,6 @@ def _packable(envelope: dict[str, Any]) -> dict[str, Any]:
 def _is_packable(value: Any) -> bool:
     if isinstance(value, int):
         return abs(value) < 2**63
+    if isinstance(value, list):
+        return all(isinstance(item, str) for item in cast("list[Any]", value))
     return isinstance(value, str | float)

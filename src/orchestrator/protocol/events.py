@@ -6,6 +6,7 @@ import msgspec
 
 from orchestrator.protocol.callbacks import answer, clean_text, failure, read_callback, result_of
 from orchestrator.protocol.position import Position
+from orchestrator.protocol.questions import asked_question
 from orchestrator.protocol.tasks import EndStatus
 from orchestrator.protocol.times import rfc3339
 
@@ -110,9 +111,16 @@ def _told(meta: _Meta, blob: bytes) -> tuple[EventType, Any]:
         seq = int(meta.a)
         first = seq if meta.d is None else int(meta.d)
         return "agent_chunk", ChunkData(clean_text(blob), seq, first, meta.attempt)
+    if meta.kind == "u" and meta.b == "asked":
+        return "task_update", _question(meta, blob)
     if meta.kind == "u":
         return "task_update", _update(str(meta.a), meta.attempt, blob, told=meta.b == "told")
     return ending(meta.a, str(meta.b), blob[int(meta.c) :], blob[: int(meta.c)])  # type: ignore[arg-type]
+
+
+def _question(meta: _Meta, blob: bytes) -> dict[str, Any]:
+    detail = asked_question(blob, str(meta.d), int(meta.c))
+    return {"status": meta.a, "attempt": meta.attempt, "detail": detail}
 
 
 def _update(status: str, attempt: int, blob: bytes, *, told: bool) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import msgspec
 
 from orchestrator.protocol.callbacks import read_callback, result_of
 from orchestrator.protocol.events import ending
+from orchestrator.protocol.questions import AskedQuestion, open_question
 from orchestrator.protocol.tasks import ENDINGS
 from orchestrator.protocol.times import rfc3339
 
@@ -37,6 +38,8 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     timeline: dict[str, str | None]
     queue: str
     queue_position: int | None
+    input_required: AskedQuestion | None
+    """What waits for somebody to answer it."""
     result: dict[str, Any] | None
     error: dict[str, Any] | None
     execution_time: Any
@@ -64,6 +67,7 @@ def read_ledger(task_id: str, record: Mapping[str, bytes], queue_position: int |
         timeline={name: _moment(record.get(name)) for name in MOMENTS},
         queue=record["queue"].decode(),
         queue_position=queue_position,
+        input_required=open_question(record),
         result={name: value for name, value in data.items() if name not in _OUTSIDE}
         if data and answered
         else None,

@@ -10,7 +10,7 @@ Status = OpenStatus | EndStatus
 ENDINGS: Final[tuple[EndStatus, ...]] = get_args(EndStatus)
 OPEN: Final[tuple[OpenStatus, ...]] = get_args(OpenStatus)
 
-CallbackStatus = Literal["running", "streaming", "progress"] | EndStatus
+CallbackStatus = Literal["running", "streaming", "progress", "input_required"] | EndStatus
 
 _END: Final[frozenset[Status]] = frozenset(ENDINGS)
 
