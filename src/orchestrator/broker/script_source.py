@@ -13,6 +13,7 @@ _ALONE: Final = frozenset(
     | {
         "claim",
         "depths",
+        "explain",
         "finish",
         "homes",
         "leave",
@@ -23,7 +24,7 @@ _ALONE: Final = frozenset(
         "renew",
         "retune",
     }
-    | {"served"}
+    | {"served", "survey", "turnover"}
 )
 
 

@@ -1,0 +1,102 @@
+#!lua flags=allow-oom,no-writes
+-- Where attempts of a tenant stand in the fair order, and what serves their queues.
+-- KEYS[1] {dispatch}:workers   ARGV[1] msgpack {home, {{task, attempt, context, tier}, …}}, 20 at most
+-- result  msgpack {{Place (protocol/waiting.py), false where the attempt does not wait here; Supply}, …}
+-- A tenant takes its next turn when its virtual time is the least, and then it rises by what a run takes divided by the
+-- tenant's weight. So of another tenant those come first whose turns lie before the one that is asked for. 200 tenants
+-- are looked at, and 100 contexts: each costs three reads.
+-- include dispatch supply
+
+local home, asked = unpack(cmsgpack.unpack(ARGV[1]))
+local TENANTS_MAX, CONTEXTS_MAX, OWN_MAX = 200, 100, 200
+local looked = 0
+
+local function seconds_of_a_run(ctx) return tonumber(redis.call('HGET', D .. 'c:' .. ctx, 'avg') or 1) end
+
+-- Who is ready in a context, the first first; `whole` unless that are more than may still be looked at.
+local rivals = {}
+local function rivals_of(pool, ctx)
+  if rivals[ctx] then return rivals[ctx] end
+  local found, key = { whole = true, run = seconds_of_a_run(ctx) }, D .. 'ready:' .. ctx
+  local least = redis.call('ZRANGE', key, 0, math.max(0, TENANTS_MAX - looked - 1), 'WITHSCORES')
+  found.whole = looked < TENANTS_MAX and #least / 2 == redis.call('ZCARD', key)
+  for i = 1, looked < TENANTS_MAX and #least or 0, 2 do
+    local who = least[i]
+    found[#found + 1] = { home = who, vt = math.max(tonumber(least[i + 1]), virtual_time(pool, who)),
+      weight = tonumber(redis.call('HGET', D .. 'n:' .. who, 'w') or 1), waiting = redis.call('LLEN', D .. 'q:' .. ctx .. ':' .. who) }
+  end
+  looked = looked + #found
+  rivals[ctx] = found
+  return found
+end
+
+-- How many turns of the others lie before `turn`. Of two at the same time the one with the lesser name is first.
+local function turns_before(found, turn, but)
+  local sum = 0
+  for _, other in ipairs(found) do
+    if other.home ~= but then
+      local turns = (turn - other.vt) * other.weight / found.run
+      local n = math.ceil(turns - 1e-9)
+      if math.abs(turns - n) < 1e-9 and turns > -1e-9 and other.home < home then n = n + 1 end
+      sum = sum + math.max(0, math.min(n, other.waiting))
+    end
+  end
+  return sum
+end
+
+-- Which entries at the head of the tenant's list wait no more, though nobody has passed them over yet.
+local stale = {}
+local function stale_before(ctx, index)
+  if not stale[ctx] then
+    stale[ctx] = {}
+    for i, entry in ipairs(redis.call('LRANGE', D .. 'q:' .. ctx .. ':' .. home, 0, OWN_MAX - 1)) do
+      local task, att = entry:match('^(.*) (%d+)$')
+      local l = redis.call('HMGET', D .. 'l:' .. task, 'state', 'att')
+      if l[1] ~= 'w' or l[2] ~= att then table.insert(stale[ctx], i - 1) end
+    end
+  end
+  local n = 0
+  for _, at in ipairs(stale[ctx]) do if at < index then n = n + 1 end end
+  return n
+end
+
+local weight = tonumber(redis.call('HGET', D .. 'n:' .. home, 'w') or 1)
+local cap = tonumber(redis.call('HGET', D .. 'n:' .. home, 'cap') or 0)
+
+local function place_of(task, att, ctx)
+  local index = redis.call('LPOS', D .. 'q:' .. ctx .. ':' .. home, task .. ' ' .. int(att))
+  local l = redis.call('HMGET', D .. 'l:' .. task, 'state', 'att')
+  if not index or l[1] ~= 'w' or tonumber(l[2]) ~= att then return nil end
+  local pool = pool_of(ctx)
+  local found = rivals_of(pool, ctx)
+  local own = index - stale_before(ctx, index)
+  local score = tonumber(redis.call('ZSCORE', D .. 'ready:' .. ctx, home) or present(pool))
+  local turn = math.max(score, virtual_time(pool, home)) + own * found.run / weight
+  return { own = own, ahead = own + turns_before(found, turn, home), more = not found.whole, running = running(home), cap = cap,
+    capped_contexts = redis.call('SCARD', D .. 'capped:' .. home) }, turn, pool
+end
+
+-- What the same workers may have to do first in other contexts; nil where that is more than may be looked at.
+local function turns_beside(turn, pool, ctx)
+  local others, sum = redis.call('ZRANGE', D .. 'waiting:' .. pool, '-inf', '(' .. exact(turn), 'BYSCORE', 'LIMIT', 0, CONTEXTS_MAX), 0
+  if #others == CONTEXTS_MAX then return nil end
+  for _, other in ipairs(others) do
+    if other ~= ctx then
+      local found = rivals_of(pool, other)
+      if not found.whole then return nil end
+      sum = sum + turns_before(found, turn)
+    end
+  end
+  return sum
+end
+
+local told, later = {}, {}
+for i, a in ipairs(asked) do
+  local task, att, ctx, tier = unpack(a)
+  local place, turn, pool = place_of(task, att, ctx)
+  told[i] = { place or false, supply(ctx, tier) }
+  -- Later: what is looked at is counted, and the contexts that are asked for go first.
+  if place then later[#later + 1] = function() place.beside = turns_beside(turn, pool, ctx) end end
+end
+for _, look in ipairs(later) do look() end
+return cmsgpack.pack(told)
