@@ -76,5 +76,5 @@ class ErrandRunner:
         await self.settle(tenant, errand)
         if done:
             self._log.info(
-                LogEvent.TASK_QUEUED, tenant_id=tenant, task_id=errand.task, attempt=errand.attempt, late=True
+                LogEvent.TASK_QUEUED, tenant_id=tenant, task_id=errand.task, attempt=errand.attempt
             )
