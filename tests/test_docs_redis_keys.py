@@ -1,6 +1,7 @@
 """docs/redis-keys.md says what lies in Redis, and nothing else does."""
 
 import asyncio
+import fnmatch
 import json
 import re
 from collections.abc import AsyncIterator
@@ -10,6 +11,7 @@ from typing import Any, Final
 import httpx
 import pytest
 import redis.asyncio
+from tests.dispatch_keys import use_dispatch
 from tests.pages import SOURCE, code, page, rows, section
 from tests.security.minting import HS256, SECRET, bearer
 from tests.servers import OrchestratorServer, orchestrator_server, wait_until
@@ -91,7 +93,7 @@ def test_what_lives_for_ever_is_what_may() -> None:
     """The rows marked so are those of the list of permanent keys."""
     for name, row in KEYS.items():
         example = re.sub(r"<\w+>", "x", spelled(name))
-        permanent = any(re.fullmatch(p.replace("{", r"\{").replace("*", ".*"), example) for p in PERMANENT)
+        permanent = any(fnmatch.fnmatchcase(example, p) for p in PERMANENT)
         assert row[4].startswith("**for ever**") is permanent, name
 
 
@@ -130,6 +132,8 @@ async def test_every_key_of_a_busy_service(server: OrchestratorServer, valkey: V
         await wait_until(lambda: settled(client, running))
         await note_keys(client, seen)
         await note_the_callback_queue(client, seen)
+        await use_dispatch(valkey.url, QUEUE)
+        await note_keys(client, seen)
 
     assert set(KEYS) == seen
 
@@ -167,7 +171,7 @@ async def note_keys(client: Any, seen: set[str]) -> None:
             continue  # it has just ended
         name = documented(key)
         assert kind == KEYS[name][1], f"{key} is a {kind}"
-        if name in ("T:task:<task>", "T:session:<session>", "T:tenant"):
+        if name in ("T:task:<task>", "T:session:<session>", "T:tenant", "{dispatch}:l:<task>"):
             unknown = set(await client.hkeys(key)) - fields(name)
             assert not unknown, f"{key} has {unknown}"
         seen.add(name)

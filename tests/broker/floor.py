@@ -66,7 +66,3 @@ class Floor:
     def running(self, tenant: str = "acme") -> int:
         """How many places under its cap the tenant holds."""
         return int(self.client.zcard(f"{{dispatch}}:run:{home(tenant)}"))
-
-    def endless(self) -> list[bytes]:
-        """Keys of the dispatch that would stay for ever."""
-        return [key for key in self.client.scan_iter("{dispatch}:*", count=1000) if self.client.ttl(key) < 0]

@@ -14,7 +14,7 @@ AGENDA_PARTS: Final = 16
 
 PERMANENT: Final[tuple[str, ...]] = (
     "execution:*",  # a task waits until an agent takes it
-    "*:callbacks",  # the same for callbacks
+    "[!{]*:callbacks",  # the same for callbacks
     "{*:agenda:*}",  # when to look at which tenant
     "{*}:totals",  # sums of the deployment since it began
 )
