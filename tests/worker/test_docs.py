@@ -54,10 +54,10 @@ def example(name: str) -> str:
 
 
 @contextmanager
-def process(directory: Path, valkey: ValkeyServer, *arguments: str) -> Generator[None]:
+def process(directory: Path, valkey: ValkeyServer, *arguments: str, **environment: str) -> Generator[None]:
     """Runs Python with `arguments` in `directory` for the length of the block."""
-    environment = base_environment() | {"REDIS_URL": valkey.url}
-    running = subprocess.Popen([sys.executable, *arguments], cwd=directory, env=environment)
+    everything = base_environment() | {"REDIS_URL": valkey.url} | environment
+    running = subprocess.Popen([sys.executable, *arguments], cwd=directory, env=everything)
     try:
         yield
     finally:
