@@ -38,15 +38,14 @@ class Conversation:
     async def admit(self, asked: AdmitRequest, *, pushes: bool = True) -> AdmitReply:
         """Ask, as often as the script wants to know more; the task is pushed unless it is held."""
         payload, inbox = asked.task.encode(), None
-        for _ in range(3):
+        reply = await self.tenant.admissions.admit(self.tenant.name, asked, payload)
+        if reply.outcome == "merge":
+            asked.merged[:] = reply.waiting
+            payload = b"+".join([*reply.payloads, asked.task.encode()])
+        elif reply.outcome == "steer":
+            inbox = b'{"task_id":"%b","message":"hi"}' % asked.task.encode()
+        if reply.outcome in {"merge", "steer"}:
             reply = await self.tenant.admissions.admit(self.tenant.name, asked, payload, inbox)
-            if reply.outcome == "merge":
-                asked.merged[:] = reply.waiting
-                payload = b"+".join([*reply.payloads, asked.task.encode()])
-            elif reply.outcome == "steer":
-                inbox = b'{"task_id":"%b","message":"hi"}' % asked.task.encode()
-            else:
-                break
         self.payloads[asked.task] = payload
         self.ended += reply.ended
         await self.run(list(zip(reply.errands, reply.payloads, strict=True)))

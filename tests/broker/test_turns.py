@@ -1,4 +1,4 @@
-"""Turn policies in admit.lua: what each does to the other open tasks of the session, and to the new one (contract §3)."""
+"""Turn policies in admit.lua: what each does to the open tasks of the session, and to the new one (contract §3)."""
 
 import json
 

@@ -9,6 +9,8 @@ import pytest
 from tests.contract.client import Agent, Caller, Tenant, unique
 from tests.contract.conftest import NewContext
 
+from orchestrator.protocol.turn_policies import TURN_POLICIES
+
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 
@@ -136,10 +138,11 @@ async def test_longest_message(caller: Caller, agent: Agent) -> None:
     assert len((await agent.take())["message"]) == 32_000
 
 
-@pytest.mark.parametrize("turn_policy", ["parallel"])
-async def test_the_default_turn_policy_may_be_named(caller: Caller, turn_policy: str) -> None:
-    """`parallel` is what happens anyway."""
-    await caller.accepted(turn_policy=turn_policy)
+@pytest.mark.parametrize("turn_policy", [None, *TURN_POLICIES])
+async def test_each_turn_policy_may_be_named(caller: Caller, agent: Agent, turn_policy: str | None) -> None:
+    """Where nothing else is under way, each of them lets the message go at once."""
+    sent = await caller.accepted(turn_policy=turn_policy)
+    assert (await agent.take())["task_id"] == sent["task_id"]
 
 
 async def test_an_id_with_its_prefix_is_the_same_agent(caller: Caller, redis_client: Any) -> None:
