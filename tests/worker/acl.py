@@ -23,9 +23,9 @@ def lines(name: str) -> list[str]:
     return words
 
 
-def add_user(valkey: ValkeyServer, name: str) -> str:
-    """Makes the user of the page; the URL by which it logs in."""
-    words = lines(name)
+def add_user(valkey: ValkeyServer, name: str, agent: str = "agent-plain") -> str:
+    """Makes the user of the page, for another agent where one is named; the URL by which it logs in."""
+    words = [word.replace("agent-plain", agent) for word in lines(name)]
     with administrator(valkey) as client:
         assert client.execute_command(*words) in (b"OK", True)
     return f"redis://{words[2]}:{PASSWORD}@127.0.0.1:{valkey.port}/0"
