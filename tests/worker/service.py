@@ -57,6 +57,28 @@ class Service:
         await self.redis.lpush(cancel_key(task_id), "cancelled")
         await self.redis.expire(cancel_key(task_id), 60)
 
+    async def answer(self, task_id: str, question: str, *answer: Any, deadline: datetime) -> None:
+        """Answers what the task asked; without `answer` says that nobody did in time."""
+        given = {"deadline": deadline.isoformat()} | ({"answer": answer[0]} if answer else {})
+        key = f"{{{CALLBACKS}}}:answers:{task_id}"
+        await self.redis.hset(key, question, json.dumps(given))
+        await self.redis.expire(key, 60)
+
+    async def steer(self, task_id: str, message: str, **members: Any) -> str:
+        """Hands the running task a message of its user, and gives the id of the message's own task."""
+        added = f"task-{secrets.token_hex(8)}"
+        now = datetime.now(UTC).isoformat()
+        line: dict[str, Any] = {
+            "task_id": added,
+            "message": message,
+            "user_id": None,
+            "metadata": {},
+            "created_at": now,
+        }
+        await self.redis.rpush(inbox_key(task_id), json.dumps(line | members))
+        await self.redis.expire(inbox_key(task_id), 60)
+        return added
+
     async def callback(self, timeout: float = 10) -> dict[str, Any]:
         """The next callback."""
         found = await self.redis.brpop([CALLBACKS], timeout=timeout)
@@ -128,6 +150,11 @@ class Service:
 def cancel_key(task_id: str) -> str:
     """Where this service announces that a task was cancelled."""
     return f"{{{CALLBACKS}}}:cancel:{task_id}"
+
+
+def inbox_key(task_id: str) -> str:
+    """Where this service keeps what users add to a running task."""
+    return f"{{{CALLBACKS}}}:inbox:{task_id}"
 
 
 @asynccontextmanager
