@@ -23,6 +23,8 @@ class Ended(msgspec.Struct, frozen=True, array_like=True):
     session: str
     holds: bool = False
     """Whether the session has held messages, one of which may go now."""
+    context: str = ""
+    tier: str = ""
 
 
 class Started(msgspec.Struct, frozen=True, array_like=True):
@@ -30,6 +32,15 @@ class Started(msgspec.Struct, frozen=True, array_like=True):
 
     task: str
     queue_micros: int
+
+
+class Move(msgspec.Struct, frozen=True, array_like=True):
+    """An agent has begun with a task, which may take until a moment (µs), or has it no longer (0)."""
+
+    task: str
+    context: str
+    tier: str
+    until: int
 
 
 class Delivered(msgspec.Struct, frozen=True):
@@ -46,6 +57,7 @@ class Delivered(msgspec.Struct, frozen=True):
     ended: list[Ended]
     due: int = 0
     """When the tenant has to be looked at for what was taken (µs): a lease, or a next attempt; 0: not for that."""
+    moves: list[Move] = []
 
 
 _delivered: Final = msgspec.msgpack.Decoder(Delivered).decode

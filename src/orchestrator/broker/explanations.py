@@ -6,7 +6,6 @@ from typing import Final
 import msgspec
 
 from orchestrator.broker.dispatch import RunScript
-from orchestrator.protocol.tiers import Tier
 from orchestrator.protocol.waiting import Place, Supply
 
 EXPLAINED_AT_ONCE: Final = 20
@@ -22,14 +21,14 @@ class Asked(msgspec.Struct, frozen=True, array_like=True):
     task: str
     attempt: int
     context: str
-    tier: Tier
+    tier: str
 
 
 class Turnover(msgspec.Struct, frozen=True, array_like=True):
     """What agents reported of one queue: how many tasks they began, which run, which no more."""
 
     context: str
-    tier: Tier
+    tier: str
     begun: int
     runs: list[tuple[str, int]]
     """With the moment until which each may run at the latest, µs."""
@@ -58,7 +57,7 @@ class Explanations:
             told += [(None if isinstance(place, bool) else place, supply) for place, supply in explained]
         return told
 
-    async def survey(self, queues: Sequence[tuple[str, Tier]]) -> list[Supply]:
+    async def survey(self, queues: Sequence[tuple[str, str]]) -> list[Supply]:
         """What serves these queues, each named by context and tier."""
         told: list[Supply] = []
         for start in range(0, len(queues), QUEUES_AT_ONCE):
@@ -69,4 +68,3 @@ class Explanations:
     async def note(self, turnover: Sequence[Turnover]) -> None:
         """Keep what happened to queues. Not idempotent: a repeat counts what was begun twice."""
         await self._run("turnover", _SLOT, _encode(turnover))
-

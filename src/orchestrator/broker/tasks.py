@@ -1,12 +1,13 @@
 """Records of tasks: read, cancel, and what is due; a tenant's figures."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final, Literal, cast
 
 import msgspec
 
 from orchestrator.broker.broker import Broker
-from orchestrator.broker.callbacks import Ended
+from orchestrator.broker.callbacks import Ended, Move
 from orchestrator.broker.errands import Errand, Errands
 
 Record = dict[str, bytes]
@@ -32,6 +33,21 @@ class Retried(msgspec.Struct, frozen=True):
     due: int
     """When the next attempt is to be pushed, µs; 0: there is none."""
     ended: list[Ended]
+    moves: list[Move]
+
+
+class Wait(msgspec.Struct, frozen=True, array_like=True):
+    """A task that waits for an agent, and whose viewers are to be told why."""
+
+    task: str
+    attempt: int
+    status: str
+    context: str
+    tier: str
+    queue: str
+    waited_micros: int
+    due_micros: int
+    """Until its attempt is to be pushed; 0 or less: it was."""
 
 
 class Tended(msgspec.Struct, frozen=True):
@@ -45,6 +61,17 @@ class Tended(msgspec.Struct, frozen=True):
     errands: list[Errand]
     turns: list[str]
     """Sessions with held messages, one of which may have its turn."""
+    waits: list[Wait]
+    moves: list[Move]
+
+
+class Tell(msgspec.Struct, frozen=True, array_like=True):
+    """Members of a `task_update` as JSON, for a task whose attempt still waits; whether they say anything."""
+
+    task: str
+    attempt: int
+    members: bytes
+    says: bool
 
 
 class DuePushes(msgspec.Struct, frozen=True):
@@ -74,7 +101,7 @@ _figures: Final = msgspec.msgpack.Decoder(Figures).decode
 
 
 class Tasks:
-    """Typed calls of `cancel.lua`, `retry.lua`, `tend.lua`, `due_pushes.lua` and `stats.lua`, and reads of records."""
+    """Typed calls of the scripts that look after a tenant's tasks, and reads of records."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -131,6 +158,10 @@ class Tasks:
         first, *payloads = await self._broker.run("due_pushes", self._queue(tenant))
         due = _due_pushes(first)
         return due, _paired(due.errands, payloads)
+
+    async def tell(self, tenant: str, tells: Sequence[Tell]) -> int:
+        """Tell the viewers of waiting tasks why they wait, where that is news; the number of events. Idempotent."""
+        return int(await self._broker.run("tell", self._queue(tenant), self._broker.arguments(tells=tells)))
 
     async def figures(self, tenant: str) -> Figures:
         """What the tenant has open and what it did in the last hour and day."""

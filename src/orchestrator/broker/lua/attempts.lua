@@ -31,6 +31,7 @@ local function try_again(t, s, task, raw)
     return end_task(t, s, task, 'failed', asked and '' or 'too_many_attempts', raw, true)
   end
   if task.status == 'running' then t.running = t.running - 1 end
+  move(t, task, 0)
   go_on(task)
   local wait = back_off(task.attempt, asked)
   change(task, 'attempt', task.attempt + 1)
@@ -39,7 +40,7 @@ local function try_again(t, s, task, raw)
   change(task, 'chunks', 0)
   change(task, 'text_bytes', 0)
   task.append, task.anew = {}, true
-  task.forget = { 'first_chunk_at', 'lost', 'lease' }
+  task.forget = { 'first_chunk_at', 'lost', 'lease', 'told_at', 'told_times' }
   for _, name in ipairs(task.forget) do task[name], task.set[name] = nil, nil end
   task.leased_until, task.push_at = nil, now + wait
   due_at(t, task.push_at)

@@ -109,5 +109,5 @@ local function outcome(t, taken, stop, err, size)
   local counts = {}
   for what, n in pairs(t.counts) do counts[#counts + 1] = { what, n } end
   return cmsgpack.pack({ taken = taken, left = redis.call('LLEN', t.queue), stop = stop or '', error = err or '', size = size or 0,
-    counts = counts, started = t.started, ended = t.ended, due = t.due or 0 })
+    counts = counts, started = t.started, moves = t.moves, ended = t.ended, due = t.due or 0 })
 end

@@ -22,22 +22,23 @@ local PATIENCE = 10 * 1000000 -- after which a record counts as not pushed
 local ENDED = { completed = true, failed = true, timeout = true, cancelled = true }
 local TASK_FIELDS = { 'status', 'attempt', 'session', 'stream', 'deadline', 'seq', 'chunks', 'text_bytes',
   'bytes', 'accepted_at', 'started_at', 'first_chunk_at', 'context', 'owner', 'queued_at', 'lost', 'lease', 'attempts_max',
-  'held', 'question', 'expires_at' }
+  'held', 'question', 'expires_at', 'tier' }
 
 -- keep: how long things are kept (see Keeping in broker.py), with the seed of a new epoch.
 local function open_tenant(queue, keep)
   local T = '{' .. queue .. '}:'
   return { queue = queue, T = T, keep = keep, tasks = {}, sessions = {}, order = {}, dead = {}, stats = {}, counts = {},
-    ended = {}, started = {}, running = 0, bytes = 0, stats_key = T .. 'stats:' .. int(math.floor(now / 600000000)) }
+    ended = {}, started = {}, moves = {}, running = 0, bytes = 0, stats_key = T .. 'stats:' .. int(math.floor(now / 600000000)) }
 end
 
 -- Every key of the tenant that `commit` may write, read once.
 local function touch_tenant(t)
-  redis.call('ZCARD', t.T .. 'outstanding')
+  t.open = redis.call('ZCARD', t.T .. 'outstanding')
   redis.call('ZCARD', t.T .. 'unpushed')
   redis.call('ZCARD', t.T .. 'leases')
   redis.call('LLEN', t.T .. 'dead')
-  t.dead_bytes = tonumber(redis.call('HGET', t.T .. 'tenant', 'dead_bytes') or 0)
+  local sums = redis.call('HMGET', t.T .. 'tenant', 'dead_bytes', 'running')
+  t.dead_bytes, t.open_running = tonumber(sums[1] or 0), tonumber(sums[2] or 0)
   t.stats_new = redis.call('HLEN', t.stats_key) == 0
 end
 
@@ -151,7 +152,11 @@ local function shut_question(task)
   change(task, 'ask', '')
 end
 
+-- An agent has begun with a task, which may take until then, or (0) has it no longer though it has not ended.
+local function move(t, task, until_moment) t.moves[#t.moves + 1] = { task.id, task.context or '', task.tier or '', until_moment } end
+
 local function start_task(t, s, task, blob)
+  if task.status ~= 'input_required' then move(t, task, task.deadline) end
   go_on(task)
   change(task, 'status', 'running')
   if not task.queued_at then change(task, 'queued_at', int(now)) end
@@ -194,7 +199,7 @@ local function end_task(t, s, task, status, code, raw, has_response)
   s.acks[#s.acks + 1] = task.id
   t.bytes = t.bytes - (task.bytes or 0)
   t.ended[#t.ended + 1] = { task.id, status, now - task.accepted_at, task.session,
-    s.held > 0 and code ~= 'suspended' }
+    s.held > 0 and code ~= 'suspended', task.context or '', task.tier or '' }
   bump(t, 'tasks|' .. status)
   bump(t, 'agent|' .. (task.context or '') .. '|' .. status)
   bump(t, 'latency|' .. int(math.floor(4 * math.log(math.max((now - task.accepted_at) / 1000, 1)) / math.log(2))))

@@ -7,7 +7,7 @@
 
 local a = cmsgpack.unpack(ARGV[1])
 local t = open_tenant(KEYS[1], a)
-local function reply(outcome) return cmsgpack.pack({ outcome = outcome, due = t.due or 0, ended = t.ended }) end
+local function reply(outcome) return cmsgpack.pack({ outcome = outcome, due = t.due or 0, ended = t.ended, moves = t.moves }) end
 
 local task = load_task(t, a.task)
 if not task then return reply('not_found') end

@@ -3,8 +3,9 @@
 -- its queue and is not is listed.
 -- KEYS[1] callback queue   ARGV[1] msgpack {keep…}
 -- result  {msgpack {ended {{task, status, µs, session}, …}, next (µs; 0: nothing to look after), waiting: LLEN, lost: leases that were over,
---         turns: sessions with held messages, to be looked at, errands: see errands.lua}, payload of each errand, …}
--- include attempts asks errands
+--         turns: sessions with held messages, to be looked at, moves: see `move` in prelude.lua,
+--         waits {{task, attempt, status, context, tier, queue, waited µs, next attempt in µs}, …}: whose wait is to be explained, errands: see errands.lua}, payload of each errand, …}
+-- include attempts asks errands waits
 
 local a = cmsgpack.unpack(ARGV[1])
 local t = open_tenant(KEYS[1], a)
@@ -43,6 +44,7 @@ each_due('held', function(s, task)
 end)
 commit(t)
 for _, task in ipairs(still_held) do keep_score(t, 'held', now + PATIENCE, task) end
+local telling = list_waits(t) -- before the next line, which changes when an attempt is due
 list_due_pushes(t)
 publish(t)
 
@@ -62,10 +64,11 @@ if head[2] then
   sooner('unpushed', PATIENCE)
   sooner('leases', 0)
   sooner('held', 0)
+  next_look = math.min(next_look, telling or next_look)
 elseif waiting > 0 then
   next_look = now + 60000000
 elseif redis.call('EXISTS', unpack(recent)) > 0 then
   next_look = now + 3600000000
 end
 return with_errands(t, { ended = t.ended, next = next_look, waiting = waiting, turns = turns,
-  lost = t.counts['retried|worker_lost'] or 0 })
+  waits = t.waits, moves = t.moves, lost = t.counts['retried|worker_lost'] or 0 })
