@@ -24,6 +24,7 @@ LIBRARIES: Final[Mapping[str, set[str]]] = {
     "joserfc": {"auth"},
     "cryptography": {"auth"},
     "httpx2": {"auth"},
+    "jsonschema": {"delivery"},
     "structlog": {"telemetry", "worker"},  # the SDK logs as the program around it is set up
 }
 

@@ -42,6 +42,7 @@ from orchestrator.auth.tokens import Tokens
 from orchestrator.broker.access_cache import AccessCache, open_broker
 from orchestrator.broker.admissions import Admissions
 from orchestrator.broker.agenda import Agenda
+from orchestrator.broker.answers import Answers
 from orchestrator.broker.broker import Broker
 from orchestrator.broker.callbacks import Callbacks
 from orchestrator.broker.changes import Changes
@@ -53,6 +54,7 @@ from orchestrator.broker.roster import Roster
 from orchestrator.broker.tasks import Tasks
 from orchestrator.broker.tickets import Tickets
 from orchestrator.broker.turns import Turns
+from orchestrator.delivery.answers import AnswerDesk
 from orchestrator.delivery.callback_handler import CallbackHandler
 from orchestrator.delivery.callback_worker import CallbackWorker
 from orchestrator.delivery.cancellation import Cancellation
@@ -148,6 +150,7 @@ class Service:
         worker = CallbackWorker(handler, self.log, is_cluster=self.broker.topology.is_cluster)
         sweeper = Sweeper(self.agenda, self.tasks, self.errands, worker, self.endings, self.metrics, self.log)
         self.cancellation = Cancellation(self.tasks, self.errands, self.endings)
+        self.answers = AnswerDesk(self.tasks, Answers(self.broker), self.agenda, self.log)
         supervision = Supervision(
             tasks=self.tasks,
             due_pushes=due_pushes,
@@ -261,6 +264,7 @@ def _routes(service: Service, origins: Origins) -> list[BaseRoute]:
         context_handler=service.context_handler,
         sender=service.sender,
         cancellation=service.cancellation,
+        answers=service.answers,
         settlements=service.settlements,
         clock=clock,
         metrics=service.metrics,
@@ -284,7 +288,13 @@ def _routes(service: Service, origins: Origins) -> list[BaseRoute]:
         guard=Guard(service.identifier),
         admin=Admin(service.administration, service.settings.tier_limits, service.log),
         chat=Chat(
-            service.context_handler, service.sender, ledgers, service.cancellation, service.tasks, clock
+            service.context_handler,
+            service.sender,
+            ledgers,
+            service.cancellation,
+            service.answers,
+            service.tasks,
+            clock,
         ),
         tickets=TicketOffice(service.tickets, origins),
         streams=EventStreams(service.identifier, service.credentials, following),

@@ -38,6 +38,7 @@ class LogEvent(StrEnum):
     TURN_FAILED = "turn_failed"  # Redis could not be asked for it; the agenda looks again: error
     LEASE_LOST = "lease_lost"  # a worker is gone with an attempt: worker; the next attempt begins
     TASK_QUEUED = "task_queued"  # pushed to its queue by the agenda, late
+    TASK_ANSWERED = "task_answered"  # a person has answered what its agent asked: question
     TASK_ENDED = "task_ended"  # status, seconds
     SEND_REFUSED = "send_refused"  # answered with an error: code
     CALLBACK_FAILED = "callback_failed"  # the script could not take it: error; it is tried again

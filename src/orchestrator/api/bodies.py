@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from orchestrator.errors import Problem
 from orchestrator.protocol.json_limits import DEPTH_MAX, finite, is_deeper
+from orchestrator.protocol.questions import AnswerBody
 from orchestrator.protocol.send_body import SendBody
 
 BODY_MAX: Final = 256 * 1024
@@ -19,11 +20,17 @@ BodyT = TypeVar("BodyT")
 Decode = Callable[[bytes], BodyT]
 
 _send_body: Final[Decode[SendBody]] = msgspec.json.Decoder(SendBody, float_hook=finite).decode
+_answer_body: Final[Decode[AnswerBody]] = msgspec.json.Decoder(AnswerBody, float_hook=finite).decode
 
 
 async def send_body(request: Request) -> SendBody:
     """The body of a send; raises the `Problem` that says what is wrong."""
     return await json_body(request, _send_body)
+
+
+async def answer_body(request: Request) -> AnswerBody:
+    """The body of an answer; raises the `Problem` that says what is wrong."""
+    return await json_body(request, _answer_body)
 
 
 async def json_body(request: Request, decode: Decode[BodyT]) -> BodyT:
@@ -43,6 +50,11 @@ async def optional_body(request: Request, decode: Decode[BodyT]) -> BodyT | None
 def parse_send(raw: bytes) -> SendBody:
     """A send's body from the JSON of a frame; raises `invalid_body` that says where and what."""
     return parsed(raw, _send_body)
+
+
+def parse_answer(raw: bytes) -> AnswerBody:
+    """The same of an answer."""
+    return parsed(raw, _answer_body)
 
 
 def parsed(raw: bytes, decode: Decode[BodyT]) -> BodyT:

@@ -8,13 +8,14 @@ from starlette.responses import Response
 
 from orchestrator.admission.context_handler import ContextHandler
 from orchestrator.admission.send import ANSWER_SECONDS, Sender
-from orchestrator.api.bodies import send_body
+from orchestrator.api.bodies import answer_body, send_body
 from orchestrator.api.guard import proven_claims
 from orchestrator.api.headers import addressed, caller, send_headers, sender
 from orchestrator.api.problems import JsonResponse
 from orchestrator.auth.identity import Identity, require_id
 from orchestrator.broker.broker import Clock
 from orchestrator.broker.tasks import Figures, Tasks
+from orchestrator.delivery.answers import AnswerDesk
 from orchestrator.delivery.cancellation import Cancellation
 from orchestrator.delivery.ledgers import Ledgers
 from orchestrator.errors import Problem
@@ -34,6 +35,7 @@ class Chat:
         sender: Sender,
         ledgers: Ledgers,
         cancellation: Cancellation,
+        answers: AnswerDesk,
         tasks: Tasks,
         clock: Clock,
     ) -> None:
@@ -41,6 +43,7 @@ class Chat:
         self._sender = sender
         self._ledgers = ledgers
         self._cancellation = cancellation
+        self._answers = answers
         self._tasks = tasks
         self._clock = clock
 
@@ -75,6 +78,12 @@ class Chat:
         identity, task = _caller(request), request.path_params["task_id"]
         if not (is_valid_task_id(task) and await self._cancellation.cancel(identity, task)):
             raise Problem("not_found", "there is no such task")
+        return JsonResponse(await self._ledgers.of_task(identity, task))
+
+    async def answer(self, request: Request) -> Response:
+        """Answer what the task's agent has asked; its ledger as it is then."""
+        identity, task = _caller(request), request.path_params["task_id"]
+        await self._answers.take(identity, task, await answer_body(request))
         return JsonResponse(await self._ledgers.of_task(identity, task))
 
     async def session(self, request: Request) -> Response:

@@ -8,12 +8,13 @@ import msgspec
 from orchestrator.admission.context_handler import ContextHandler
 from orchestrator.admission.request import Addressed
 from orchestrator.admission.send import Sender
-from orchestrator.api.bodies import parse_send
+from orchestrator.api.bodies import parse_answer, parse_send
 from orchestrator.api.credentials import Credentials
 from orchestrator.auth.identifier import Identifier
 from orchestrator.auth.identity import IN_QUERY, Identity, Stated, identify, require_user_id
 from orchestrator.broker.broker import Clock
 from orchestrator.broker.connection import BrokerError
+from orchestrator.delivery.answers import AnswerDesk
 from orchestrator.delivery.cancellation import Cancellation
 from orchestrator.delivery.connection import Connection
 from orchestrator.delivery.settlements import Settlements
@@ -50,6 +51,8 @@ _ADDRESS: Final = (
     "idempotency_key",
 )
 _SEND: Final = frozenset({"type", "request_id", *_BODY, *_ADDRESS})
+_ANSWER_BODY: Final = ("answer", "question")
+_ANSWER: Final = frozenset({"type", "request_id", "task_id", *_ANSWER_BODY})
 _REQUEST_ID_MAX: Final = 128
 
 
@@ -79,6 +82,7 @@ class ClientFrames:
         context_handler: ContextHandler,
         sender: Sender,
         cancellation: Cancellation,
+        answers: AnswerDesk,
         settlements: Settlements,
         clock: Clock,
         metrics: Metrics,
@@ -89,6 +93,7 @@ class ClientFrames:
         self._context_handler = context_handler
         self._sender = sender
         self._cancellation = cancellation
+        self._answers = answers
         self._settlements = settlements
         self._clock = clock
         self._metrics = metrics
@@ -149,6 +154,8 @@ class ClientFrames:
             await self._send(connection, caller.identity, members)
         elif kind == "cancel":
             await self._cancel(caller.identity, members)
+        elif kind == "answer":
+            await self._answer(caller.identity, members)
         elif kind == "auth":
             await self._auth(connection, caller, members)
         elif isinstance(kind, str) and kind in self._at_once:
@@ -192,9 +199,7 @@ class ClientFrames:
             self._settlements.acknowledged(connection.name, position.offset)
 
     async def _send(self, connection: Connection, identity: Identity, members: Members) -> None:
-        unknown = sorted(set(members) - _SEND)
-        if unknown:
-            raise Complaint("invalid_body", f"unknown members: {', '.join(unknown)[:200]}")
+        _refuse_unknown(members, _SEND)
         address = {name: _text(members, name) for name in _ADDRESS}
         if not address["agent_id"]:
             raise Complaint("invalid_body", "`agent_id` is missing")
@@ -232,6 +237,13 @@ class ClientFrames:
         if not (is_valid_task_id(task) and await self._cancellation.cancel(identity, task)):
             raise Problem("not_found", "there is no such task")
 
+    async def _answer(self, identity: Identity, members: Members) -> None:
+        """Everybody who follows the session learns of it by the task's next update."""
+        _refuse_unknown(members, _ANSWER)
+        task = _text(members, "task_id") or ""
+        body = parse_answer(_encode({name: members[name] for name in _ANSWER_BODY if name in members}))
+        await self._answers.take(identity, task, body)
+
     def _subscribe(self, connection: Connection, members: Members) -> None:
         asked = _types(members)
         current = connection.subscriber.wanted
@@ -257,6 +269,12 @@ def _members(text: str) -> Members:
     if not isinstance(value, dict):
         raise Complaint("invalid_frame", "the frame is no JSON object")
     return cast("Members", value)
+
+
+def _refuse_unknown(members: Members, known: frozenset[str]) -> None:
+    unknown = sorted(members.keys() - known)
+    if unknown:
+        raise Complaint("invalid_body", f"unknown members: {', '.join(unknown)[:200]}")
 
 
 def _text(members: Members, name: str) -> str | None:

@@ -25,10 +25,12 @@ from orchestrator.api.description.security import Security
 from orchestrator.api.description.values import Schema
 from orchestrator.api.tickets import IssuedTicket, TicketBody
 from orchestrator.protocol.ledger import Ledger
+from orchestrator.protocol.questions import AnswerBody
 from orchestrator.protocol.send_body import SendBody
 
 _TYPES: Final = (
     SendBody,
+    AnswerBody,
     Accepted,
     Ledger,
     SessionView,

@@ -34,6 +34,7 @@ def routes(
         Route("/api/chat/send", guard.chat(chat.send), methods=["POST"]),
         Route("/api/chat/tasks/{task_id}", guard.chat(chat.task), methods=["GET"]),
         Route("/api/chat/tasks/{task_id}/cancel", guard.chat(chat.cancel), methods=["POST"]),
+        Route("/api/chat/tasks/{task_id}/answer", guard.chat(chat.answer), methods=["POST"]),
         Route("/api/chat/sessions/{session_id}", guard.chat(chat.session), methods=["GET"]),
         # Finds out by itself who comes: it takes tickets.
         Route("/api/chat/sessions/{session_id}/events", _Stream(streams.follow), methods=["GET"]),

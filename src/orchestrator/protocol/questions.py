@@ -1,7 +1,7 @@
 """A question that an agent asks its user, as clients see it (contract §4, §5)."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -37,3 +37,10 @@ def open_question(record: Mapping[str, bytes]) -> AskedQuestion | None:
     if not expires_at:
         return None
     return asked_question(record["ask"], record["question"].decode(), expires_at)
+
+
+class AnswerBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An answer, to the question that is named or else to the open one."""
+
+    answer: Any
+    question: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None

@@ -52,6 +52,40 @@ class ProgressCallback(Report, tag_field="status", tag="progress", kw_only=True)
     result: Annotated[dict[str, Any], Meta(description="The `detail` of a `task_update`.")] | Left = UNSET
 
 
+class AskedByAgent(Struct):
+    """What a person shall answer."""
+
+    prompt: Annotated[str, Meta(min_length=1, description="What is asked, for people.")]
+    schema: (
+        Annotated[dict[str, Any], Meta(description="JSON Schema that the answer has to fit.")] | Left | None
+    ) = UNSET
+    question: (
+        Annotated[
+            str,
+            Meta(
+                pattern="^[A-Za-z0-9_.-]{1,64}$",
+                description="Its name within the task, `1` where it has none; a later attempt that asks the same finds"
+                " the answer.",
+            ),
+        ]
+        | Left
+    ) = UNSET
+    expires_in: (
+        Annotated[float, Meta(gt=0, description="Seconds; an hour where it says nothing, a week at most.")]
+        | Left
+    ) = UNSET
+
+
+class InputRequiredCallback(Report, tag_field="status", tag="input_required", kw_only=True):
+    """A person has to answer; meanwhile the deadline stands still. At most 64 KiB.
+
+    The answer is in the hash `{<callback_queue>}:answers:<task_id>`, field `question`: `{"answer": …, "deadline": …}`,
+    without `answer` once the time is over.
+    """
+
+    result: AskedByAgent
+
+
 class CompletedCallback(Report, tag_field="status", tag="completed", kw_only=True):
     """The answer; ends the task. Without `result.response` the joined pieces are the answer."""
 
@@ -88,4 +122,11 @@ class FailedCallback(Report, kw_only=True):
     tokens_used: Any | Left = UNSET
 
 
-CALLBACKS: Final = (RunningCallback, StreamingCallback, ProgressCallback, CompletedCallback, FailedCallback)
+CALLBACKS: Final = (
+    RunningCallback,
+    StreamingCallback,
+    ProgressCallback,
+    InputRequiredCallback,
+    CompletedCallback,
+    FailedCallback,
+)

@@ -20,6 +20,7 @@ REPLIES: Final[Mapping[str, tuple[str, ...]]] = {
     "Ping": ("Pong",),
     "Send": ("AcceptedFrame", "Complaint"),
     "Cancel": ("TaskError", "Complaint"),
+    "Answer": ("TaskUpdate", "Complaint"),
     "Subscribe": ("Subscribed", "Complaint"),
     "Unsubscribe": ("Unsubscribed", "Complaint"),
     "Ack": (),

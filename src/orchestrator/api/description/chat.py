@@ -15,6 +15,7 @@ from orchestrator.api.description.parameters import (
 )
 from orchestrator.api.description.problems import header_ref, refusals
 from orchestrator.api.description.values import Schema
+from orchestrator.delivery.answers import ANSWER_BYTES_MAX
 from orchestrator.errors import Code
 
 _LIMITS: Final = ("RateLimit-Policy", "RateLimit")
@@ -24,6 +25,7 @@ _SEND_REFUSALS: Final[tuple[Code, ...]] = (
     "invalid_context_type",
     "invalid_body",
     "session_denied",
+    "session_busy",
     "payload_too_large",
     "unsupported_media_type",
     "idempotency_conflict",
@@ -40,6 +42,7 @@ def chat_paths() -> dict[str, Schema]:
         "/api/chat/send": {"post": _send()},
         "/api/chat/tasks/{task_id}": {"get": _task()},
         "/api/chat/tasks/{task_id}/cancel": {"post": _cancel()},
+        "/api/chat/tasks/{task_id}/answer": {"post": _answer()},
         "/api/chat/sessions/{session_id}": {"get": _session()},
         "/api/chat/sessions/{session_id}/events": {"get": _events()},
         "/api/chat/stats": {"get": _stats()},
@@ -99,6 +102,31 @@ def _cancel() -> Schema:
         description="The task is `cancelled` for every viewer before the answer is sent; an ended task"
         " stays as it ended.",
         parameters=[TASK_PATH, *CALLER],
+    )
+
+
+def _answer() -> Schema:
+    return operation(
+        "answerTask",
+        "Chat",
+        "Answer what the agent of a task has asked.",
+        {
+            "200": answer("The ledger as it is now.", json_of("Ledger", examples.LEDGER)),
+            **refusals(
+                *_HEADERS,
+                "invalid_body",
+                "not_found",
+                "not_waiting",
+                "payload_too_large",
+                "unsupported_media_type",
+                "unavailable",
+            ),
+        },
+        description="The `input_required` of the ledger says what is asked, and until when. A question is answered"
+        " once: the same answer again gets 200, another one 409. It is held against the question's schema, but for"
+        f" regular expressions, and has at most {ANSWER_BYTES_MAX // 1024} KiB.",
+        parameters=[TASK_PATH, *CALLER],
+        body={"required": True, "content": json_of("AnswerBody", examples.ANSWER_BODY)},
     )
 
 

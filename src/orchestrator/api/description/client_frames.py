@@ -6,6 +6,7 @@ from msgspec import UNSET, Meta, Struct
 
 from orchestrator.api.description.values import Id, Left, Position, TaskId, UserId
 from orchestrator.protocol.context import ContextType
+from orchestrator.protocol.questions import AnswerBody
 from orchestrator.protocol.send_body import SendBody
 
 RequestId = Annotated[str, Meta(max_length=128, description="The client's own; comes back in the answer.")]
@@ -41,6 +42,15 @@ class Cancel(Struct, tag_field="type", tag="cancel"):
     request_id: RequestId | Left = UNSET
 
 
+class Answer(
+    AnswerBody, tag_field="type", tag="answer", frozen=True, kw_only=True, forbid_unknown_fields=True
+):
+    """Answer what the agent of a task has asked. The task's next update tells everybody; an `error` says why not."""
+
+    task_id: TaskId
+    request_id: RequestId | Left = UNSET
+
+
 class Subscribe(Struct, tag_field="type", tag="subscribe"):
     """Choose event types: the first choice narrows, further ones add. The others are covered by the next frame."""
 
@@ -69,4 +79,4 @@ class Auth(Struct, tag_field="type", tag="auth"):
     token: str
 
 
-FRAMES: Final = (Ping, Send, Cancel, Subscribe, Unsubscribe, Ack, Auth)
+FRAMES: Final = (Ping, Send, Cancel, Answer, Subscribe, Unsubscribe, Ack, Auth)

@@ -40,12 +40,15 @@ LEDGER: Final[Schema] = {
     },
     "queue": _QUEUE,
     "queue_position": None,
+    "input_required": None,
     "result": _ANSWER,
     "error": None,
     "execution_time": 3.2,
     "tokens_used": {"total": 209},
     "position": _END,
 }
+
+ANSWER_BODY: Final[Schema] = {"question": "1", "answer": "yes"}
 
 TICKET_BODY: Final[Schema] = {"origin": "https://app.example.com"}
 TICKET: Final[Schema] = {"ticket": "Wn3qT8vLx0cJ5rYb1ZkP7mHd2sFgA9eUoI4iQwXyN6M", "expires_in": 30}
@@ -140,6 +143,7 @@ CLIENT_FRAMES: Final[dict[str, Schema]] = {
         "request_id": "r-7",
     },
     "Cancel": {"type": "cancel", "task_id": TASK, "request_id": "r-8"},
+    "Answer": {"type": "answer", "task_id": TASK, "question": "1", "answer": "yes", "request_id": "r-9"},
     "Subscribe": {"type": "subscribe", "events": ["agent_*"]},
     "Unsubscribe": {"type": "unsubscribe", "events": ["agent_chunk"]},
     "Ack": {"type": "ack", "position": _END},
@@ -155,6 +159,15 @@ CALLBACKS: Final[dict[str, Schema]] = {
     "RunningCallback": _callback("running"),
     "StreamingCallback": _callback("streaming", seq=0, result={"delta": "Open your "}),
     "ProgressCallback": _callback("progress", result={"step": "searching"}),
+    "InputRequiredCallback": _callback(
+        "input_required",
+        result={
+            "prompt": "Shall I close the account?",
+            "schema": {"type": "string", "enum": ["yes", "no"]},
+            "question": "1",
+            "expires_in": 3600,
+        },
+    ),
     "CompletedCallback": _callback(
         "completed", result=_ANSWER, execution_time=3.2, tokens_used={"total": 209}
     ),

@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, Struct
 from orchestrator.api.bodies import BODY_MAX
 from orchestrator.api.description.values import TASK, Left, Schema, TaskId, ref
 from orchestrator.auth.claims import Scope
+from orchestrator.delivery.answers import ANSWER_BYTES_MAX
 from orchestrator.errors import ALL_CODES, CODES, Code
 from orchestrator.protocol.context import CONTEXT_TYPES
 from orchestrator.protocol.tiers import TIERS
@@ -113,9 +114,14 @@ REFUSALS: Final[Mapping[Code, Refusal]] = {
         "the headers or the body did not come in time", "repeat", "the body did not come within 4 seconds"
     ),
     "session_busy": Refusal(
-        "a task of the session is under way and the turn policy is `reject`",
+        "a task of the session has no ending yet and the turn policy is `reject`",
         "wait for the ending, then repeat",
         "a task of this session is under way",
+    ),
+    "not_waiting": Refusal(
+        "nobody waits for this answer: the question was answered otherwise, its time is over, or it was never asked",
+        "read the task's ledger",
+        "the task does not wait for this answer, or not any more",
     ),
     "already_exists": Refusal(
         "what an administrator would create is there already",
@@ -123,7 +129,9 @@ REFUSALS: Final[Mapping[Code, Refusal]] = {
         "tenant acme exists already",
     ),
     "payload_too_large": Refusal(
-        f"the body is over {BODY_MAX // 1024} KiB", "send less", f"a body may have at most {BODY_MAX} bytes"
+        f"the body is over {BODY_MAX // 1024} KiB, or an answer over {ANSWER_BYTES_MAX // 1024} KiB",
+        "send less",
+        f"a body may have at most {BODY_MAX} bytes",
     ),
     "unsupported_media_type": Refusal(
         "the body is not `application/json`, or has a `Content-Encoding`",

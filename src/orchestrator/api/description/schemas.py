@@ -17,7 +17,12 @@ _POSITION: Final = msgspec.json.schema(Position)
 _NO_MOMENT: Final = {"anyOf": [_MOMENT, {"type": "null"}]}
 _ERROR: Final[Schema] = {
     "type": "object",
-    "properties": {"code": {"type": "string"}, "message": {"type": "string"}, "type": {"type": "string"}},
+    "properties": {
+        "code": {"type": "string"},
+        "message": {"type": "string"},
+        "type": {"type": "string"},
+        "into": {"type": "string", "description": "With `merged`: the task that carries it on."},
+    },
     "required": ["code", "message"],
 }
 _ANSWER: Final[Schema] = {
@@ -59,6 +64,15 @@ _REFINED: Final[Mapping[str, Mapping[str, Schema]]] = {
             "What happens to other tasks of the session that have no ending yet, and to this one; "
             "null: as the agent is set, else `parallel`."
         ),
+    },
+    "AnswerBody": {
+        "answer": told("Any JSON that fits the question's schema."),
+        "question": told("Which question; null: the one that is open."),
+    },
+    "AskedQuestion": {
+        "prompt": told("What is asked, for people."),
+        "schema": told("JSON Schema that the answer has to fit; null: any answer does."),
+        "expires_at": _MOMENT | told("Until when it may be answered."),
     },
     "Accepted": {
         "status": {"const": "queued"},
@@ -156,6 +170,7 @@ _REFINED: Final[Mapping[str, Mapping[str, Schema]]] = {
 _BEGINS_WITH: Final[Mapping[str, str]] = {
     "AcceptedData": "Accepted",
     "Send": "SendBody",
+    "Answer": "AnswerBody",
     "SuspendedTenant": "TenantRecord",
 }
 
