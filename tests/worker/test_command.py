@@ -27,6 +27,21 @@ async def answer(task):
     yield "whole"
 """
 
+STUBBORN = """
+import asyncio
+from orchestrator.worker import AgentWorker
+
+worker = AgentWorker(stop_timeout=0.1, cancel_timeout=0.1)
+
+@worker.agent("agent-123")
+async def stay(task):
+    while True:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            pass
+"""
+
 Start = Callable[..., subprocess.Popen[str]]
 
 
@@ -37,6 +52,7 @@ def start(tmp_path: Path, valkey: ValkeyServer) -> Iterator[Start]:
 
     def start(*arguments: str, limit: float = 10, **environment: str) -> subprocess.Popen[str]:
         (tmp_path / "agents.py").write_text(AGENTS.format(limit=limit))
+        (tmp_path / "stubborn.py").write_text(STUBBORN)
         (tmp_path / "broken.py").write_text("import agents\n\nraise LookupError('no such luck')\n")
         process = subprocess.Popen(
             [sys.executable, "-m", "orchestrator", "worker", *arguments],
@@ -131,6 +147,18 @@ async def test_the_limit_of_the_command_line_wins(start: Start, service: Service
     process = start("agents:worker", "--stop-timeout", "0.2", limit=60)
     await service.send("60")
     assert [(await service.callback(20))["status"] for _ in range(2)] == ["running", "streaming"]
+    process.terminate()
+
+    assert (await service.ending())["result"]["error"]["code"] == "worker_stopped"
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
+async def test_an_agent_that_ignores_everything_does_not_keep_it(start: Start, service: Service) -> None:
+    """An agent that was abandoned goes on, but the process ends all the same."""
+    process = start("stubborn:worker")
+    await service.send()
+    assert (await service.callback(20))["status"] == "running"
     process.terminate()
 
     assert (await service.ending())["result"]["error"]["code"] == "worker_stopped"

@@ -21,6 +21,7 @@ _SECONDS_BEFORE_RELOAD: Final = 1.0
 """Whoever saves a file wants to see the new code, and tasks that run are tried again with it."""
 _LAST_WORDS: Final = 15.0
 """Seconds beyond those, in which a worker hands over its tasks and its agents clean up."""
+_CLEANING_UP: Final = 1.0
 
 
 class _Worker(click.Command):
@@ -81,10 +82,7 @@ def worker(target: str, concurrency: int | None, stop_timeout: float | None, rel
     if stop_timeout is not None:
         found.stop_timeout = stop_timeout
     click.echo(f"Serving {', '.join(found.context_ids)}; up to {found.concurrency} tasks at a time.")
-    try:
-        asyncio.run(_run(found, log))
-    except asyncio.CancelledError:
-        raise click.exceptions.Exit(130) from None
+    raise click.exceptions.Exit(asyncio.run(_run(found, log)))
 
 
 def _again(target: str, concurrency: int | None, stop_timeout: float) -> list[str]:
@@ -102,8 +100,8 @@ def _again(target: str, concurrency: int | None, stop_timeout: float) -> list[st
     ]
 
 
-async def _run(worker: AgentWorker, log: Log) -> None:
-    """Runs until a signal asks to stop; the next one cancels, which raises CancelledError here."""
+async def _run(worker: AgentWorker, log: Log) -> int:
+    """Runs until a signal asks to stop, and gives 0; the next one cancels: 130."""
     loop = asyncio.get_running_loop()
     work = asyncio.ensure_future(worker.run(log))
     stops: list[asyncio.Task[None]] = []
@@ -115,4 +113,22 @@ async def _run(worker: AgentWorker, log: Log) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    await work
+    code = 0
+    try:
+        await work
+    except asyncio.CancelledError:
+        code = 130
+    await _leave(code)
+    return code
+
+
+async def _leave(code: int) -> None:
+    """Ends the process at once where an agent goes on that ignores its cancellation."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left and (await asyncio.wait(left, timeout=_CLEANING_UP))[1]:
+        # `asyncio.run` would wait for it for ever.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
