@@ -113,6 +113,35 @@ async def test_one_ending(chat: Chat) -> None:
     assert seen[1:] == [["timeout", "so far", "deadline"]] * 3
 
 
+@pytest.mark.parametrize(
+    ("language", "superseded", "merged"),
+    [
+        ("en", "A newer message took its place", "Answered together with another message"),
+        ("es", "Un mensaje más reciente ocupó su lugar", "Se responde junto con otro mensaje"),
+    ],
+)
+async def test_a_message_that_another_stands_for(
+    chat: Chat, language: str, superseded: str, merged: str
+) -> None:
+    """It reads as what happened, in a quiet tone; its code and the sentence of the service are not shown."""
+    script = """async (language) => {
+      const { newTurn, act } = await import("/static/turn.js");
+      const { describe } = await import("/static/wording.js");
+      const { speaker } = await import("/static/texts.js");
+      return ["superseded", "merged", "suspended"].map((code) => {
+        const turn = newTurn({ key: code });
+        act(turn, "error", { status: "cancelled", code, message: "Said." });
+        return describe(turn, speaker(language), 0);
+      });
+    }"""
+
+    first, second, third = await _ask(chat, script, language)
+
+    assert first == {"tone": "quiet", "text": superseded, "more": None}
+    assert second == {"tone": "quiet", "text": merged, "more": None}
+    assert (third["tone"], third["more"]) == ("quiet", "Said.")
+
+
 async def test_events_before_the_answer_to_the_send(chat: Chat) -> None:
     """Events that overtake the 202 join their question when it comes; there is one turn."""
     script = """async () => {

@@ -164,7 +164,7 @@ async def test_a_refused_send(
 async def test_a_send_refused_by_what_was_before(
     openapi: Document, http: httpx.AsyncClient, new_tenant: NewTenant
 ) -> None:
-    """Another user's session, a key used twice, a full queue, too many requests."""
+    """Another user's session, a key used twice, a busy session, a full queue, too many requests."""
 
     async def codes(caller: Caller, *sends: Awaitable[httpx.Response]) -> str:
         *_, answer = [await send for send in sends]
@@ -177,6 +177,8 @@ async def test_a_send_refused_by_what_was_before(
     ada, bob = {"X-User-ID": "ada"}, {"X-User-ID": "bob"}
     caller = Caller(http, await new_tenant())
     assert await codes(caller, caller.send("A", ada), caller.send("B", bob)) == "session_denied"
+    caller = Caller(http, await new_tenant())
+    assert await codes(caller, caller.send(), caller.send(turn_policy="reject")) == "session_busy"
     caller = Caller(http, await new_tenant(max_outstanding=1))
     assert await codes(caller, caller.send(), caller.send()) == "queue_full"
     caller = Caller(http, await new_tenant(requests_per_minute=1))

@@ -50,7 +50,7 @@ _DETAILS: Final[dict[str, tuple[Code, str]]] = {
     "late": ("unavailable", "Redis took too long"),
     "session_busy": (
         "session_busy",
-        "a task of the session has no ending yet, and the turn policy is `reject`",
+        "a task of this session is under way",
     ),
 }
 _WHY: Final = {

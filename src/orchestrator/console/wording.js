@@ -2,6 +2,9 @@
 
 import { isEnded } from "./turn.js";
 
+/** Ending codes of a message that another one of the session stands for. */
+const REPLACED = new Set(["superseded", "merged"]);
+
 /**
  * @typedef {object} Wording
  * @property {"busy" | "bad" | "quiet"} tone
@@ -37,6 +40,8 @@ function figures(turn, say) {
  * @returns {Wording}
  */
 function describeEnding(turn, say) {
+  const isReplaced = turn.status === "cancelled" && REPLACED.has(turn.code ?? "");
+  if (isReplaced) return { tone: "quiet", text: say(turn.code ?? ""), more: null };
   const isQuiet = turn.status === "cancelled" || (turn.status === "unsent" && turn.code === null);
   const name = say(turn.status === "refused" ? "refusedSend" : turn.status);
   const isPlain = turn.code === null || turn.code === turn.status || turn.code === "expired";

@@ -60,6 +60,7 @@ class UpdateData(Struct):
     detail: Annotated[dict[str, Any], Meta(description="The `result` of the agent's callback.")] | Left = (
         UNSET
     )
+    waiting_for: Annotated[str, Meta(description="Why no agent has it yet.")] | Left = UNSET
 
 
 class TaskUpdate(EventEnvelope, tag_field="type", tag="task_update", kw_only=True):
@@ -99,6 +100,7 @@ class FailureData(Struct):
         str, Meta(description="An ending code of the service, or the agent's own.", max_length=64)
     ]
     message: Annotated[str, Meta(max_length=4000)]
+    into: Annotated[TaskId, Meta(description="With `merged`: the task that carries it on.")] | Left = UNSET
 
 
 class TaskError(EventEnvelope, tag_field="type", tag="error", kw_only=True):
