@@ -47,6 +47,7 @@ from orchestrator.broker.broker import Broker
 from orchestrator.broker.callbacks import Callbacks
 from orchestrator.broker.changes import Changes
 from orchestrator.broker.dispatch import Dispatch
+from orchestrator.broker.explanations import Explanations
 from orchestrator.broker.listener import Listener
 from orchestrator.broker.logs import Logs
 from orchestrator.broker.queues import Queues
@@ -68,6 +69,8 @@ from orchestrator.dispatch.dispatcher import Dispatcher
 from orchestrator.dispatch.due_pushes import DuePushes
 from orchestrator.dispatch.duty import DispatchDuty
 from orchestrator.dispatch.errands import ErrandRunner
+from orchestrator.dispatch.explanation import Explainer
+from orchestrator.dispatch.pace import Pace
 from orchestrator.dispatch.retuning import Retuning
 from orchestrator.dispatch.supervision import Supervision
 from orchestrator.dispatch.tenant_shares import TenantShares
@@ -120,7 +123,10 @@ class Service:
         self.errands = ErrandRunner(self.admissions, self.log, self.dispatcher)
         self.enqueue = Enqueue(self.errands, self.agenda, self._note_queue, self.log)
         turns = TurnTaking(Turns(self.broker), self.errands, self.log)
-        self.endings = Endings(self.metrics, self.log, turns)
+        self.explanations = Explanations(self.broker.run)
+        self.pace = Pace(self.explanations)
+        self.explainer = Explainer(self.explanations, self.tasks, self.broker.keys)
+        self.endings = Endings(self.metrics, self.log, turns, self.pace)
         self.sender = Sender(
             context_handler=self.context_handler,
             limits=self.limits,
@@ -148,7 +154,16 @@ class Service:
             Callbacks(self.broker), self.endings, due_pushes.attend, self.metrics, self.log
         )
         worker = CallbackWorker(handler, self.log, is_cluster=self.broker.topology.is_cluster)
-        sweeper = Sweeper(self.agenda, self.tasks, self.errands, worker, self.endings, self.metrics, self.log)
+        sweeper = Sweeper(
+            agenda=self.agenda,
+            tasks=self.tasks,
+            errands=self.errands,
+            worker=worker,
+            endings=self.endings,
+            explainer=self.explainer,
+            metrics=self.metrics,
+            log=self.log,
+        )
         self.cancellation = Cancellation(self.tasks, self.errands, self.endings)
         self.answers = AnswerDesk(self.tasks, Answers(self.broker), self.agenda, self.log)
         supervision = Supervision(
@@ -156,6 +171,7 @@ class Service:
             due_pushes=due_pushes,
             pump=sweeper.pump,
             note_ended=self.endings.note,
+            note_moves=self.endings.note_moves,
             metrics=self.metrics,
             log=self.log,
         )
@@ -174,6 +190,7 @@ class Service:
             duty=DispatchDuty(self.dispatcher, supervision, retuning),
             settlements=self.settlements,
             figures=self.figures,
+            pace=self.pace,
             log_ttl_seconds=self.settings.event_log_ttl,
             log=self.log,
         )
@@ -282,7 +299,7 @@ def _routes(service: Service, origins: Origins) -> list[BaseRoute]:
         limits=service.limits,
         ping_interval=service.settings.websocket_ping_interval,
     )
-    ledgers = Ledgers(service.tasks, service.logs)
+    ledgers = Ledgers(service.tasks, service.logs, service.explainer, clock)
     queues = Queues(service.broker, service.agenda, service.roster)
     return routes(
         guard=Guard(service.identifier),

@@ -22,6 +22,7 @@ from orchestrator.delivery.sweeper import LOOK_SECONDS, Sweeper
 from orchestrator.delivery.websocket_manager import WebSocketManager
 from orchestrator.dispatch.dispatcher import LOOK_SECONDS as DUTY_SECONDS
 from orchestrator.dispatch.duty import DispatchDuty
+from orchestrator.dispatch.pace import Pace
 from orchestrator.figures import Figures
 from orchestrator.oversight import FOLLOW_SECONDS, RELOAD_SECONDS, Oversight
 from orchestrator.protocol.identifiers import is_valid_id
@@ -52,6 +53,7 @@ class Runtime:
         duty: DispatchDuty,
         settlements: Settlements,
         figures: Figures,
+        pace: Pace,
         log_ttl_seconds: float,
         log: Log,
     ) -> None:
@@ -68,6 +70,7 @@ class Runtime:
         self._duty = duty
         self._settlements = settlements
         self._figures = figures
+        self._pace = pace
         self._log = log
         self._live: tuple[str, ...] = ()
         # A log is kept while a socket follows it, so it has to be looked at well within its life.
@@ -109,6 +112,7 @@ class Runtime:
             asyncio.create_task(self._worker.run()),
             asyncio.create_task(self._settlements.run()),
             asyncio.create_task(self._every(BEAT_SECONDS, self._beat)),
+            asyncio.create_task(self._every(BEAT_SECONDS, self._pace.tell)),
             asyncio.create_task(self._every(LOOK_SECONDS, self._sweep)),
             asyncio.create_task(self._every(LOOK_SECONDS, self._close_overdue)),
             asyncio.create_task(self._every(DUTY_SECONDS, self._do_duty)),

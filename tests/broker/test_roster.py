@@ -86,10 +86,13 @@ async def test_survey(tenant: Tenant) -> None:
 
 async def test_place_in_a_queue(tenant: Tenant) -> None:
     """How many tasks an agent takes before this one; none where it waits no more."""
-    for payload in (b"first", b"second", b"third"):
-        tenant.client.lpush(QUEUE, payload)
-    assert [await tenant.tasks.ahead(QUEUE, payload) for payload in (b"first", b"third", b"gone")] == [
-        0,
-        2,
-        None,
-    ]
+    for name in ("first", "second", "third"):
+        await tenant.admissions.push(QUEUE, name, 1, name.encode(), 60_000)
+    places = [await tenant.tasks.ahead(QUEUE, name, 1) for name in ("first", "third", "gone")]
+    assert places == [(0, False), (2, False), (None, False)]
+    assert await tenant.tasks.ahead(QUEUE, "third", 2) == (None, False)
+    assert await tenant.tasks.ahead(QUEUE, "third", 1, within=2) == (None, True)
+    tenant.client.rpop(QUEUE)
+    assert await tenant.tasks.ahead(QUEUE, "first", 1, within=2) == (None, False)
+    await tenant.admissions.push(QUEUE, "first", 2, b"again", 60_000, side="right", old_attempt=1)
+    assert await tenant.tasks.ahead(QUEUE, "first", 2) == (0, False)

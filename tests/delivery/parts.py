@@ -11,18 +11,22 @@ from tests.broker.tenant import Tenant
 from tests.servers import wait_until
 
 from orchestrator.broker.agenda import Agenda
+from orchestrator.broker.explanations import Explanations
 from orchestrator.broker.listener import Listener
 from orchestrator.broker.turns import Turns
 from orchestrator.delivery.callback_handler import CallbackHandler
 from orchestrator.delivery.callback_worker import CallbackWorker
 from orchestrator.delivery.connection import Connection, Gone
 from orchestrator.delivery.endings import Endings
+from orchestrator.delivery.ledgers import Ledgers
 from orchestrator.delivery.session_log import SessionLog
 from orchestrator.delivery.settlements import Settlements
 from orchestrator.delivery.sweeper import Sweeper
 from orchestrator.delivery.websocket_manager import WebSocketManager
 from orchestrator.dispatch.due_pushes import DuePushes
 from orchestrator.dispatch.errands import ErrandRunner
+from orchestrator.dispatch.explanation import Explainer
+from orchestrator.dispatch.pace import Pace
 from orchestrator.dispatch.supervision import Supervision
 from orchestrator.dispatch.turn_taking import TurnTaking
 from orchestrator.metrics import Counter, Metrics, by_label
@@ -41,19 +45,33 @@ class Parts:
         self.agenda = Agenda(tenant.broker)
         errands = ErrandRunner(tenant.admissions, log)
         self.turns = TurnTaking(Turns(tenant.broker), errands, log)
-        endings = Endings(self.metrics, log, self.turns)
+        explanations = Explanations(tenant.broker.run)
+        self.pace = Pace(explanations)
+        self.explainer = Explainer(explanations, tenant.tasks, tenant.broker.keys)
+        endings = Endings(self.metrics, log, self.turns, self.pace)
         self.due_pushes = DuePushes(tenant.tasks, self.agenda, errands, tenant.broker.clock)
         self.handler = CallbackHandler(tenant.callbacks, endings, self.due_pushes.attend, self.metrics, log)
         self.worker = CallbackWorker(self.handler, log, is_cluster=tenant.broker.topology.is_cluster)
-        self.sweeper = Sweeper(self.agenda, tenant.tasks, errands, self.worker, endings, self.metrics, log)
+        self.sweeper = Sweeper(
+            agenda=self.agenda,
+            tasks=tenant.tasks,
+            errands=errands,
+            worker=self.worker,
+            endings=endings,
+            explainer=self.explainer,
+            metrics=self.metrics,
+            log=log,
+        )
         self.supervision = Supervision(
             tasks=tenant.tasks,
             due_pushes=self.due_pushes,
             pump=self.sweeper.pump,
             note_ended=endings.note,
+            note_moves=endings.note_moves,
             metrics=self.metrics,
             log=log,
         )
+        self.ledgers = Ledgers(tenant.tasks, tenant.logs, self.explainer, tenant.broker.clock)
         self.session_log = SessionLog(tenant.logs)
         self.settlements = Settlements(tenant.logs)
         self.listener = Listener(tenant.broker, "r1", self)

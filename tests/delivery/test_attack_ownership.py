@@ -2,9 +2,9 @@
 
 import pytest
 from tests.broker.tenant import Tenant, callback
+from tests.delivery.parts import Parts
 
 from orchestrator.auth.identity import Identity
-from orchestrator.delivery.ledgers import Ledgers
 from orchestrator.errors import Problem
 
 
@@ -21,9 +21,9 @@ async def ended_task(tenant: Tenant, user: str) -> str:
     return task
 
 
-async def test_task_of_a_session_that_is_gone(tenant: Tenant) -> None:
+async def test_task_of_a_session_that_is_gone(tenant: Tenant, parts: Parts) -> None:
     """Its ledger is shown to its user, and to nobody else."""
-    task, ledgers = await ended_task(tenant, "alice"), Ledgers(tenant.tasks, tenant.logs)
+    task, ledgers = await ended_task(tenant, "alice"), parts.ledgers
     with pytest.raises(Problem, match="no such task"):
         await ledgers.of_task(user("bob"), task)
     assert (await ledgers.of_task(user("alice"), task)).status == "completed"

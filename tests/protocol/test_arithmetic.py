@@ -12,6 +12,7 @@ from orchestrator.protocol.budget import Budget
 from orchestrator.protocol.ledger import is_waiting, read_ledger
 from orchestrator.protocol.send_body import MESSAGE_MAX, SendBody, fault_of
 from orchestrator.protocol.shares import LISTENERS_MAX, share_out
+from orchestrator.protocol.waiting import Explanation
 
 
 def test_burst_then_rate() -> None:
@@ -143,8 +144,9 @@ RECORD: Mapping[str, bytes] = {
 
 def test_ledger_of_a_waiting_task() -> None:
     """What is not known is null."""
-    ledger = read_ledger("task-1", RECORD, 3)
+    ledger = read_ledger("task-1", RECORD, Explanation(3, (5, 20), "2 ahead"))
     assert (ledger.status, ledger.queue_position) == ("queued", 3)
+    assert (ledger.eta_seconds, ledger.waiting_for) == ((5, 20), "2 ahead")
     assert (ledger.result, ledger.error, ledger.position) == (None, None, None)
     assert ledger.timeline["queued_at"] == "2026-01-02T03:04:05.678902Z"
     assert ledger.timeline["ended_at"] is None

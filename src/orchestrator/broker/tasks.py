@@ -48,6 +48,7 @@ class Wait(msgspec.Struct, frozen=True, array_like=True):
     waited_micros: int
     due_micros: int
     """Until its attempt is to be pushed; 0 or less: it was."""
+    held: bool = False
 
 
 class Tended(msgspec.Struct, frozen=True):
@@ -116,13 +117,28 @@ class Tasks:
         flat = cast("list[bytes]", reply)
         return {flat[i].decode(): flat[i + 1] for i in range(0, len(flat), 2)} or None
 
-    async def ahead(self, queue: str, payload: bytes) -> int | None:
-        """How many tasks an agent takes before this one; None where it no longer waits."""
+    async def ahead(self, queue: str, task: str, attempt: int, within: int = 0) -> tuple[int | None, bool]:
+        """How many attempts an agent takes from the queue before this one; None where it is not there.
+
+        With `within`, only so many are looked at: the second value says whether it may lie further back.
+        """
+        marker = f"{{{queue}}}:t:{task}:{attempt}"
+        payload = await self._broker.command(marker, "GET", marker)
+        if payload in {None, b"taken", b"void"}:
+            return None, False
         index, length = await asyncio.gather(
-            self._broker.command(queue, "LPOS", queue, payload, "RANK", -1),
+            self._broker.command(queue, "LPOS", queue, payload, "RANK", -1, "MAXLEN", within),
             self._broker.command(queue, "LLEN", queue),
         )
-        return None if index is None else max(0, length - 1 - index)
+        if index is None:
+            return None, 0 < within < length
+        return max(0, length - 1 - index), False
+
+    async def due(self, tenant: str, task: str) -> int:
+        """Until the task's attempt is to be pushed, µs; 0 or less where it was."""
+        key = self._broker.keys.of_tenant(tenant, "unpushed")
+        score = await self._broker.command(key, "ZSCORE", key, task)
+        return int(float(score)) + UNPUSHED_PATIENCE_MICROS - self._broker.clock.now() if score else 0
 
     async def outstanding(self, tenant: str, start: int, count: int) -> list[str]:
         """A page of the tasks without an ending, the next deadline first."""

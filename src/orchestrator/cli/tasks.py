@@ -1,7 +1,7 @@
 """`orchestrator tasks`: where is this message?"""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final, TypeVar
 
 import click
@@ -9,6 +9,7 @@ import msgspec
 
 from orchestrator.auth.identity import tenant_wide
 from orchestrator.broker.broker import Broker
+from orchestrator.broker.explanations import Explanations
 from orchestrator.broker.logs import Logs
 from orchestrator.broker.tasks import Record, Tasks
 from orchestrator.cli.administration import cancellation
@@ -17,6 +18,7 @@ from orchestrator.cli.examples import example
 from orchestrator.cli.listing import JSON_OPTION, show_json
 from orchestrator.delivery.ledgers import Ledgers
 from orchestrator.delivery.session_log import SessionLog
+from orchestrator.dispatch.explanation import Explainer
 from orchestrator.protocol.events import SessionName
 from orchestrator.protocol.identifiers import is_valid_task_id
 from orchestrator.protocol.ledger import Ledger
@@ -94,7 +96,9 @@ def _of_owner(
 
 
 async def _ledger(broker: Broker, owner: str, task_id: str) -> Ledger:
-    return await Ledgers(Tasks(broker), Logs(broker)).of_task(tenant_wide(owner), task_id)
+    tasks = Tasks(broker)
+    explainer = Explainer(Explanations(broker.run), tasks, broker.keys)
+    return await Ledgers(tasks, Logs(broker), explainer, broker.clock).of_task(tenant_wide(owner), task_id)
 
 
 async def _follow(broker: Broker, owner: str, task_id: str, record: Record) -> None:
@@ -119,10 +123,23 @@ async def _follow(broker: Broker, owner: str, task_id: str, record: Record) -> N
             await asyncio.sleep(LOOK_SECONDS)
 
 
+def _wait(ledger: Ledger) -> Iterator[tuple[str, str]]:
+    """Why it waits, and how long yet, as far as anybody knows."""
+    if ledger.waiting_for:
+        yield (
+            "waits",
+            f"for {ledger.waiting_for}" if not ledger.waiting_for.endswith("ahead") else ledger.waiting_for,
+        )
+    if ledger.eta_seconds:
+        yield "begins", f"in {ledger.eta_seconds[0]} to {ledger.eta_seconds[1]} s"
+
+
 def _print(owner: str, ledger: Ledger) -> None:
     click.echo(f"{ledger.task_id}  {ledger.status}" + (f" ({ledger.code})" if ledger.code else ""))
     click.echo(f"  tenant   {owner}\n  session  {ledger.session_id}\n  queue    {ledger.queue}")
     click.echo(f"  attempt  {ledger.attempt}")
+    for name, told in _wait(ledger):
+        click.echo(f"  {name:<9}{told}")
     for moment, at in ledger.timeline.items():
         if at:
             click.echo(f"  {moment.removesuffix('_at'):<13}{at}")

@@ -126,6 +126,7 @@ class CallbackHandler:
             self._count(tenant, kind, label, count)
         for started in delivered.started:
             self._metrics.observe(Histogram.QUEUE, started.queue_micros / 1e6)
+        self._endings.note_moves(delivered.moves)
         self._endings.note(tenant, delivered.ended)
         if delivered.due:
             # Lost, it waits for the agenda's next look: the tenant is looked at every minute.

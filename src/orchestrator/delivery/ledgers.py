@@ -1,25 +1,31 @@
 """Ledgers of tasks and the view of a session, for who may see them."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 from orchestrator.auth.identity import Identity
+from orchestrator.broker.broker import Clock
 from orchestrator.broker.logs import Logs
-from orchestrator.broker.tasks import Record, Tasks
+from orchestrator.broker.tasks import Record, Tasks, Wait
+from orchestrator.dispatch.explanation import Explainer
 from orchestrator.errors import Problem
 from orchestrator.protocol.identifiers import is_valid_task_id
 from orchestrator.protocol.ledger import Ledger, is_waiting, read_ledger
+from orchestrator.protocol.waiting import NOTHING
 
-PLACED_MAX: Final = 20
-"""Of so many of a session's tasks the place in their queue is told: each costs a search through the queue."""
+EXPLAINED_MAX: Final = 20
+"""Of so many of a session's tasks it is told why they wait: each may cost a search through its queue."""
 
 
 class Ledgers:
     """Reads what is known of tasks."""
 
-    def __init__(self, tasks: Tasks, logs: Logs) -> None:
+    def __init__(self, tasks: Tasks, logs: Logs, explainer: Explainer, clock: Clock) -> None:
         self._tasks = tasks
         self._logs = logs
+        self._explainer = explainer
+        self._clock = clock
 
     async def of_task(self, identity: Identity, task: str) -> Ledger:
         """A task's ledger; `not_found` also for another tenant's or user's: existence is not revealed."""
@@ -29,7 +35,7 @@ class Ledgers:
             record = await self._tasks.record(identity.tenant, task, identity.user, session)
         if record is None:
             raise Problem("not_found", "there is no such task")
-        return await self._told(task, record)
+        return (await self._told(identity.tenant, [(task, record)]))[0]
 
     async def of_session(self, tenant: str, session: str, user: str) -> tuple[str, list[Ledger]]:
         """A session's position and the ledgers of its open and recent tasks, newest first."""
@@ -38,16 +44,26 @@ class Ledgers:
             raise Problem("session_denied", "the session belongs to another user")
         if view.outcome == "not_found":
             raise Problem("not_found", "there is no such session")
-        placed = set(view.tasks[:PLACED_MAX])
-        ledgers = await asyncio.gather(*(self._read(tenant, task, task in placed) for task in view.tasks))
-        return view.position, [ledger for ledger in ledgers if ledger is not None]
+        records = await asyncio.gather(*(self._tasks.record(tenant, task) for task in view.tasks))
+        kept = [(task, record) for task, record in zip(view.tasks, records, strict=True) if record]
+        return view.position, await self._told(tenant, kept)
 
-    async def _read(self, tenant: str, task: str, placed: bool) -> Ledger | None:
-        record = await self._tasks.record(tenant, task)
-        return None if record is None else await self._told(task, record, placed)
+    async def _told(self, tenant: str, records: Sequence[tuple[str, Record]]) -> list[Ledger]:
+        waiting = [(task, record) for task, record in records if is_waiting(record) and "payload" in record]
+        waits = await asyncio.gather(*(self._wait(tenant, *pair) for pair in waiting[:EXPLAINED_MAX]))
+        told = await self._explainer.explain(tenant, waits) if waits else []
+        known = {wait.task: explanation for wait, explanation in zip(waits, told, strict=True)}
+        return [read_ledger(task, record, known.get(task, NOTHING)) for task, record in records]
 
-    async def _told(self, task: str, record: Record, placed: bool = True) -> Ledger:
-        ahead = None
-        if placed and is_waiting(record) and "payload" in record:
-            ahead = await self._tasks.ahead(record["queue"].decode(), record["payload"])
-        return read_ledger(task, record, None if ahead is None else ahead + 1)
+    async def _wait(self, tenant: str, task: str, record: Record) -> Wait:
+        return Wait(
+            task=task,
+            attempt=int(record["attempt"]),
+            status=record["status"].decode(),
+            context=record["context"].decode(),
+            tier=record["tier"].decode(),
+            queue=record["queue"].decode(),
+            waited_micros=self._clock.now() - int(record["accepted_at"]),
+            due_micros=await self._tasks.due(tenant, task) if record["status"] == b"retrying" else 0,
+            held=bool(record.get("held")),
+        )

@@ -9,6 +9,7 @@ from orchestrator.broker.tasks import Tasks
 from orchestrator.delivery.callback_worker import CallbackWorker
 from orchestrator.delivery.endings import Endings
 from orchestrator.dispatch.errands import ErrandRunner
+from orchestrator.dispatch.explanation import Explainer
 from orchestrator.metrics import Counter, Metrics
 from orchestrator.protocol.shares import Shares
 from orchestrator.telemetry import Log, LogEvent
@@ -23,11 +24,13 @@ class Sweeper:
 
     def __init__(
         self,
+        *,
         agenda: Agenda,
         tasks: Tasks,
         errands: ErrandRunner,
         worker: CallbackWorker,
         endings: Endings,
+        explainer: Explainer,
         metrics: Metrics,
         log: Log,
     ) -> None:
@@ -36,6 +39,7 @@ class Sweeper:
         self._errands = errands
         self._worker = worker
         self._endings = endings
+        self._explainer = explainer
         self._metrics = metrics
         self._log = log
 
@@ -53,6 +57,8 @@ class Sweeper:
             self._metrics.count(Counter.TASKS_RETRIED, "worker_lost", by=tended.lost)
             await self._errands.run(tenant, errands, tended.ended)
             self._endings.note_holding(tenant, tended.turns)
+            self._endings.note_moves(tended.moves)
+            await self._explainer.tell(tenant, tended.waits)
             await self._agenda.reschedule(tenant, score, tended.next)
         except BrokerError as error:
             # It stays on the agenda as it was, so the next look finds it due again.

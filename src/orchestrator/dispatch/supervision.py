@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from orchestrator.broker.callbacks import Ended
+from orchestrator.broker.callbacks import Ended, Move
 from orchestrator.broker.tasks import Tasks
 from orchestrator.dispatch.due_pushes import DuePushes
 from orchestrator.metrics import Counter, Metrics
@@ -19,6 +19,7 @@ class Supervision:
         due_pushes: DuePushes,
         pump: Callable[[str], Awaitable[None]],
         note_ended: Callable[[str, Sequence[Ended]], None],
+        note_moves: Callable[[Sequence[Move]], None],
         metrics: Metrics,
         log: Log,
     ) -> None:
@@ -26,6 +27,7 @@ class Supervision:
         self._due_pushes = due_pushes
         self._pump = pump
         self._note_ended = note_ended
+        self._note_moves = note_moves
         self._metrics = metrics
         self._log = log
 
@@ -35,6 +37,7 @@ class Supervision:
         await self._pump(tenant)
         retried = await self._tasks.retry(tenant, task, attempt)
         self._note_ended(tenant, retried.ended)
+        self._note_moves(retried.moves)
         if retried.outcome == "retried":
             self._metrics.count(Counter.TASKS_RETRIED, "worker_lost")
             self._log.warning(

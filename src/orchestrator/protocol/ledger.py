@@ -10,6 +10,7 @@ from orchestrator.protocol.events import ending
 from orchestrator.protocol.questions import AskedQuestion, open_question
 from orchestrator.protocol.tasks import ENDINGS
 from orchestrator.protocol.times import rfc3339
+from orchestrator.protocol.waiting import NOTHING, Explanation
 
 MOMENTS: Final = (
     "accepted_at",
@@ -38,6 +39,8 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     timeline: dict[str, str | None]
     queue: str
     queue_position: int | None
+    eta_seconds: tuple[int, int] | None
+    waiting_for: str | None
     input_required: AskedQuestion | None
     """What waits for somebody to answer it."""
     result: dict[str, Any] | None
@@ -48,12 +51,12 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_waiting(record: Mapping[str, bytes]) -> bool:
-    """Whether the task is still on its queue, as far as anybody told."""
-    return record["status"] in {b"accepted", b"queued"}
+    """Whether no agent has the task, as far as anybody told."""
+    return record["status"] in {b"accepted", b"queued", b"retrying"}
 
 
-def read_ledger(task_id: str, record: Mapping[str, bytes], queue_position: int | None = None) -> Ledger:
-    """The ledger that a record tells; `queue_position` counts from 1."""
+def read_ledger(task_id: str, record: Mapping[str, bytes], wait: Explanation = NOTHING) -> Ledger:
+    """The ledger that a record tells, and `wait` of a task that no agent has."""
     status = record["status"].decode()
     data, callback = _ending(status, record)
     answered = status == "completed"
@@ -66,7 +69,9 @@ def read_ledger(task_id: str, record: Mapping[str, bytes], queue_position: int |
         context_id=record["context"].decode(),
         timeline={name: _moment(record.get(name)) for name in MOMENTS},
         queue=record["queue"].decode(),
-        queue_position=queue_position,
+        queue_position=wait.queue_position,
+        eta_seconds=wait.eta_seconds,
+        waiting_for=wait.waiting_for,
         input_required=open_question(record),
         result={name: value for name, value in data.items() if name not in _OUTSIDE}
         if data and answered
