@@ -25,7 +25,7 @@ _BY_PATTERN: Final = frozenset({"additionalProperties", "unevaluatedProperties"}
 Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
 
 # The library tells of these less than there is to know.
-_extend: Final[Callable[[Any, Mapping[str, Keyword]], Any]] = validators.extend  # type: ignore[assignment]
+_extend: Final = cast("Callable[[Any, Mapping[str, Keyword]], Any]", validators.extend)  # type: ignore[misc]
 _NOWHERE: Final[Any] = Registry()  # type: ignore[misc]
 """Has no schema, and fetches none."""
 
