@@ -52,16 +52,16 @@ class Seat:
         self._left = False
 
     async def turn(self, over: Over, slots: int | None) -> list[Claimed] | None:
-        """In one go: what is over is told, and at most `slots` new attempts are claimed.
+        """What is over is told and at most `slots` new attempts are claimed, in one go.
 
         With 0 slots what this worker was woken for is offered to another one; with None nothing
         is claimed. The answer is None while Redis is away, and then all of it has to be repeated.
         """
-        calls: list[Awaitable[Any]] = []
         if not self._registered:
             # Before its answer: whatever is heard meanwhile may mean that it has to be done again.
             self._registered = True
-            calls.append(self._register())
+            self._registered = bool(await self._tried("register", self._register())) and self._registered
+        calls: list[Awaitable[Any]] = []
         if over.ran:
             calls.append(self._dispatch.finish(over.ran, self.worker))
         if over.missed:
@@ -119,9 +119,10 @@ class Seat:
         self._left = True
         await self._tried("leave", self._dispatch.leave(self.worker))
 
-    async def _register(self) -> None:
+    async def _register(self) -> bool:
         if not self._left:
             await self._dispatch.register(self.worker, self._contexts, self._slots, self._lease_ms)
+        return True
 
     async def _tried(self, operation: str, call: Awaitable[Any]) -> Any:
         try:

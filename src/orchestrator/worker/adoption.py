@@ -91,8 +91,8 @@ class Adoption:
         if new:
             self._searched.pop(place, None)
         else:
-            # Attempts between a claim and its take are in the queue, too; they are not worth a search of all.
-            rest = 10 * INTERVAL if reach == depth else 0
+            # Attempts between a claim and its take are in the queue, too: they are gone at the next look.
+            rest = 10 * INTERVAL if last and reach == depth else 0
             self._searched[place] = reach, time.monotonic() + rest
 
     async def _adopt(self, place: Place, page: Sequence[bytes]) -> int:

@@ -21,7 +21,8 @@ class Claims:
         self._over = Over([], [])
         self._due = asyncio.Event()
         self._look = True
-        self._stopping = self._left = False
+        self._stopping = False
+        self._left = asyncio.Event()
         self._due.set()
 
     def look(self) -> None:
@@ -50,9 +51,13 @@ class Claims:
             await self._due.wait()
             self._due.clear()
             await self._turn()
-            if self._stopping and not self._left:
-                self._left = True
+            if self._stopping and not self._left.is_set():
                 await self._seat.leave()
+                self._left.set()
+
+    async def left(self) -> None:
+        """Returns once no claim is on its way any more: what it brings would be nobody's for a whole lease."""
+        await self._left.wait()
 
     async def last_turn(self) -> None:
         """Tells what has ended since; `run` must not run any more."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Final
 
@@ -93,6 +93,8 @@ class Runner:
             # Whoever cancels `run` does not want to wait: what runs is handed over now.
             self._claims.stop()
             await self._hand_over_rest()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._claims.left(), _LAST_WORDS)
             for helper in helpers:
                 helper.cancel()
             await asyncio.wait(helpers)
@@ -127,6 +129,8 @@ class Runner:
             for lost in await self._seat.beat(held):
                 for hold in self._having((lost.task, lost.attempt)):
                     hold.cancel("lost")
+            # A dispatch that had forgotten this worker does not know either that it has slots.
+            self._claims.freed()
 
     def _having(self, attempt: Attempt | None) -> list[Hold]:
         return [hold for hold in self._holds.values() if hold.attempt == attempt]
