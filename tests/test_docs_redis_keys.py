@@ -125,6 +125,7 @@ async def test_every_key_of_a_busy_service(server: OrchestratorServer, valkey: V
             await note_keys(client, seen)
             await report(client, running, status="streaming", result={"delta": "Hel"})
             await until(lines, "agent_chunk")
+            await send(http, "1", turn_policy="steer")
             await note_keys(client, seen)
             await end_in_every_way(client, http, running)
             await until(lines, "agent_response")
@@ -186,12 +187,14 @@ async def note_the_callback_queue(client: Any, seen: set[str]) -> None:
     seen.add(documented(QUEUE))
 
 
-async def send(http: httpx.AsyncClient, agent: str, headers: dict[str, str] | None = None) -> str:
+async def send(
+    http: httpx.AsyncClient, agent: str, headers: dict[str, str] | None = None, **members: Any
+) -> str:
     """A message to an agent; the id of its task."""
     answer = await http.post(
         "/api/chat/send",
         headers={"X-Agent-ID": agent, **(headers or {})},
-        json={"message": "Hello"},
+        json={"message": "Hello", **members},
     )
     assert answer.status_code == 202, answer.text
     return answer.json()["task_id"]
