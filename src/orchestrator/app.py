@@ -148,6 +148,10 @@ class Service:
         if self.figures.note_queue(queue):
             self.enqueue.later(self.roster.note_queues([queue]))
 
+    def explain_waits(self, tenant: str) -> None:
+        """Somebody has come to watch while tasks of the tenant wait: he is told why, soon."""
+        self.enqueue.later(self.agenda.note(tenant, self.broker.clock.now() + 1_000_000))
+
     def _build_delivery(self) -> None:
         due_pushes = DuePushes(self.tasks, self.agenda, self.errands, self.broker.clock)
         handler = CallbackHandler(
@@ -298,6 +302,7 @@ def _routes(service: Service, origins: Origins) -> list[BaseRoute]:
         connections_max=service.settings.max_websocket_connections,
         limits=service.limits,
         ping_interval=service.settings.websocket_ping_interval,
+        explain_waits=service.explain_waits,
     )
     ledgers = Ledgers(service.tasks, service.logs, service.explainer, clock)
     queues = Queues(service.broker, service.agenda, service.roster)

@@ -75,6 +75,7 @@ def following(parts: Parts, store: Store | None, **more: Any) -> tuple[Following
         connections_max=100,
         limits=Limits(100, DEFAULT_LIMITS),
         ping_interval=30,
+        explain_waits=set[str]().add,
         **more,
     )
     return made, access, revocations

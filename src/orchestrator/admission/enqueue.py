@@ -17,6 +17,8 @@ from orchestrator.dispatch.errands import ErrandRunner
 from orchestrator.telemetry import Log, LogEvent
 
 PUSH_SECONDS: Final = 0.4
+WATCHED_LOOK_MICROS: Final = 3_500_000
+"""When a task is looked at that somebody may be watching: by then tend.lua has it explained, if it still waits."""
 
 
 class Admission(msgspec.Struct, frozen=True):
@@ -26,6 +28,8 @@ class Admission(msgspec.Struct, frozen=True):
     """
 
     new: NewTask
+    watched: bool = False
+    """Somebody may be watching: should the task wait, he is told why."""
 
 
 class Enqueue:
@@ -45,9 +49,9 @@ class Enqueue:
 
         Returns after `PUSH_SECONDS` at the latest, since the caller waits for an answer that is already sure.
         """
-        await asyncio.wait((self.later(self._push(admission.new)),), timeout=PUSH_SECONDS)
+        await asyncio.wait((self.later(self._push(admission.new, admission.watched)),), timeout=PUSH_SECONDS)
 
-    async def _push(self, new: NewTask) -> None:
+    async def _push(self, new: NewTask, watched: bool) -> None:
         marker_ms = (new.deadline - new.created) // 1000 + MARKER_SLACK_MS
         errand = Errand(new.task, 1, new.queue, marker_ms, withdraw=False, deadline=new.deadline)
         try:
@@ -65,7 +69,8 @@ class Enqueue:
         self._on_queue(new.queue)
         # Nobody waits for these two: the agenda finds a task whose note was lost, and push is idempotent.
         self.later(self._errands.settle(new.tenant, errand))
-        self.later(self._agenda.note(new.tenant, new.deadline))
+        look = new.created + WATCHED_LOOK_MICROS if watched else new.deadline
+        self.later(self._agenda.note(new.tenant, min(new.deadline, look)))
 
     def hold(self, admission: Admission) -> None:
         """The task waits its turn; whoever ends what it waits for pushes it."""

@@ -127,7 +127,7 @@ class Sender:
         if reply.outcome == "accepted":
             if self._note_limits:
                 self._note_limits(new.tenant, reply.own)
-            await self._follow(reply, Admission(new))
+            await self._follow(reply, Admission(new, reply.watched))
             self._note_accepted(new, request.context.tenant_tier)
         return _answer(request, reply)
 

@@ -1,6 +1,7 @@
 """What a WebSocket and a stream of Server-Sent Events share: coming to a session, and leaving it."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from orchestrator.admission.access import TRIES, Access
@@ -59,6 +60,7 @@ class Following:
         connections_max: int,
         limits: Limits,
         ping_interval: float,
+        explain_waits: Callable[[str], None],
         new_per_second: float = NEW_PER_SECOND,
     ) -> None:
         self._manager = manager
@@ -72,6 +74,7 @@ class Following:
         self._arrivals = Budget(new_per_second, new_per_second, 0.0)
         self._resumes = Budget(2 * new_per_second, 2 * new_per_second, 0.0)
         self._revocations = revocations
+        self._explain_waits = explain_waits
         self.ping_interval: Final = ping_interval
 
     def _check_room(self, *, resumes: bool) -> None:
@@ -113,6 +116,8 @@ class Following:
         connection.say(self._frames.frame(connection, "connection_ack", self._ack(connection, opened)))
         if by_frame:
             self._frames.authenticated(connection, identity)
+        if opened.waits:
+            self._explain_waits(identity.tenant)
         connection.on_ending_sent = lambda sent, offset: self._settlements.delivered(sent.name, offset)
         self._manager.start(connection, opened, events)
         return connection

@@ -70,6 +70,8 @@ class AdmitReply(msgspec.Struct, frozen=True):
     retry_after: float = 0.0
     own: dict[str, int] = {}
     """The tenant's own limits, where it was accepted."""
+    watched: bool = False
+    """Whether the tenant has sockets, where it was accepted."""
     held: bool = False
     """It was accepted and is not to be pushed: it waits its turn, or has ended since."""
     ended: list[Ended] = []

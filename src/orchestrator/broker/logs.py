@@ -45,6 +45,8 @@ class Opened(msgspec.Struct, frozen=True):
     offsets: list[int] = []
     limits: dict[str, int] = {}
     """The tenant's own, which go before its tier's."""
+    waits: bool = False
+    """Whether tasks of the tenant wait for agents."""
     start: int = msgspec.field(name="from", default=0)
     start_mark: str = msgspec.field(name="from_mark", default="0")
 

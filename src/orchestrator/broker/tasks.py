@@ -71,7 +71,7 @@ class Tell(msgspec.Struct, frozen=True, array_like=True):
 
     task: str
     attempt: int
-    members: bytes
+    members: str
     says: bool
 
 

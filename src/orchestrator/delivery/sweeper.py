@@ -58,8 +58,8 @@ class Sweeper:
             await self._errands.run(tenant, errands, tended.ended)
             self._endings.note_holding(tenant, tended.turns)
             self._endings.note_moves(tended.moves)
-            await self._explainer.tell(tenant, tended.waits)
             await self._agenda.reschedule(tenant, score, tended.next)
+            await self._explainer.tell(tenant, tended.waits)
         except BrokerError as error:
             # It stays on the agenda as it was, so the next look finds it due again.
             self._log.warning(LogEvent.AGENDA_FAILED, tenant_id=tenant, error=str(error))

@@ -60,4 +60,5 @@ class Explainer:
 def _tell(wait: Wait, told: Explanation) -> Tell:
     # Of the first of a queue there is nothing to say as long as nobody knows more.
     says = told.eta_seconds is not None or told.waiting_for is not None
-    return Tell(wait.task, wait.attempt, _encode(told) if told != NOTHING else b"{}", says)
+    members = _encode(told).decode() if told != NOTHING else "{}"
+    return Tell(wait.task, wait.attempt, members, says)

@@ -114,6 +114,7 @@ commit_stops(t)
 publish(t)
 state.told.position, state.told.task, state.told.created, state.told.queue = before, a.task, a.created, a.queue
 state.told.own = type(own) == 'table' and next(own) and own or nil
+state.told.watched = redis.call('EXISTS', T .. 'sockets') == 1
 if not t.stopped and not plan.hold then return reply('accepted', state.told) end
 state.told.outcome, state.told.held, state.told.ended = 'accepted', plan.hold, t.ended
 return with_errands(t, state.told)

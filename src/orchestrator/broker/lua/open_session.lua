@@ -4,7 +4,7 @@
 -- ARGV[1] msgpack {keep…, session, user, tier, validate, resume: 'live' | 'earliest' | 'at', epoch, offset, mark,
 --         replica, sockets: the tenant's on this replica with this one, sockets_max, sockets_ttl s}
 -- result  {msgpack {outcome: opened | session_denied | ask | access_denied | tier_mismatch | too_many_connections, detail, epoch, top, mark,
---         recovered, from, from_mark, reached, reached_mark, limits: the tenant's own, offsets}, entry, …}
+--         recovered, from, from_mark, reached, reached_mark, limits: the tenant's own, waits: tasks of the tenant wait, offsets}, entry, …}
 -- include access pages
 
 local a = cmsgpack.unpack(ARGV[1])
@@ -53,7 +53,9 @@ while lost and a.resume == 'earliest' do
 end
 if lost or not recovered then recovered, page, from, reached, mark = false, {}, s.top, s.top, s.mark end
 local start_mark = from == s.top and s.mark or int(a.mark)
+local running = tonumber(redis.call('HGET', t.T .. 'tenant', 'running') or 0)
+local waits = redis.call('ZCARD', t.T .. 'outstanding') > running
 local reply = { '' }
 reply[1] = cmsgpack.pack({ outcome = 'opened', epoch = s.epoch, top = s.top, mark = s.mark, recovered = recovered, from = from,
-  from_mark = start_mark, reached = reached, reached_mark = int(tonumber(mark)), limits = limits, offsets = add_page(reply, page) })
+  from_mark = start_mark, reached = reached, reached_mark = int(tonumber(mark)), limits = limits, waits = waits, offsets = add_page(reply, page) })
 return reply
