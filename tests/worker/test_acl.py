@@ -1,44 +1,48 @@
-"""What a user of Redis that docs/agents.md makes for an agent can do, and what it cannot (docs/agents.md)."""
+"""What a user of Redis that docs/agents.md makes for an agent can do, and what it cannot."""
 
+import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import redis
-from redis.exceptions import NoPermissionError
-from tests.worker.acl import add_user, commands_of, remove_users
+from redis.exceptions import NoPermissionError, ResponseError
+from tests.servers import wait_until
+from tests.worker.acl import add_user, administrator, commands_of, remove_users
 from tests.worker.service import CALLBACKS, Service
 from tests.worker.test_docs import example, process
 
+from orchestrator.broker.script_source import Script
 from orchestrator.embedded import ValkeyServer
 
-OWN = "execution:agent-plain:professional"
+OWN, OTHER = "execution:agent-123:professional", "execution:agent-124:professional"
 
-# A command for each class of things that an agent has no business with.
+# A command for each class of things that no agent has any business with.
 REFUSED = {
     "reads a callback": ("BRPOP", CALLBACKS, 1),
     "looks at callbacks": ("LRANGE", CALLBACKS, 0, -1),
     "counts callbacks": ("LLEN", CALLBACKS),
     "removes callbacks": ("DEL", CALLBACKS),
     "puts a callback before others": ("RPUSH", CALLBACKS, "x"),
-    "takes a task of another agent": ("BRPOP", "execution:agent-123:professional", 1),
-    "takes one of its own and of another": ("BRPOP", OWN, "execution:agent-123:professional", 1),
-    "takes one of an agent whose name goes on": ("BRPOP", "execution:agent-plain-2:professional", 1),
-    "queues a task for another": ("LPUSH", "execution:agent-123:professional", "x"),
+    "takes a task of another agent": ("BRPOP", OTHER, 1),
+    "takes one of its own and of another": ("BRPOP", OWN, OTHER, 1),
+    "takes one of an agent whose name goes on": ("BRPOP", OWN.replace("-123", "-1234"), 1),
+    "queues a task for another": ("LPUSH", OTHER, "x"),
     "queues a task for itself": ("LPUSH", OWN, "x"),
-    "looks at tasks it has not taken": ("LRANGE", OWN, 0, -1),
     "reads a task's record": ("HGETALL", f"{{{CALLBACKS}}}:task:task-1"),
     "asks for a task's record": ("EXISTS", f"{{{CALLBACKS}}}:task:task-1"),
     "reads a session's log": ("LRANGE", f"{{{CALLBACKS}}}:session:s:log", 0, -1),
     "cancels a task": ("LPUSH", f"{{{CALLBACKS}}}:cancel:task-1", "x"),
+    "looks at tasks of another agent": ("LRANGE", OTHER, 0, -1),
+    "reads a task of another agent beside its queue": ("GET", f"{{{OTHER}}}:t:task-1:1"),
+    "answers in place of a user": ("HSET", f"{{{CALLBACKS}}}:answers:task-1", "1", "x"),
+    "writes in place of a user": ("RPUSH", f"{{{CALLBACKS}}}:inbox:task-1", "x"),
     "reads any key": ("GET", "some:key"),
     "writes any key": ("SET", "some:key", "x"),
     "pushes to any key": ("LPUSH", "some:key", "x"),
-    "disturbs the fair order": ("ZADD", "{dispatch}:workers", 1, "w"),
     "runs a script": ("EVAL", "return 1", 0),
-    "runs a known script": ("EVALSHA", "0" * 40, 0),
-    "loads a script": ("SCRIPT", "LOAD", "return 1"),
     "calls a function": ("FCALL", "f", 0),
     "reads settings": ("CONFIG", "GET", "requirepass"),
     "changes settings": ("CONFIG", "SET", "dir", "/tmp"),
@@ -63,23 +67,55 @@ REFUSED = {
     "renames a queue": ("RENAME", OWN, "mine"),
 }
 
+# What only a worker of the SDK may do: it looks at what waits, and has scripts.
+REFUSED_TO_PLAIN = {
+    "looks at tasks it has not taken": ("LRANGE", OWN, 0, -1),
+    "disturbs the fair order": ("ZADD", "{dispatch}:workers", 1, "w"),
+    "runs a known script": ("EVALSHA", "0" * 40, 0),
+    "loads a script": ("SCRIPT", "LOAD", "return 1"),
+}
+
+# What the SDK calls by itself, and the scripts that it runs.
+DIRECT = {
+    "client|setinfo",
+    "script|load",
+    "evalsha",
+    "blpop",
+    "exists",
+    "hget",
+    "llen",
+    "lpush",
+    "lrange",
+    "lrem",
+    "set",
+}
+SCRIPTS = ("register", "claim", "take", "renew", "finish", "pause", "ready", "depths", "leave")
+
+WORKER = ("-m", "orchestrator", "worker", "agents:worker")
+AGENTS = """
+import asyncio
+from orchestrator.worker import AgentWorker
+
+worker = AgentWorker(lease=1, stop_timeout=0.1)
+
+@worker.agent("agent-123")
+async def answer(task):
+    yield "half "
+    if task.message == "ask":
+        yield await task.ask("Which half?")
+    while task.message == "stay" or (task.message == "listen" and not await task.messages()):
+        await asyncio.sleep(0.05)
+    yield "whole"
+"""
+
 
 @pytest.fixture
 def users(valkey: ValkeyServer) -> Iterator[ValkeyServer]:
-    """A Valkey on which a test may make users."""
+    """A Valkey on which a test may make users, and that has refused nobody anything yet."""
+    with administrator(valkey) as client:
+        client.acl_log_reset()
     yield valkey
     remove_users(valkey)
-
-
-def refused(url: str, *command: Any) -> bool:
-    """Whether this user may not do this."""
-    client: Any = cast("Any", redis.Redis).from_url(url)
-    with client:
-        try:
-            client.execute_command(*command)
-        except NoPermissionError:
-            return True
-    return False
 
 
 async def test_a_plain_agent_works(users: ValkeyServer, service: Service, tmp_path: Path) -> None:
@@ -97,10 +133,11 @@ async def test_a_plain_agent_works(users: ValkeyServer, service: Service, tmp_pa
     assert mine == ["running", "streaming", "streaming", "completed"]
 
 
-@pytest.mark.parametrize("command", REFUSED.values(), ids=REFUSED.keys())
+@pytest.mark.parametrize("command", (all_ := REFUSED | REFUSED_TO_PLAIN).values(), ids=all_.keys())
 def test_a_plain_agent_cannot(users: ValkeyServer, command: tuple[Any, ...]) -> None:
     """Everything else is refused: other keys, other commands, and its own commands on the keys of the others."""
-    assert refused(add_user(users, "plain"), *command)
+    with user(add_user(users, "plain", "agent-123")) as client, pytest.raises(NoPermissionError):
+        client.execute_command(*command)
 
 
 def test_a_plain_agent_has_no_other_command(users: ValkeyServer) -> None:
@@ -108,3 +145,66 @@ def test_a_plain_agent_has_no_other_command(users: ValkeyServer) -> None:
     add_user(users, "plain")
 
     assert commands_of(users, "agent-plain") == {"brpop", "lpush", "exists", "client|setinfo"}
+
+
+async def test_a_worker_works(users: ValkeyServer, service: Service, tmp_path: Path) -> None:
+    """With the worker's user of the page every part of the SDK works, and nothing that it does is refused."""
+    (tmp_path / "agents.py").write_text(AGENTS)
+    url = add_user(users, "sdk")
+    tasks = {message: await service.send(message) for message in ("stay", "go", "ask", "listen")}
+    await service.answer(tasks["ask"], "1", "left ", deadline=datetime.now(UTC) + timedelta(seconds=60))
+    await service.steer(tasks["listen"], "more")
+    with process(tmp_path, users, *WORKER, REDIS_URL=url) as worker, administrator(users) as client:
+        endings = await endings_of(service, 3)
+        await service.cancel(tasks["stay"])
+        await wait_until(lambda: not client.exists(f"{{dispatch}}:l:{tasks['stay']}"))
+        handed_over = await service.send("stay")
+        while (await service.callback())["task_id"] != handed_over:
+            pass
+        worker.terminate()
+        assert (await service.ending())["result"]["error"]["code"] == "worker_stopped"
+        assert worker.wait(20) == 0
+        denied = client.acl_log()
+
+    assert endings == {
+        tasks["go"]: "half whole",
+        tasks["ask"]: "half left whole",
+        tasks["listen"]: "half whole",
+    }
+    assert denied == []
+
+
+@pytest.mark.parametrize("command", REFUSED.values(), ids=REFUSED.keys())
+def test_a_worker_cannot(users: ValkeyServer, command: tuple[Any, ...]) -> None:
+    """Everything else is refused, and a script of its own gets it no further."""
+    with user(add_user(users, "sdk")) as client:
+        with pytest.raises(NoPermissionError):
+            client.execute_command(*command)
+        digest = client.script_load("return redis.call(unpack(ARGV))")
+        with pytest.raises(ResponseError, match=r"ACL failure|not allowed from script"):
+            client.evalsha(digest, 0, *command)
+
+
+def test_a_worker_has_no_other_command(users: ValkeyServer) -> None:
+    """It may run what the SDK and its scripts use, and of all other commands that the server knows none."""
+    add_user(users, "sdk")
+    texts = [Script(name).text for name in SCRIPTS]
+    calls = [call for text in texts for call in re.findall(r"redis\.call\(([^,)]*)", text)]
+    scripted = {name.lower() for call in calls for name in re.findall(r"'([A-Z]+)'", call)}
+
+    assert commands_of(users, "agents") == DIRECT | scripted
+
+
+def user(url: str) -> Any:
+    """A client that has logged in."""
+    return cast("Any", redis.Redis).from_url(url)
+
+
+async def endings_of(service: Service, number: int) -> dict[str, str]:
+    """What so many tasks answered."""
+    found: dict[str, str] = {}
+    while len(found) < number:
+        callback = await service.callback(20)
+        if callback["status"] == "completed":
+            found[callback["task_id"]] = callback["result"]["response"]
+    return found

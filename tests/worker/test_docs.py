@@ -107,12 +107,14 @@ def trial(directory: Path, name: str, *arguments: str) -> subprocess.CompletedPr
 
 
 @contextmanager
-def process(directory: Path, valkey: ValkeyServer, *arguments: str, **environment: str) -> Generator[None]:
+def process(
+    directory: Path, valkey: ValkeyServer, *arguments: str, **environment: str
+) -> Generator[subprocess.Popen[bytes]]:
     """Runs Python with `arguments` in `directory` for the length of the block."""
     everything = base_environment() | {"REDIS_URL": valkey.url} | environment
     running = subprocess.Popen([sys.executable, *arguments], cwd=directory, env=everything)
     try:
-        yield
+        yield running
     finally:
         running.kill()
         running.wait()
