@@ -66,3 +66,7 @@ class Floor:
     def running(self, tenant: str = "acme") -> int:
         """How many places under its cap the tenant holds."""
         return int(self.client.zcard(f"{{dispatch}}:run:{home(tenant)}"))
+
+    def commands(self) -> int:
+        """How many commands the server has run so far, in scripts too."""
+        return sum(stat["calls"] for stat in self.client.info("commandstats").values())

@@ -88,9 +88,7 @@ async def test_who_leaves_hands_its_wake_on(floor: Floor) -> None:
     await floor.dispatch.leave(first)
     await floor.dispatch.leave(first)
     assert floor.woken(second) == ["claim"]
-    assert not [
-        key for key in floor.client.scan_iter(f"*:{first}") if b":vt:" not in key and b":waiting:" not in key
-    ]
+    assert not floor.client.exists("{dispatch}:w:w1", "{dispatch}:serves:w1", "{dispatch}:wake:w1")
     assert (await floor.dispatch.served(["agent-1", "agent-2"])).contexts == {"agent-1"}
 
 

@@ -39,34 +39,84 @@ local function next_of(ctx, home)
   return {}
 end
 
-local function serve(ctx, home, score)
-  local ready = D .. 'ready:' .. ctx
-  local vt, weight = tonumber(redis.call('ZSCORE', D .. 'vt:' .. pool, home) or 0), tonumber(redis.call('HGET', D .. 'n:' .. home, 'w') or 1)
-  if vt > score then return redis.call('ZADD', ready, exact(vt), home) end
-  if full(home) then
-    redis.call('ZREM', ready, home)
-    redis.call('SADD', D .. 'capped:' .. home, ctx)
-    return keep('capped:' .. home)
-  end
-  local l = next_of(ctx, home)
-  if not l then return redis.call('ZREM', ready, home) end
-  if not l.task then return end
-  redis.call('HSET', D .. 'v', pool, exact(math.max(present(pool), score)))
-  vt = begin(l, score, weight)
-  if redis.call('EXISTS', D .. 'q:' .. ctx .. ':' .. home) == 1 then
-    redis.call('ZADD', ready, exact(vt), home)
-  else
-    redis.call('ZREM', ready, home)
-  end
+-- Everything of the tenant in the context is claimed.
+local function emptied(ctx, home)
+  redis.call('ZREM', D .. 'ready:' .. ctx, home)
+  redis.call('ZREM', D .. 'where:' .. home, ctx)
+  if redis.call('EXISTS', D .. 'where:' .. home) == 0 then redis.call('ZREM', D .. 'turn:' .. pool, home) end
 end
 
-local steps, ctx = 0, nil
-while #got < most and steps < 500 do
-  ctx = best(pool, worker)
-  if not ctx then break end
+local function hold_back(ctx, home)
+  redis.call('ZREM', D .. 'ready:' .. ctx, home)
+  redis.call('ZREM', D .. 'turn:' .. pool, home)
+  redis.call('SADD', D .. 'capped:' .. home, ctx)
+  keep('capped:' .. home)
+end
+
+local function serve(ctx, home, score)
+  local l = next_of(ctx, home)
+  if not l then return emptied(ctx, home) end
+  if not l.task then return end
+  redis.call('HSET', D .. 'v', pool, exact(math.max(present(pool), score)))
+  local vt = begin(l, score, tonumber(redis.call('HGET', D .. 'n:' .. home, 'w') or 1))
+  if redis.call('EXISTS', D .. 'q:' .. ctx .. ':' .. home) == 0 then emptied(ctx, home) else
+    redis.call('ZADD', D .. 'ready:' .. ctx, exact(vt), home)
+    redis.call('ZADD', D .. 'where:' .. home, int(now), ctx)
+  end
+  redis.call('ZADD', D .. 'turn:' .. pool, 'XX', exact(vt), home)
+end
+
+local function behind(home, score)
+  local vt = tonumber(redis.call('ZSCORE', D .. 'vt:' .. pool, home) or 0)
+  return vt > score and vt or nil
+end
+
+-- One step on the way to the next claim, by tenant: a tenant has one score, however many contexts it waits in.
+-- false: none of the first tenants waits in one of the first of its contexts that the worker serves; nil: nobody does.
+local passed, all_seen = 0, true
+local function by_tenant()
+  local first = redis.call('ZRANGE', D .. 'turn:' .. pool, passed, passed, 'WITHSCORES')
+  local home, score = first[1], tonumber(first[2])
+  if not home or passed == 8 then
+    if all_seen and not home then return nil end
+    return false
+  end
+  local vt = behind(home, score)
+  if vt then return redis.call('ZADD', D .. 'turn:' .. pool, exact(vt), home) end -- later, or first again
+  local contexts = redis.call('ZRANGE', D .. 'where:' .. home, 0, 15)
+  if not contexts[1] then return redis.call('ZREM', D .. 'turn:' .. pool, home) end
+  for i, served in ipairs(redis.call('SMISMEMBER', D .. 'serves:' .. worker, unpack(contexts))) do
+    if served == 1 then
+      if full(home) then hold_back(contexts[i], home) else serve(contexts[i], home, score) end
+      show_head(pool, contexts[i])
+      return true
+    end
+  end
+  passed, all_seen = passed + 1, all_seen and #contexts < 16
+  return true
+end
+
+-- The same by context, which finds what a worker of few contexts can do behind whatever others wait for.
+local function by_context()
+  local ctx = best(pool, worker)
+  if not ctx then return nil end
   local first = redis.call('ZRANGE', D .. 'ready:' .. ctx, 0, 0, 'WITHSCORES')
-  if first[1] then serve(ctx, first[1], tonumber(first[2])) end
+  local home, score = first[1], tonumber(first[2])
+  if home then
+    local vt = behind(home, score)
+    if vt then redis.call('ZADD', D .. 'ready:' .. ctx, exact(vt), home)
+    elseif full(home) then hold_back(ctx, home)
+    else serve(ctx, home, score) end
+  end
   show_head(pool, ctx)
+  return true
+end
+
+local steps, step = 0, by_tenant
+while #got < most and steps < 500 do
+  local found = step()
+  if found == nil then break end
+  if found == false then step = by_context end
   steps = steps + 1
 end
 -- Who is that far behind has not come for long.
@@ -77,7 +127,7 @@ if #got < most then
   keep('idle')
 else
   redis.call('SREM', D .. 'idle', worker)
-  ctx = best(pool, worker)
+  local ctx = best(pool, worker)
   if ctx then wake(ctx) end
 end
-return cmsgpack.pack({ #got < most and ctx ~= nil, got })
+return cmsgpack.pack({ steps == 500, got })

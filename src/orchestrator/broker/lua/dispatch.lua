@@ -36,13 +36,16 @@ local function show_head(pool, ctx)
   keep('waiting:' .. pool)
 end
 
--- Nobody saves up turns for later: who comes (back) begins at the present. A score may fall behind the tenant's
--- virtual time when that rises; claim.lua looks again.
+-- The tenant has something to claim in the context: in `ready` for who looks by context, in `turn` and `where` for who looks
+-- by tenant. Nobody saves up turns for later: who comes (back) begins at the present. A score may fall behind the
+-- tenant's virtual time when that rises; claim.lua looks again.
 local function offer(ctx, home)
   local pool = pool_of(ctx)
-  local vt = math.max(virtual_time(pool, home), present(pool))
-  redis.call('ZADD', D .. 'ready:' .. ctx, 'NX', exact(vt), home)
-  keep('ready:' .. ctx)
+  local vt = exact(math.max(virtual_time(pool, home), present(pool)))
+  redis.call('ZADD', D .. 'ready:' .. ctx, 'NX', vt, home)
+  redis.call('ZADD', D .. 'turn:' .. pool, 'NX', vt, home)
+  redis.call('ZADD', D .. 'where:' .. home, 'NX', int(now), ctx)
+  for _, key in ipairs({ 'ready:' .. ctx, 'turn:' .. pool, 'where:' .. home }) do keep(key) end
   show_head(pool, ctx)
 end
 
@@ -73,6 +76,7 @@ end
 
 -- The context whose turn it is, of those that the worker serves.
 local function best(pool, worker)
+  if redis.call('EXISTS', D .. 'turn:' .. pool) == 0 then return nil end
   local waiting, serves = D .. 'waiting:' .. pool, D .. 'serves:' .. worker
   local first = redis.call('ZRANGE', waiting, 0, 15)
   if not first[1] then return nil end
@@ -106,7 +110,9 @@ local function charge(l, seconds)
   local weight = tonumber(redis.call('HGET', D .. 'n:' .. l.home, 'w') or 1)
   local vt = virtual_time(pool, l.home) + (seconds - l.charged) / weight
   set_virtual_time(pool, l.home, vt)
-  if seconds < l.charged and redis.call('ZADD', key, 'XX', 'LT', 'CH', exact(vt), l.home) == 1 then show_head(pool, l.ctx) end
+  if seconds >= l.charged then return end
+  redis.call('ZADD', D .. 'turn:' .. pool, 'XX', 'LT', exact(vt), l.home)
+  if redis.call('ZADD', key, 'XX', 'LT', 'CH', exact(vt), l.home) == 1 then show_head(pool, l.ctx) end
 end
 
 -- A lease that is over holds no place, whoever may still have to look after its task.

@@ -21,7 +21,9 @@ local function join(ctx, pool)
   redis.call('ZREM', D .. 'waiting:' .. old, ctx)
   if redis.call('EXISTS', ready) == 0 then return end
   redis.call('ZUNIONSTORE', ready, 1, ready, 'WEIGHTS', 0)
+  redis.call('ZUNIONSTORE', D .. 'turn:' .. pool, 2, D .. 'turn:' .. pool, ready, 'WEIGHTS', 1, 0, 'AGGREGATE', 'MIN')
   keep('ready:' .. ctx)
+  keep('turn:' .. pool)
   show_head(pool, ctx)
 end
 
