@@ -7,13 +7,11 @@ import msgspec
 import redis
 
 from orchestrator.broker.admissions import Admissions, AdmitReply, AdmitRequest
-from orchestrator.broker.agenda import Agenda
 from orchestrator.broker.broker import Broker
 from orchestrator.broker.callbacks import Callbacks, Delivered
+from orchestrator.broker.dead_letters import DeadLetter, DeadLetters
 from orchestrator.broker.keys import execution_queue
 from orchestrator.broker.logs import Logs, Opened, OpenRequest
-from orchestrator.broker.queues import DeadLetter, Queues
-from orchestrator.broker.roster import Roster
 from orchestrator.broker.tasks import Record, Tasks
 from orchestrator.protocol.events import Event, SessionName, read_event
 from orchestrator.protocol.position import Position
@@ -35,7 +33,7 @@ class Tenant:
         self.tasks: Final = Tasks(broker)
         self.logs: Final = Logs(broker)
         self.queue: Final = broker.keys.callbacks(name)
-        self.letters: Final = Queues(broker, Agenda(broker), Roster(broker, "orchestrator"))
+        self.letters: Final = DeadLetters(broker)
         self._number = 0
 
     def another(self, name: str) -> "Tenant":
@@ -122,7 +120,7 @@ class Tenant:
 
     async def dead(self) -> list[DeadLetter]:
         """The dead letters, the newest first."""
-        return await self.letters.dead_letters(self.name, 0, 2_000)
+        return await self.letters.of(self.name, 0, 2_000)
 
     def dump(self) -> dict[bytes, tuple[bytes | None, int]]:
         """Every key of the tenant with its whole value and its expiry."""

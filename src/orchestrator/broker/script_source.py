@@ -8,7 +8,7 @@ from typing import Final
 _INCLUDE: Final = re.compile(r"^-- include ([a-z_ ]+)$", re.MULTILINE)
 # These need none of the steps that a tenant's scripts share.
 _ALONE: Final = frozenset(
-    {"announce", "due", "note", "push", "redeem", "reschedule", "take", "task", "withdraw"}
+    {"announce", "due", "exhume", "note", "push", "redeem", "reschedule", "take", "task", "withdraw"}
     # the dispatch slot
     | {
         "claim",

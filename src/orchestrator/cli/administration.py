@@ -47,7 +47,7 @@ def administer(work: Callable[[Administration, str], Awaitable[AnswerT]]) -> Ans
             click.echo(_NOT_READ, err=True)
         async with AsyncExitStack() as stack:
             late = _LateRedis(settings, stack)
-            return await work(Administration(store, late, late, late), _user())
+            return await work(Administration(store, late, late, late), actor())
 
     _require_database()
     return with_store(opened)
@@ -120,7 +120,7 @@ def limit_pair(text: str) -> tuple[str, int | None]:
     return name, value if isinstance(value, int) else None
 
 
-def _user() -> str:
+def actor() -> str:
     """Who is noted in the audit table; not by LOGNAME or USER, which anybody may set."""
     number = os.getuid()
     try:

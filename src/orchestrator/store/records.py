@@ -75,6 +75,14 @@ class TierRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Fields of `TierLimits` that differ from the environment's."""
 
 
+class DeadLettersRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done to dead letters of a tenant: they lie in Redis, the database has the note of it alone."""
+
+    letters: int
+    reasons: dict[str, int]
+    """How many of each."""
+
+
 class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Who changed what, and what the record was before and after; no `before` where it is new."""
 
@@ -91,7 +99,7 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
     after: dict[str, Any] | None
 
 
-RecordT = TypeVar("RecordT", TenantRecord, ContextRecord, RevocationRecord, TierRecord)
+RecordT = TypeVar("RecordT", TenantRecord, ContextRecord, RevocationRecord, TierRecord, DeadLettersRecord)
 
 
 class Change(msgspec.Struct, Generic[RecordT], frozen=True, kw_only=True):

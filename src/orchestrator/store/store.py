@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from msgspec import UNSET, UnsetType
 from sqlalchemy import text
@@ -22,6 +22,7 @@ from orchestrator.store.records import (
     Change,
     ContextRecord,
     ContextRules,
+    DeadLettersRecord,
     RecordT,
     RevocationRecord,
     TenantRecord,
@@ -185,6 +186,19 @@ class Store:
         return await self._change(
             actor, lambda connection: tier_limits.set_tier_limits(connection, tier, limits)
         )
+
+    async def note_dead_letters(
+        self,
+        tenant_id: str,
+        action: Literal["dead.replay", "dead.purge"],
+        target: str,
+        record: DeadLettersRecord,
+        *,
+        actor: str = SYSTEM,
+    ) -> None:
+        """Audits what was done to dead letters; `target` is the id of one, or the tenant's."""
+        change = Change(record=record, before=None, action=action, tenant_id=tenant_id, target=target)
+        await self.database.write(lambda connection: audit.write_audit(connection, actor, change))
 
     async def _set_tenant_active(self, actor: str, tenant_id: str, *, active: bool) -> Change[TenantRecord]:
         return await self._change(

@@ -9,6 +9,7 @@ local t = open_tenant(KEYS[1], args)
 local raw = redis.call('LINDEX', KEYS[1], -1)
 if not raw or #raw < args.least then return { outcome(t, 0, 'moved') } end
 touch_tenant(t)
+t.whole = #raw
 local ends = raw:sub(1, 4096) .. raw:sub(-4096)
 local c = { task_id = ends:match('"task_id"%s*:%s*"([^"]*)"'), status = ends:match('"status"%s*:%s*"(%a+)"') }
 if c.task_id and ENDINGS[c.status] then

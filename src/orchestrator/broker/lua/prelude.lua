@@ -36,9 +36,10 @@ local function touch_tenant(t)
   t.open = redis.call('ZCARD', t.T .. 'outstanding')
   redis.call('ZCARD', t.T .. 'unpushed')
   redis.call('ZCARD', t.T .. 'leases')
-  redis.call('LLEN', t.T .. 'dead')
+  local letters = redis.call('LLEN', t.T .. 'dead')
   local sums = redis.call('HMGET', t.T .. 'tenant', 'dead_bytes', 'running')
   t.dead_bytes, t.open_running = tonumber(sums[1] or 0), tonumber(sums[2] or 0)
+  if letters == 0 then t.dead_bytes = 0 end -- the list ends before the sum does
   t.stats_new = redis.call('HLEN', t.stats_key) == 0
 end
 
@@ -207,8 +208,8 @@ end
 
 local function bury(t, raw, reason)
   count(t, 'dead|' .. reason)
-  local whole, digest = #raw, ''
-  if whole > DEAD_ENTRY_MAX then
+  local whole, digest = t.whole or #raw, '' -- raw may be no more than the ends of it (deliver_huge.lua)
+  if #raw > DEAD_ENTRY_MAX then
     digest = redis.sha1hex(raw)
     raw = raw:sub(1, DEAD_ENTRY_MAX)
   end
