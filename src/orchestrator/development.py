@@ -176,7 +176,7 @@ The Orchestrator is ready.
 
   Chat    {url}/
   API     {url}/docs
-  Agents  agent-123 (echo), agent-slow, agent-fail, agent-llm (needs OPENAI_MODEL)
+  Agents  agent-123 (echo), agent-slow, agent-ask, agent-fail, agent-llm (needs OPENAI_MODEL)
 
 {_token(settings)}  Send    {_curl(url)}{bearer}
 

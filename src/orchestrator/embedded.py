@@ -35,7 +35,7 @@ DURABLE: Final[Mapping[str, str]] = {
 """A tested loss: SIGKILL costs nothing, a power cut at most the last second."""
 
 DEMO_TENANT: Final = "tenant-456"
-DEMO_AGENTS: Final = ("agent-123", "agent-llm", "agent-slow", "agent-fail")
+DEMO_AGENTS: Final = ("agent-123", "agent-llm", "agent-slow", "agent-ask", "agent-fail")
 """Those that `orchestrator.demo` runs."""
 
 # A socket's address has room for 104 bytes on macOS and 108 on Linux, the closing zero included.

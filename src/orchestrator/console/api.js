@@ -44,6 +44,14 @@ export class Api {
     return this.#call(path, { method: "POST", headers: this.#headers() });
   }
 
+  /** @param {string} task @param {string} question @param {any} answer */
+  answer(task, question, answer) {
+    const path = `/api/chat/tasks/${encodeURIComponent(task)}/answer`;
+    const headers = this.#headers();
+    headers.set("Content-Type", "application/json");
+    return this.#call(path, { method: "POST", headers, body: JSON.stringify({ question, answer }) });
+  }
+
   /** @param {string} task */
   task(task) {
     const path = `/api/chat/tasks/${encodeURIComponent(task)}`;

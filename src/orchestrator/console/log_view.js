@@ -22,6 +22,7 @@ export class LogView {
    * @param {HTMLButtonElement} on.latest
    * @param {HTMLElement} on.region
    * @param {HTMLTemplateElement} on.template
+   * @param {HTMLTemplateElement} on.askTemplate
    * @param {import("./texts.js").Say} on.say
    * @param {() => Session} on.session
    */
@@ -95,6 +96,8 @@ export class LogView {
       say: this.on.say,
       onStop: () => this.on.session().stop(turn),
       onAgain: () => this.on.session().sendAgain(turn),
+      askTemplate: this.on.askTemplate,
+      onAnswer: (ask, answer) => this.on.session().answer(turn, ask, answer),
     });
     this.#views.set(turn, view);
     return view;

@@ -33,6 +33,7 @@ class Page {
     const { say } = this;
     translate(document, say);
     translate(part("turn").content, say);
+    translate(part("ask").content, say);
     this.status = new StatusView({
       badge: part("connection"), banner: part("banner"), reason: part("reason"), say,
       retryButton: part("retry"), tokenButton: part("enter-token"), onDue: () => this.#draw(),
@@ -40,6 +41,7 @@ class Page {
     this.log = new LogView({
       scroller: part("scroller"), list: part("log"), welcome: part("welcome"), say,
       latest: part("latest"), region: part("announcements"), template: part("turn"),
+      askTemplate: part("ask"),
       session: () => this.session,
     });
     this.composer = new Composer({

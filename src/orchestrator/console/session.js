@@ -3,6 +3,7 @@
  * sends on their way, and the copy in the browser's storage. Knows nothing of the page it is on.
  */
 
+import { Answers } from "./answers.js";
 import { Api } from "./api.js";
 import { Archive, readSnapshot } from "./archive.js";
 import { Connection } from "./connection.js";
@@ -49,6 +50,7 @@ export class Session {
     this.api = new Api(identity, credentials);
     const parts = { transcript: this.transcript, api: this.api, onChange: () => this.#changed() };
     this.stops = new Stops(parts);
+    this.answers = new Answers(parts);
     this.ledgers = new Ledgers({ ...parts, behind: kept?.behind ?? false });
     this.connection = new Connection({
       address: () => this.#address(),
@@ -72,6 +74,7 @@ export class Session {
     else this.#connect();
     this.outbox.wake();
     this.stops.wake();
+    this.answers.wake();
   }
 
   /** Stop following. What was asked is still sent, as long as the page lives. */
@@ -107,6 +110,14 @@ export class Session {
     if (isUnsent(turn) && !turn.uncertain) end(turn, "unsent", null, null);
     this.#settled(null);
     this.outbox.wake();
+  }
+
+  /** @param {Turn} turn @param {import("./asks.js").Ask} ask @param {any} answer */
+  answer(turn, ask, answer) {
+    Object.assign(ask, { state: "sending", answer, fault: null });
+    turn.revision += 1;
+    this.#keep();
+    this.answers.wake();
   }
 
   /** The network or the person is back: look at once whether the service is. */

@@ -10,7 +10,7 @@ const TURNS = 200;
 export class Transcript {
   /** @param {Turn[]} [turns] */
   constructor(turns = []) {
-    this.turns = turns;
+    this.turns = turns.map(newTurn); // an earlier version of the page may have kept them
   }
 
   /**

@@ -1,5 +1,7 @@
 /** One turn of the conversation: a question, and what became of its task. Pure: data in, data out. */
 
+import { closeAsks, noteAsk, settleAsks } from "./asks.js";
+
 /**
  * @typedef {object} Turn
  * @property {string} key the message's Idempotency-Key; of a task asked elsewhere, the task's id
@@ -20,6 +22,7 @@
  * @property {Source[]} sources
  * @property {number | null} seconds
  * @property {number | null} tokens
+ * @property {import("./asks.js").Ask[]} asks what the agent asks of the person, oldest first
  * @property {boolean} uncertain a send is out whose outcome is not known
  * @property {boolean} stopping the person asked to stop it
  * @property {number | null} retryAt milliseconds since 1970; the next try to send it
@@ -43,7 +46,7 @@ export function newTurn(known) {
     question: null, agent: "", user: "", askedAt: Date.now(), task: null, acceptedAt: null,
     status: "sending", attempt: 0, answer: "", partial: false, detail: null, queuePosition: null,
     code: null, message: null, sources: [], seconds: null, tokens: null,
-    uncertain: false, stopping: false, retryAt: null, revision: 0,
+    asks: [], uncertain: false, stopping: false, retryAt: null, revision: 0,
     ...known,
   };
 }
@@ -102,6 +105,7 @@ export function settle(turn, ledger) {
  */
 export function end(turn, status, code, message) {
   Object.assign(turn, { status, code, message, stopping: false, retryAt: null, uncertain: false });
+  closeAsks(turn);
   turn.revision += 1;
 }
 
@@ -109,8 +113,9 @@ export function end(turn, status, code, message) {
 function update(turn, data) {
   if (data.status === "retrying" || data.attempt > turn.attempt) discard(turn);
   turn.attempt = Math.max(turn.attempt, data.attempt ?? 0);
-  turn.status = data.status === "progress" ? "running" : (data.status ?? turn.status);
-  turn.detail = words(data.detail ?? data.waiting_for);
+  const isOfAsk = noteAsk(turn, data);
+  turn.status = data.status === "progress" ? atWork(turn) : (data.status ?? turn.status);
+  turn.detail = words(isOfAsk ? null : (data.detail ?? data.waiting_for));
   turn.queuePosition = data.queue_position ?? null;
 }
 
@@ -119,8 +124,13 @@ function extend(turn, data) {
   if (data.attempt < turn.attempt) return;
   if (data.attempt > turn.attempt) discard(turn);
   turn.attempt = data.attempt ?? turn.attempt;
-  turn.status = "running";
+  turn.status = atWork(turn);
   turn.answer += data.delta ?? "";
+}
+
+/** What goes on beside a question does not end the waiting. @param {Turn} turn */
+function atWork(turn) {
+  return turn.status === "input_required" ? turn.status : "running";
 }
 
 /** @param {Turn} turn @param {Record<string, any>} data */
@@ -144,6 +154,7 @@ function reopen(turn, ledger) {
   turn.attempt = ledger.attempt ?? turn.attempt;
   turn.status = ledger.status;
   turn.queuePosition = ledger.queue_position ?? null;
+  settleAsks(turn, ledger.input_required);
   turn.partial = ledger.status !== "queued" && ledger.status !== "accepted";
 }
 

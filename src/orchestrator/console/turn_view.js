@@ -1,5 +1,6 @@
 /** One turn on the page. */
 
+import { AskView } from "./ask_view.js";
 import { Markup } from "./markup.js";
 import { isEnded, isRepeatable } from "./turn.js";
 import { describe } from "./wording.js";
@@ -11,6 +12,8 @@ const COPIED_MS = 1500;
 export class TurnView {
   #revision = -1;
   #second = -1;
+  /** @type {AskView[]} */
+  #asks = [];
 
   /**
    * @param {Turn} turn
@@ -19,10 +22,13 @@ export class TurnView {
    * @param {import("./texts.js").Say} with_.say
    * @param {(turn: Turn) => void} with_.onStop
    * @param {(turn: Turn) => void} with_.onAgain
+   * @param {HTMLTemplateElement} with_.askTemplate
+   * @param {(ask: import("./asks.js").Ask, answer: any) => void} with_.onAnswer
    */
-  constructor(turn, { template, say, onStop, onAgain }) {
+  constructor(turn, { template, say, onStop, onAgain, askTemplate, onAnswer }) {
     this.turn = turn;
     this.say = say;
+    this.newAsk = { template: askTemplate, say, onAnswer };
     const copy = /** @type {DocumentFragment} */ (template.content.cloneNode(true));
     this.element = /** @type {HTMLElement} */ (copy.firstElementChild);
     this.markup = new Markup(this.part("answer"));
@@ -46,6 +52,7 @@ export class TurnView {
     this.#revision = this.turn.revision;
     this.#second = second;
     this.#drawTexts();
+    this.#drawAsks();
     this.#drawState(now);
     return true;
   }
@@ -58,6 +65,15 @@ export class TurnView {
     this.markup.show(turn.answer);
     this.part("sources").hidden = turn.sources.length === 0;
     this.part("list").replaceChildren(...turn.sources.map(sourceItem));
+  }
+
+  #drawAsks() {
+    for (const ask of this.turn.asks.slice(this.#asks.length)) {
+      const view = new AskView(ask, this.newAsk);
+      this.#asks.push(view);
+      this.part("asks").append(view.element);
+    }
+    for (const view of this.#asks) view.draw();
   }
 
   /** @param {number} now */

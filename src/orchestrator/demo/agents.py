@@ -1,4 +1,4 @@
-"""Four small agents: one for each way in which a task can go."""
+"""Five small agents: one for each way in which a task can go."""
 
 import asyncio
 import importlib
@@ -6,11 +6,25 @@ import re
 from collections.abc import AsyncGenerator, Iterator
 from typing import Final
 
-from orchestrator.worker import AgentWorker, Task, TaskError
+from orchestrator.worker import AgentWorker, AskExpired, Task, TaskError
 
 _PAUSE: Final = 0.035
 _LONGEST_ANSWER: Final = 20.0
 """Seconds; a long message is echoed faster."""
+
+_PATIENCE: Final = 600.0
+"""Seconds; how long a question of `agent-ask` stays open."""
+
+_DRINKS: Final = {"type": "string", "enum": ["coffee", "tea", "water"]}
+_ORDER: Final = {
+    "type": "object",
+    "properties": {
+        "cups": {"title": "Cups", "type": "integer", "minimum": 1, "maximum": 12, "default": 1},
+        "name": {"title": "Name", "type": "string", "maxLength": 40},
+    },
+    "required": ["cups"],
+    "additionalProperties": False,
+}
 
 worker: Final = AgentWorker(concurrency=64)
 
@@ -43,6 +57,20 @@ async def count(_: Task) -> AsyncGenerator[str, None]:
     for second in range(1, 61):
         yield f"{second} "
         await asyncio.sleep(1)
+
+
+@worker.agent("agent-ask")
+async def take_order(task: Task) -> AsyncGenerator[str, None]:
+    """Asks the user twice before it answers: a choice, then a small form."""
+    try:
+        drink = await task.ask("What may I bring you?", _DRINKS, expires_in=_PATIENCE)
+        order = await task.ask(f"How many cups of {drink}, and for whom?", _ORDER, expires_in=_PATIENCE)
+    except AskExpired:
+        yield "Nobody told me, so I bring nothing."
+        return
+    for word in _words(f"{order['cups']} × {drink} for {order.get('name', 'you')}, coming up."):
+        yield word
+        await asyncio.sleep(_PAUSE)
 
 
 @worker.agent("agent-fail")
