@@ -23,12 +23,21 @@ def lines(name: str) -> list[str]:
     return words
 
 
+def in_cluster() -> list[str]:
+    """What the page adds for a Cluster."""
+    found = re.search(r"a Cluster `(.*?)`", PAGE.read_text())
+    assert found
+    return shlex.split(found[1])
+
+
 def add_user(valkey: ValkeyServer, name: str, agent: str = "agent-plain") -> str:
     """Makes the user of the page, for another agent where one is named; the URL by which it logs in."""
     words = [word.replace("agent-plain", agent) for word in lines(name)]
+    scheme, _ = valkey.url.split("://")
     with administrator(valkey) as client:
-        assert client.execute_command(*words) in (b"OK", True)
-    return f"redis://{words[2]}:{PASSWORD}@127.0.0.1:{valkey.port}/0"
+        made = client.execute_command(*words, *(in_cluster() if "cluster" in scheme else []))
+        assert made in (b"OK", True)
+    return f"{scheme}://{words[2]}:{PASSWORD}@127.0.0.1:{valkey.port}/0"
 
 
 def remove_users(valkey: ValkeyServer) -> None:

@@ -109,13 +109,24 @@ async def answer(task):
 """
 
 
-@pytest.fixture
-def users(valkey: ValkeyServer) -> Iterator[ValkeyServer]:
+def with_users(valkey: ValkeyServer) -> Iterator[ValkeyServer]:
     """A Valkey on which a test may make users, and that has refused nobody anything yet."""
     with administrator(valkey) as client:
         client.acl_log_reset()
     yield valkey
     remove_users(valkey)
+
+
+@pytest.fixture
+def users(valkey: ValkeyServer) -> Iterator[ValkeyServer]:
+    """A single one."""
+    yield from with_users(valkey)
+
+
+@pytest.fixture(params=["valkey", "valkey_cluster"])
+def anywhere(request: pytest.FixtureRequest) -> Iterator[ValkeyServer]:
+    """One of each kind."""
+    yield from with_users(request.getfixturevalue(request.param))
 
 
 async def test_a_plain_agent_works(users: ValkeyServer, service: Service, tmp_path: Path) -> None:
@@ -147,14 +158,20 @@ def test_a_plain_agent_has_no_other_command(users: ValkeyServer) -> None:
     assert commands_of(users, "agent-plain") == {"brpop", "lpush", "exists", "client|setinfo"}
 
 
-async def test_a_worker_works(users: ValkeyServer, service: Service, tmp_path: Path) -> None:
+async def test_a_worker_works(anywhere: ValkeyServer, tmp_path: Path) -> None:
     """With the worker's user of the page every part of the SDK works, and nothing that it does is refused."""
     (tmp_path / "agents.py").write_text(AGENTS)
-    url = add_user(users, "sdk")
+    url = add_user(anywhere, "sdk")
+    async with Service(anywhere.port) as service:
+        await every_part(anywhere, service, tmp_path, url)
+
+
+async def every_part(valkey: ValkeyServer, service: Service, folder: Path, url: str) -> None:
+    """Tasks that wait, end, ask, listen, are cancelled and are handed over."""
     tasks = {message: await service.send(message) for message in ("stay", "go", "ask", "listen")}
     await service.answer(tasks["ask"], "1", "left ", deadline=datetime.now(UTC) + timedelta(seconds=60))
     await service.steer(tasks["listen"], "more")
-    with process(tmp_path, users, *WORKER, REDIS_URL=url) as worker, administrator(users) as client:
+    with process(folder, valkey, *WORKER, REDIS_URL=url) as worker, administrator(valkey) as client:
         endings = await endings_of(service, 3)
         await service.cancel(tasks["stay"])
         await wait_until(lambda: not client.exists(f"{{dispatch}}:l:{tasks['stay']}"))
