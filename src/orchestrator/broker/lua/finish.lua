@@ -17,11 +17,17 @@ local function learn(ctx, seconds)
   keep('c:' .. ctx)
 end
 
--- Who takes a run from its worker leaves a note, or the worker would renew it.
-local function stop(l)
+-- A worker that knows of no note renews what it has: who takes a run from its worker leaves one, and so does every
+-- attempt but the first, since the worker of the one before may only be frozen.
+local function note(l)
   redis.call('HSET', D .. 'l:' .. l.task, 'state', 'g')
   keep('l:' .. l.task, 600)
-  if telling then tell(l.wkr, 'gone ' .. l.task .. ' ' .. int(l.att)) end
+end
+
+local function forget(l)
+  local taken = l.state ~= 'w' and worker == ''
+  if taken or l.att > 1 then note(l) else redis.call('DEL', D .. 'l:' .. l.task) end
+  if taken and telling then tell(l.wkr, 'gone ' .. l.task .. ' ' .. int(l.att)) end
 end
 
 local function finish(l)
@@ -31,7 +37,7 @@ local function finish(l)
     charge(l, seconds)
     if ran and worker ~= '' then learn(l.ctx, seconds) end
   end
-  if l.state == 'w' or worker ~= '' then redis.call('DEL', D .. 'l:' .. l.task) else stop(l) end
+  forget(l)
   release(l)
 end
 
