@@ -81,7 +81,10 @@ async def test_what_waits_in_queues(caller: Caller, http: httpx.AsyncClient) -> 
     assert set(answer) == {"queues", "totals"}
     assert isinstance(answer["totals"], dict)
     for row in answer["queues"]:
-        assert set(row) == {"name", "kind", "depth", "oldest_age_seconds"}
+        assert set(row) == {
+            "name", "kind", "depth", "oldest_age_seconds",
+            "workers", "running", "rate_per_minute", "waiting_for", "eta_seconds",
+        }  # fmt: skip
         assert row["kind"] in ("execution", "callbacks")
     row = await listed()
     assert row

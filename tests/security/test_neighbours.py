@@ -32,11 +32,13 @@ def me(http: httpx.AsyncClient, tenant: Tenant) -> User:
 async def state_of(user: User) -> dict[str, Any]:
     """Everything that a user can see and that does not change by itself."""
     answer = await user.get("/api/chat/stats")
-    view = await user.get(f"/api/chat/sessions/{user.session_id}")
+    view = (await user.get(f"/api/chat/sessions/{user.session_id}")).json()
+    for task in view["tasks"]:
+        del task["eta_seconds"], task["waiting_for"]  # a guess by what agents did of late
     return {
         "stats": answer.json(),
-        "view": view.json(),
-        "queue": [task["queue_position"] for task in view.json()["tasks"]],
+        "view": view,
+        "queue": [task["queue_position"] for task in view["tasks"]],
     }
 
 

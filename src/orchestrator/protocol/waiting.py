@@ -121,7 +121,7 @@ def _in_line(waiter: Waiter, supply: Supply) -> Explanation:
         return NOTHING  # an agent has taken it and has not said so yet
     position = None if waiter.listed is None else waiter.listed + 1
     if waiter.waited_seconds >= PATIENCE_SECONDS and is_deserted(supply):
-        return Explanation(position, None, f"no worker for {waiter.context}")
+        return Explanation(position, None, _no_worker(waiter.context))
     if waiter.listed is None or position is None:
         return Explanation(waiting_for=f"more than {LOOKED_AT_MAX} ahead")
     return Explanation(
@@ -133,6 +133,16 @@ def is_deserted(supply: Supply) -> bool:
     """Whether no agent is known that would begin a task: no worker lives, nothing runs, nothing was begun of late."""
     silent = supply.silence_seconds is None or supply.silence_seconds > SILENCE_SECONDS
     return not supply.workers and not supply.context_running and silent
+
+
+def why_it_stands(context: str, depth: int, oldest_age_seconds: float | None, supply: Supply) -> str | None:
+    """Why nobody takes from a queue, where that is so; its age is unknown where its elements bear no time."""
+    old = oldest_age_seconds is None or oldest_age_seconds >= PATIENCE_SECONDS
+    return _no_worker(context) if depth and old and is_deserted(supply) else None
+
+
+def _no_worker(context: str) -> str:
+    return f"no worker for {context}"
 
 
 def eta_in_turn(place: Place, supply: Supply) -> tuple[int, int] | None:

@@ -40,6 +40,8 @@ LEDGER: Final[Schema] = {
     },
     "queue": _QUEUE,
     "queue_position": None,
+    "eta_seconds": None,
+    "waiting_for": None,
     "input_required": None,
     "result": _ANSWER,
     "error": None,

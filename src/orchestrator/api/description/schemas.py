@@ -36,6 +36,14 @@ _ANSWER: Final[Schema] = {
     "additionalProperties": True,
 }
 
+ETA: Final[Schema] = {
+    "type": "array",
+    "prefixItems": [{"type": "integer", "minimum": 0}, {"type": "integer", "minimum": 1}],
+    "minItems": 2,
+    "maxItems": 2,
+    "description": "Seconds, at least and at most. An estimate by what agents did of late, no promise.",
+}
+
 
 def _nullable(schema: Schema, description: str) -> Schema:
     return {"anyOf": [schema, {"type": "null"}], "description": description}
@@ -88,7 +96,11 @@ _REFINED: Final[Mapping[str, Mapping[str, Schema]]] = {
             "required": list(MOMENTS),
             "additionalProperties": False,
         },
-        "queue_position": told("1 is next; null once an agent took it."),
+        "queue_position": told("1 is next; null once an agent took it, and where nobody knows."),
+        "eta_seconds": _nullable(ETA, "Until an agent begins with it; null where nobody can say."),
+        "waiting_for": told(
+            "Why no agent has it yet, in words; null where it is not waiting, or about to begin."
+        ),
         "result": _nullable(_ANSWER, "The answer of a completed task."),
         "error": _nullable(_ERROR, "Why the task did not complete."),
         "execution_time": told("As the agent told it."),
@@ -99,6 +111,15 @@ _REFINED: Final[Mapping[str, Mapping[str, Schema]]] = {
         "depth": {"minimum": 0},
         "oldest_age_seconds": _nullable(
             {"type": "number", "minimum": 0}, "Null for an empty queue, and for callbacks."
+        ),
+        "workers": told(
+            "Live workers of the SDK that serve it; null for callbacks, and where other agents serve it."
+        ),
+        "running": told("Tasks of it that agents have; null for callbacks."),
+        "rate_per_minute": told("How many of its tasks agents began of late; null for callbacks."),
+        "waiting_for": told("Where nobody serves it: `no worker for <context>`; else null."),
+        "eta_seconds": _nullable(
+            ETA, "Until an agent would begin a task that came now; null where nobody can say."
         ),
     },
     "TicketBody": {

@@ -60,7 +60,17 @@ class UpdateData(Struct):
     detail: Annotated[dict[str, Any], Meta(description="The `result` of the agent's callback.")] | Left = (
         UNSET
     )
-    waiting_for: Annotated[str, Meta(description="Why no agent has it yet.")] | Left = UNSET
+    queue_position: (
+        Annotated[int | None, Meta(description="Of a task that no agent has: 1 is next.")] | Left
+    ) = UNSET
+    eta_seconds: (
+        Annotated[
+            tuple[int, int] | None,
+            Meta(description="Seconds until an agent begins with it, at least and at most. No promise."),
+        ]
+        | Left
+    ) = UNSET
+    waiting_for: Annotated[str | None, Meta(description="Why no agent has it yet, in words.")] | Left = UNSET
 
 
 class TaskUpdate(EventEnvelope, tag_field="type", tag="task_update", kw_only=True):
