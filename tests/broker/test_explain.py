@@ -97,6 +97,25 @@ async def test_other_contexts_of_the_workers(desk: Desk) -> None:
     assert (first.own, first.ahead, last.own, last.ahead, last.beside) == (0, 0, 2, 2, 2)
 
 
+async def test_own_tasks_in_other_contexts(desk: Desk) -> None:
+    """A tenant that spreads over contexts has its turns in all of them; what comes first is known all the same."""
+    contexts = (AGENT, "agent-2", "agent-3")
+    await desk.worker("w", *contexts, slots=99)
+    waiting = [(ACME, f"{context}-a{i}", context) for context in contexts for i in range(4)]
+    waiting += [(GLOBEX, f"g{i}", AGENT) for i in range(6)]
+    for home, task, context in waiting:
+        await desk.wait(home, task, context=context)
+    places = {task: await desk.place(home, task, context) for home, task, context in waiting}
+    for before in range(18):
+        (run,) = await desk.claim("w", 1)
+        for context in desk.client.zrange(f"{{dispatch}}:where:{ACME}", 0, -1):  # a moment passes
+            desk.client.zincrby(f"{{dispatch}}:where:{ACME}", -100, context)
+        place = places[run.task]
+        assert place is not None
+        assert place.beside is not None
+        assert before <= place.ahead + place.beside <= before + (0 if run.home == ACME else 2), run.task
+
+
 async def test_more_than_is_looked_at(desk: Desk) -> None:
     """Behind more than 200 tenants nobody counts: those looked at are the least that come first."""
     for i in range(230):

@@ -3,8 +3,9 @@
 -- KEYS[1] {dispatch}:workers   ARGV[1] msgpack {home, {{task, attempt, context, tier}, …}}, 20 at most
 -- result  msgpack {{Place (protocol/waiting.py), false where the attempt does not wait here; Supply}, …}
 -- A tenant takes its next turn when its virtual time is the least, and then it rises by what a run takes divided by the
--- tenant's weight. So of another tenant those come first whose turns lie before the one that is asked for. 200 tenants
--- are looked at, and 100 contexts: each costs three reads.
+-- tenant's weight. So of another tenant those come first whose turns lie before the one that is asked for. A tenant that
+-- waits in several contexts has a turn in each, one after the other. 200 tenants are looked at, and 100 contexts: each
+-- costs three or four reads.
 -- include dispatch supply
 
 local home, asked = unpack(cmsgpack.unpack(ARGV[1]))
@@ -23,7 +24,8 @@ local function rivals_of(pool, ctx)
   for i = 1, looked < TENANTS_MAX and #least or 0, 2 do
     local who = least[i]
     found[#found + 1] = { home = who, vt = math.max(tonumber(least[i + 1]), virtual_time(pool, who)),
-      weight = tonumber(redis.call('HGET', D .. 'n:' .. who, 'w') or 1), waiting = redis.call('LLEN', D .. 'q:' .. ctx .. ':' .. who) }
+      weight = tonumber(redis.call('HGET', D .. 'n:' .. who, 'w') or 1), waiting = redis.call('LLEN', D .. 'q:' .. ctx .. ':' .. who),
+      contexts = math.max(1, redis.call('ZCARD', D .. 'where:' .. who)) }
   end
   looked = looked + #found
   rivals[ctx] = found
@@ -31,14 +33,14 @@ local function rivals_of(pool, ctx)
 end
 
 -- How many turns of the others lie before `turn`. Of two at the same time the one with the lesser name is first.
-local function turns_before(found, turn, but)
+local function turns_before(found, turn)
   local sum = 0
   for _, other in ipairs(found) do
-    if other.home ~= but then
+    if other.home ~= home then
       local turns = (turn - other.vt) * other.weight / found.run
       local n = math.ceil(turns - 1e-9)
       if math.abs(turns - n) < 1e-9 and turns > -1e-9 and other.home < home then n = n + 1 end
-      sum = sum + math.max(0, math.min(n, other.waiting))
+      sum = sum + math.max(0, math.min(math.ceil(n / other.contexts), other.waiting))
     end
   end
   return sum
@@ -63,6 +65,27 @@ end
 local weight = tonumber(redis.call('HGET', D .. 'n:' .. home, 'w') or 1)
 local cap = tonumber(redis.call('HGET', D .. 'n:' .. home, 'cap') or 0)
 
+-- The tenant's other contexts, in which it has its turns between those in this one: how many, and their seconds.
+local own_contexts
+local function own_turns_elsewhere(ctx, own)
+  if not own_contexts then
+    own_contexts = {}
+    for i, other in ipairs(redis.call('ZRANGE', D .. 'where:' .. home, 0, CONTEXTS_MAX - 1)) do
+      own_contexts[i] = { ctx = other, waiting = redis.call('LLEN', D .. 'q:' .. other .. ':' .. home), run = seconds_of_a_run(other) }
+    end
+  end
+  local turns, seconds, first = 0, 0, 1
+  for _, other in ipairs(own_contexts) do
+    if other.ctx == ctx then
+      first = 0 -- those behind it have had their turn before
+    else
+      local n = math.min(other.waiting, own + first)
+      turns, seconds = turns + n, seconds + n * other.run
+    end
+  end
+  return turns, seconds
+end
+
 local function place_of(task, att, ctx)
   local index = redis.call('LPOS', D .. 'q:' .. ctx .. ':' .. home, task .. ' ' .. int(att))
   local l = redis.call('HMGET', D .. 'l:' .. task, 'state', 'att')
@@ -71,12 +94,13 @@ local function place_of(task, att, ctx)
   local found = rivals_of(pool, ctx)
   local own = index - stale_before(ctx, index)
   local score = tonumber(redis.call('ZSCORE', D .. 'ready:' .. ctx, home) or present(pool))
-  local turn = math.max(score, virtual_time(pool, home)) + own * found.run / weight
-  return { own = own, ahead = own + turns_before(found, turn, home), more = not found.whole, running = running(home), cap = cap,
+  local elsewhere, seconds = own_turns_elsewhere(ctx, own)
+  local turn = math.max(score, virtual_time(pool, home)) + (own * found.run + seconds) / weight
+  return { own = own, ahead = own + turns_before(found, turn), beside = elsewhere, more = not found.whole, running = running(home), cap = cap,
     capped_contexts = redis.call('SCARD', D .. 'capped:' .. home) }, turn, pool
 end
 
--- What the same workers may have to do first in other contexts; nil where that is more than may be looked at.
+-- What the same workers may have to do first for others in other contexts; nil where that is more than may be looked at.
 local function turns_beside(turn, pool, ctx)
   local others, sum = redis.call('ZRANGE', D .. 'waiting:' .. pool, '-inf', '(' .. exact(turn), 'BYSCORE', 'LIMIT', 0, CONTEXTS_MAX), 0
   if #others == CONTEXTS_MAX then return nil end
@@ -96,7 +120,12 @@ for i, a in ipairs(asked) do
   local place, turn, pool = place_of(task, att, ctx)
   told[i] = { place or false, supply(ctx, tier) }
   -- Later: what is looked at is counted, and the contexts that are asked for go first.
-  if place then later[#later + 1] = function() place.beside = turns_beside(turn, pool, ctx) end end
+  if place then
+    later[#later + 1] = function()
+      local others = turns_beside(turn, pool, ctx)
+      place.beside = others and place.beside + others
+    end
+  end
 end
 for _, look in ipairs(later) do look() end
 return cmsgpack.pack(told)
