@@ -1,7 +1,5 @@
 /** Carries a person's answers to the service, until the service has taken or refused them. */
 
-import { settle } from "./turn.js";
-
 /** @typedef {import("./turn.js").Turn} Turn */
 /** @typedef {import("./asks.js").Ask} Ask */
 
@@ -36,10 +34,10 @@ export class Answers {
     for (let tries = 1; ask.state === "sending"; tries += 1) {
       // The same answer again is taken as what it is, so it may be repeated.
       const answer = await this.api.answer(/** @type {string} */ (turn.task), ask.name, ask.answer);
+      // How the task goes on, the log tells.
       if (answer.kind === "done") ask.state = "answered";
       else if (answer.kind === "refused") refuse(ask, /** @type {any} */ (answer.problem));
       else await this.api.pause(tries);
-      if (answer.kind === "done") settle(turn, answer.body);
     }
     this.#underWay.delete(ask);
     turn.revision += 1;
