@@ -103,7 +103,7 @@ class ServiceLiaison:
         async with self._stand_aside():
             with self._deadline.standing_still():
                 given = await self._answers.wait(asked, question.expires_in + _GRACE)
-        self._log.info(WorkerEvent.AGENT_GOES_ON, question=question.question, answered=given is not None)
+        self._log.info(WorkerEvent.AGENT_GOES_ON, question=question.question)
         return given
 
 

@@ -10,7 +10,7 @@ class WorkerEvent(StrEnum):
     AGENT_STARTED = "agent_started"  # took a task
     AGENT_FAILED = "agent_failed"  # raised, or gave no answer: the traceback
     AGENT_ASKS = "agent_asks"  # waits for a person, without a slot: question, seconds at most
-    AGENT_GOES_ON = "agent_goes_on"  # has its slot again: question, answered
+    AGENT_GOES_ON = "agent_goes_on"  # has its slot again: question
     AGENT_STOPPED = "agent_stopped"  # was cancelled while it ran: reason
     AGENT_ABANDONED = "agent_abandoned"  # ignored its cancellation; nobody waits any more: reason, seconds
     TASK_ENDED = "task_ended"  # status, code: as it was reported
