@@ -1,7 +1,6 @@
 """docs/security.md says what the code does: its numbers, its files, its tests, and the rights that it gives."""
 
 import re
-import shlex
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatch
@@ -10,13 +9,9 @@ from typing import Any, Final
 
 import psycopg
 import pytest
-import redis
 from psycopg.errors import InsufficientPrivilege
-from redis.exceptions import NoPermissionError
 from tests.pages import ROOT, SOURCE, blocks, code, page, rows, section
 
-from orchestrator.broker.keys import Keys, execution_queue
-from orchestrator.embedded import ValkeyServer
 from orchestrator.store.schema import ensure_schema, upgrade
 from orchestrator.store.store import Store
 
@@ -99,20 +94,6 @@ def test_settings_that_are_named_exist() -> None:
 
 
 @pytest.fixture
-def agent(valkey: ValkeyServer) -> Iterator[Any]:
-    """A connection with the rights that the page gives an agent of `acme`."""
-    (command,) = [block.code for block in blocks(PAGE) if block.code.startswith("ACL SETUSER")]
-    admin: Any = redis.Redis(port=valkey.port)
-    with admin:
-        admin.execute_command(*shlex.split(command.replace(">PASSWORD", "'>planted-password'")))
-        user = command.split()[2]
-        client: Any = redis.Redis(port=valkey.port, username=user, password="planted-password", protocol=3)
-        with client:
-            yield client
-        admin.execute_command("ACL", "DELUSER", user)
-
-
-@pytest.fixture
 async def role_url(postgres_url: str) -> AsyncIterator[str]:
     """A database with its schema, and a URL of it for the role that the page makes."""
     async with Store(postgres_url) as owner:
@@ -155,46 +136,3 @@ def test_the_role_of_the_page_rewrites_nothing(role_url: str, statement: str) ->
         pytest.raises(InsufficientPrivilege),
     ):
         connection.execute(statement.encode())
-
-
-OURS: Final = Keys("orchestrator", "orchestrator")
-QUEUE: Final = execution_queue("agent-123", "free")
-MINE: Final = OURS.callbacks("acme")
-ALLOWED: Final = [
-    ("BRPOP", QUEUE, 0.01),
-    ("RPUSH", QUEUE, "given back"),
-    ("LLEN", QUEUE),
-    ("RPOP", QUEUE),
-    ("LPUSH", MINE, "{}"),
-    ("EXISTS", OURS.cancel("acme", "task-1")),
-]
-REFUSED: Final = [
-    ("RPOP", MINE),
-    ("BRPOP", execution_queue("agent-1", "free"), 0.01),
-    ("LPUSH", OURS.callbacks("globex"), "{}"),
-    ("EXISTS", OURS.task("acme", "task-1")),
-    ("LLEN", OURS.cancel("globex", "task-1")),
-    ("RPUSH", OURS.cancel("acme", "task-1"), "1"),
-    ("GET", QUEUE),
-    ("DEL", QUEUE),
-    ("EVAL", "return 1", 0),
-    ("KEYS", "*"),
-    ("CONFIG", "GET", "*"),
-    ("ACL", "LIST"),
-    ("CLIENT", "LIST"),
-    ("SUBSCRIBE", OURS.events("acme")),
-    ("SSUBSCRIBE", OURS.events("acme")),
-    ("FLUSHALL",),
-]
-
-
-def test_an_agent_has_the_rights_of_the_page_and_no_others(valkey: ValkeyServer, agent: Any) -> None:
-    """What an agent does works with the rights of the page; whatever else it tries is refused."""
-    for command in ALLOWED:
-        agent.execute_command(*command)
-    for command in REFUSED:
-        with pytest.raises(NoPermissionError):
-            agent.execute_command(*command)
-    admin: Any = redis.Redis(port=valkey.port)
-    with admin:
-        admin.delete(MINE)
