@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+import msgspec
 from tests.broker.tenant import Tenant, callback
 
 from orchestrator.broker.admissions import AdmitReply, AdmitRequest
@@ -28,7 +29,7 @@ class Conversation:
         """A send by this policy."""
         return self.tenant.request(
             session=self.session,
-            turn_policy=policy,
+            turn_policy=policy or None,
             context=agent,
             contexts=[agent],
             queue=execution_queue(agent, "free"),
@@ -40,7 +41,7 @@ class Conversation:
         payload, inbox = asked.task.encode(), None
         reply = await self.tenant.admissions.admit(self.tenant.name, asked, payload)
         if reply.outcome == "merge":
-            asked.merged[:] = reply.waiting
+            asked = msgspec.structs.replace(asked, merged=reply.waiting)
             payload = b"+".join([*reply.payloads, asked.task.encode()])
         elif reply.outcome == "steer":
             inbox = b'{"task_id":"%b","message":"hi"}' % asked.task.encode()

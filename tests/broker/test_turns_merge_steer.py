@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from tests.broker.conversation import OTHER, Conversation
 from tests.broker.tenant import Tenant, callback
@@ -59,13 +60,12 @@ async def test_merge_tells_first(talk: Conversation) -> None:
 async def test_merge_of_what_has_gone(talk: Conversation) -> None:
     """An agent that begins one of them meanwhile has it: the script tells again what waits now."""
     first, second = await talk.say("parallel"), await talk.say("parallel")
-    asked = talk.request("merge")
-    asked.merged[:] = [first, second]
+    asked = talk.request("merge", merged=[first, second])
     await talk.report(first, "running")
     reply = await talk.tenant.admissions.admit(talk.tenant.name, asked, b"both")
     assert (reply.outcome, reply.waiting) == ("merge", [second])
     await talk.report(second, "running")
-    asked.merged[:] = [second]
+    asked = msgspec.structs.replace(asked, merged=[second])
     reply = await talk.tenant.admissions.admit(talk.tenant.name, asked, b"one")
     assert (reply.outcome, reply.waiting, reply.payloads) == ("merge", [], [])
 

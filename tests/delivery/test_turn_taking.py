@@ -108,7 +108,7 @@ async def test_redis_away(parts: Parts, talk: Conversation, monkeypatch: pytest.
 
     monkeypatch.setattr(Turns, "advance", failing)
     other = Conversation(talk.tenant, "sess-2")
-    held = []
+    held: list[str] = []
     for session in (talk, other):
         running = await session.started()
         held.append(await session.say("queue"))

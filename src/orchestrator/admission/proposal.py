@@ -9,6 +9,7 @@ from orchestrator.admission.new_task import NewTask
 from orchestrator.broker.admissions import AdmitReply, AdmitRequest
 from orchestrator.protocol.send_body import MESSAGE_MAX
 from orchestrator.protocol.task_message import TaskMessage
+from orchestrator.protocol.turn_policies import TurnPolicy
 
 _read: Final = msgspec.json.Decoder(TaskMessage).decode
 _write: Final = msgspec.json.Encoder().encode
@@ -51,7 +52,7 @@ class Proposal(msgspec.Struct, frozen=True):
         asked = msgspec.structs.replace(self.asked, turn_policy="steer")
         return msgspec.structs.replace(self, asked=asked, inbox=_write(line))
 
-    def _with_message(self, message: str, policy: str, merged: Sequence[str]) -> "Proposal":
+    def _with_message(self, message: str, policy: TurnPolicy, merged: Sequence[str]) -> "Proposal":
         payload = _write(msgspec.structs.replace(_read(self.new.payload), message=message))
         asked = msgspec.structs.replace(self.asked, turn_policy=policy, merged=list(merged))
         return Proposal(msgspec.structs.replace(self.new, payload=payload), asked)

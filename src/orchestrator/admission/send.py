@@ -235,7 +235,7 @@ class Sender:
             burst=limits.of_tier.burst,
             max_outstanding=limits.of_tier.max_outstanding,
             max_outstanding_bytes=OUTSTANDING_BYTES_MAX,
-            turn_policy=request.body.turn_policy or "",
+            turn_policy=request.body.turn_policy,
         )
 
     def _note_accepted(self, new: NewTask, tier: Tier) -> None:

@@ -50,9 +50,9 @@ class AdmitRequest(msgspec.Struct, frozen=True, kw_only=True):
     burst: int
     max_outstanding: int
     max_outstanding_bytes: int
-    turn_policy: TurnPolicy | Literal[""] = ""
-    """'': as the context is set."""
-    merged: list[str] = []
+    turn_policy: TurnPolicy | None = None
+    """None: as the context is set."""
+    merged: list[str] | None = None
     """The tasks whose messages the payload carries on."""
 
 
@@ -98,7 +98,10 @@ class Admissions:
 
         `inbox` is the message for a running agent, wanted after the outcome `steer`.
         """
-        arguments = self._broker.arguments(**msgspec.structs.asdict(request))
+        members = msgspec.structs.asdict(request)
+        if request.turn_policy is None:
+            del members["turn_policy"], members["merged"]
+        arguments = self._broker.arguments(**members)
         told = (arguments, payload) if inbox is None else (arguments, payload, inbox)
         reply = await self._broker.run("admit", self._broker.keys.callbacks(tenant), *told)
         if isinstance(reply, bytes):

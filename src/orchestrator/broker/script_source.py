@@ -6,6 +6,7 @@ from importlib.resources import files
 from typing import Final
 
 _INCLUDE: Final = re.compile(r"^-- include ([a-z_ ]+)$", re.MULTILINE)
+_HERE: Final = re.compile(r"^-- here ([a-z_ ]+)$", re.MULTILINE)
 # These need none of the steps that a tenant's scripts share.
 _ALONE: Final = frozenset(
     {"announce", "due", "exhume", "note", "push", "redeem", "reschedule", "take", "task", "withdraw"}
@@ -37,8 +38,17 @@ class Script:
         self.digest: Final = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
+def every_script() -> list[Script]:
+    """All scripts, the parts that they include left out."""
+    folder = files("orchestrator.broker").joinpath("lua")
+    names = sorted(file.name.removesuffix(".lua") for file in folder.iterdir())
+    return [Script(name) for name in names if _read(name).startswith("#!lua")]
+
+
 def _read(name: str) -> str:
-    return files("orchestrator.broker").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+    """A file, with the parts that it wants within itself."""
+    text = files("orchestrator.broker").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+    return _HERE.sub(lambda within: "\n".join(map(_read, within[1].split())), text)
 
 
 def _assemble(name: str) -> str:

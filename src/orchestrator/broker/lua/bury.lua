@@ -2,7 +2,7 @@
 -- Moves a callback that cannot be delivered, whatever is tried, from the tail to the dead letters.
 -- KEYS[1] callback queue   ARGV[1] msgpack {keep…, reason}   ARGV[2] the callback
 -- result  as a queue's of deliver.lua; stop = 'moved' where the tail is another element
--- include attempts asks errands turns callbacks
+-- include attempts asks callbacks
 
 local args = cmsgpack.unpack(ARGV[1])
 local t = open_tenant(KEYS[1], args)

@@ -49,6 +49,16 @@ local function asked_lease(t, c)
   return c.lease == true and t.keep.lease or math.max(1, math.min(3600, c.lease)) * SECOND
 end
 
+-- An agent says which of the messages that were handed to it its answer takes into account.
+local function absorb(t, s, task, took)
+  for _, id in ipairs(took) do
+    local other = type(id) == 'string' and load_task(t, id)
+    if other and not ENDED[other.status] and other.held == task.id then
+      end_task(t, s, other, 'cancelled', 'merged', merged_into(task.id), true)
+    end
+  end
+end
+
 local function take_report(t, s, task, c, raw)
   if c.status == 'input_required' then return take_question(t, s, task, c, raw) end
   local shown = c.status == 'running' and c.has_result and raw or ''

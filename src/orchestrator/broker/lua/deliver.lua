@@ -4,7 +4,7 @@
 -- ARGV[1] msgpack {keep…, items: at most so many callbacks, bytes: about so much of them}
 -- result  a msgpack map per queue: taken, left, stop ('', 'big': deliver_big.lua must take the next one,
 --         'error'), error, size (of a big one), counts, started {{task, µs since accepted}}, ended {{task, status, µs, session}}
--- include attempts asks errands turns callbacks
+-- include attempts asks callbacks
 
 local args = cmsgpack.unpack(ARGV[1])
 local share = math.max(2, math.floor(args.items / #KEYS))

@@ -5,7 +5,7 @@
 --         'result_too_large': end the task so}
 -- ARGV[2] the callback as it was read from the tail; another element there: nothing is done
 -- result  as a queue's of deliver.lua; stop = 'moved' where the tail is another element
--- include attempts asks errands turns callbacks
+-- include attempts asks callbacks
 
 local args = cmsgpack.unpack(ARGV[1])
 local raw = ARGV[2]

@@ -169,6 +169,9 @@ local function start_task(t, s, task, blob)
   append_update(t, s, task, 'running', blob)
 end
 
+-- What is told of the end of a message that another task carries on.
+local function merged_into(id) return '{"into":"' .. id .. '"}' end
+
 -- A message that waits its turn (turns.lua) does so no longer.
 local function unhold(t, s, task)
   redis.call('ZCARD', t.T .. 'held')

@@ -1,7 +1,6 @@
 -- Turns of a session's messages (contract §3). A task is active from its push to its ending; a held one is recorded and waits:
 -- `held` of its record is '1', or the active task to whose inbox its message was added. Include errands before this.
 
-local LISTED_MAX = 1000
 local WAITING_FOR = '{"waiting_for":"an earlier message of this session"}'
 
 local function is_held(task) return (task.held or '') ~= '' end
@@ -12,7 +11,6 @@ local function is_waiting(task) return task.status == 'accepted' or task.status 
 -- The list of a session's tasks keeps the newest, and every one that is open.
 local function forget_oldest(t, listed)
   local over = redis.call('ZCARD', listed) - LISTED_MAX
-  if over <= 0 then return end
   local oldest = redis.call('ZRANGE', listed, 0, math.min(over, 1000) - 1)
   local deadlines = redis.call('ZMSCORE', t.T .. 'outstanding', unpack(oldest))
   for i, id in ipairs(oldest) do
@@ -44,7 +42,6 @@ end
 -- What each policy has done to the open tasks: plan.stop, what ends, as plan.code; plan.hold, whether the new one waits;
 -- plan.inbox, whose inbox it goes to; plan.busy, it is refused.
 local POLICIES = {
-  parallel = function() end,
   reject = function(plan, open) plan.busy = #open > 0 end,
   queue = function(plan, open) plan.hold = #open > 0 end,
   interrupt = function(plan, open) plan.stop = open end,
@@ -68,10 +65,9 @@ local POLICIES = {
   end,
 }
 
--- Reads only; `policy` is one of the contract's.
+-- Reads only; `policy` is one of the contract's, and not `parallel`.
 local function plan_turn(t, session, policy, context)
   local plan = { stop = {}, code = 'superseded', hold = false, freed = 0 }
-  if policy == 'parallel' then return plan end
   POLICIES[policy](plan, open_tasks(t, session), context)
   for _, task in ipairs(plan.stop) do plan.freed = plan.freed + (task.bytes or 0) end
   redis.call('ZCARD', t.T .. 'held')
@@ -87,8 +83,6 @@ local function is_joined(tasks, merged)
   end
   return true
 end
-
-local function merged_into(id) return '{"into":"' .. id .. '"}' end
 
 -- Ends what the new task takes the place of.
 local function make_room(t, s, plan, id)
@@ -106,15 +100,5 @@ local function hold(t, plan, task, line)
     local inbox = t.T .. 'inbox:' .. target
     redis.call('RPUSH', inbox, line)
     redis.call('PEXPIREAT', inbox, int((plan.inbox.deadline + t.keep.task_ttl) / 1000))
-  end
-end
-
--- An agent says which of the messages that were handed to it its answer takes into account.
-local function absorb(t, s, task, took)
-  for _, id in ipairs(took) do
-    local other = type(id) == 'string' and load_task(t, id)
-    if other and not ENDED[other.status] and other.held == task.id then
-      end_task(t, s, other, 'cancelled', 'merged', merged_into(task.id), true)
-    end
   end
 end

@@ -1,0 +1,11 @@
+-- What a send needs whose policy is not `parallel`, made when it is needed: a script makes its functions anew in every
+-- call, and most sends need none of these.
+
+local LISTED_MAX = 1000
+local NO_TURN = { stop = {}, freed = 0 }
+
+local function turn_taking()
+-- here errands turns
+  return { plan = plan_turn, is_joined = is_joined, make_room = make_room, hold = hold, forget_oldest = forget_oldest,
+    commit_stops = commit_stops, with_errands = with_errands, waiting_for = WAITING_FOR }
+end
