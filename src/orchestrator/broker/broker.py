@@ -6,19 +6,14 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from orchestrator.broker.connection import Argument, BrokerError, OnState, Refused, Reply, Unavailable
+from orchestrator.broker.connection import Argument, BrokerError, OnState, Reply
 from orchestrator.broker.endpoint import Endpoint
 from orchestrator.broker.keys import Keys
-from orchestrator.broker.script_source import Script
+from orchestrator.broker.scripts import Scripts
 from orchestrator.broker.topology import Topology
 
-_LEAST_VERSIONS: Final = {"redis": (7, 0), "valkey": (7, 2)}
+LEAST_VERSIONS: Final = {"redis": (7, 0), "valkey": (7, 2)}
 _encode: Final = msgspec.msgpack.Encoder().encode
-
-# Errors that say how the server is, not what the call was: it may be made again later.
-_PASSING: Final = frozenset(
-    {"OOM", "LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF", "NOREPLICAS", "BUSY"}
-)
 
 
 class UnfitServer(BrokerError):
@@ -64,7 +59,7 @@ class Broker:
         self.keys: Final = keys
         self.clock: Final = Clock()
         self.topology: Final = Topology(Endpoint(url), on_state)
-        self._loaded: dict[str, Script] = {}
+        self._scripts = Scripts(self.topology)
         self._keep = {
             "log_ttl": keeping.log_ttl_seconds * 1_000_000,
             "task_ttl": keeping.task_ttl_seconds * 1_000_000,
@@ -90,25 +85,11 @@ class Broker:
 
         Raises: `Unavailable` (nothing happened), `ReplyLost` (it may have), `Refused`.
         """
-        try:
-            return await self.topology.call(key, *args)
-        except Refused as refused:
-            raise _passing(refused) from None
+        return await self._scripts.command(key, *args)
 
     async def run(self, script: str, keys: str | list[str], *args: Argument) -> Reply:
         """Run a script with `keys` (all of one slot). Raises as `command` does."""
-        if isinstance(keys, str):
-            keys = [keys]
-        source = self._loaded.get(script)
-        if source is None:
-            source = self._loaded[script] = Script(script)
-        try:
-            return await self.command(keys[0], "EVALSHA", source.digest, len(keys), *keys, *args)
-        except Refused as refused:
-            if refused.kind != "NOSCRIPT":
-                raise
-        await self.command(keys[0], "SCRIPT", "LOAD", source.text)
-        return await self.command(keys[0], "EVALSHA", source.digest, len(keys), *keys, *args)
+        return await self._scripts.run(script, keys, *args)
 
     async def set_clock(self) -> None:
         """Ask the server what time it is."""
@@ -121,8 +102,8 @@ class Broker:
         server = _info(await self.command(self.keys.replicas, "INFO", "server"))
         kind = "valkey" if "valkey_version" in server else "redis"
         version = server[f"{kind}_version"]
-        if tuple(int(part) for part in version.split(".")[:2]) < _LEAST_VERSIONS[kind]:
-            least = ".".join(map(str, _LEAST_VERSIONS[kind]))
+        if tuple(int(part) for part in version.split(".")[:2]) < LEAST_VERSIONS[kind]:
+            least = ".".join(map(str, LEAST_VERSIONS[kind]))
             raise UnfitServer(f"REDIS_URL: {kind} {version} is too old, {least} or newer is needed")
         memory = _info(await self.command(self.keys.replicas, "INFO", "memory"))
         if memory.get("maxmemory", "0") != "0" and memory.get("maxmemory_policy") != "noeviction":
@@ -130,11 +111,6 @@ class Broker:
                 f"REDIS_URL: maxmemory-policy is {memory.get('maxmemory_policy')!r} and would drop live tasks; "
                 "set it to noeviction"
             )
-
-
-def _passing(refused: Refused) -> BrokerError:
-    """An answer like OOM or LOADING means that nothing was done and that it is not the caller's fault."""
-    return Unavailable(str(refused)) if refused.kind in _PASSING else refused
 
 
 def _info(reply: bytes | str) -> dict[str, str]:
