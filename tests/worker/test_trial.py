@@ -150,6 +150,13 @@ async def test_a_worker_with_several_agents() -> None:
             await run_task(worker, "hi", agent=wrong)
 
 
+async def test_what_is_no_agent_is_refused() -> None:
+    """A function that nobody could declare is told as such."""
+    target: Any = len
+    with pytest.raises(TypeError, match="async def"):
+        await run_task(target, "hi")
+
+
 async def test_cancelling_a_trial_cancels_the_agent() -> None:
     """Ctrl-C at the shell is no outcome."""
     began = asyncio.Event()

@@ -13,7 +13,7 @@ from orchestrator.protocol.context import CONTEXT_TYPES, ExecutionContext, canon
 from orchestrator.protocol.tasks import DEFAULT_MESSAGES, ENDINGS, EndStatus
 from orchestrator.protocol.tiers import Tier
 from orchestrator.worker.agent_worker import AgentWorker
-from orchestrator.worker.answer import Handler
+from orchestrator.worker.answer import Handler, is_handler
 from orchestrator.worker.deadline import Deadline
 from orchestrator.worker.execution import Execution
 from orchestrator.worker.message import Message
@@ -72,7 +72,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 class Trial:
     """Runs one sample; `on_callback` hears of each callback as it comes.
 
-    ValueError where nobody can say which agent is meant.
+    ValueError where nobody can say which agent is meant, TypeError where it is none.
     """
 
     def __init__(
@@ -207,6 +207,8 @@ def _chosen(target: AgentWorker | Handler, agent: str | None) -> tuple[str, Hand
     """The context and its function."""
     context_id = _context_id(agent) if agent else None
     if not isinstance(target, AgentWorker):
+        if not is_handler(target):
+            raise TypeError("an agent is an `async def` function")
         return context_id or "agent-123", target
     known = target.context_ids
     if context_id is None and len(known) == 1:
