@@ -14,6 +14,7 @@ LOCK := $(UV) pip compile --quiet --upgrade --generate-hashes --no-emit-index-ur
 # Stamps: the second `make run` starts at once, and installs again only when a lock has changed.
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
+BENCH := $(VENV)/.bench-installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -43,13 +44,14 @@ format: $(DEV) ## Let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(DEV) ## Measure the service under load
+bench: $(BENCH) ## Measure the service under load
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 lock: ## Renew the lock files (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 2; }
 	$(LOCK) pyproject.toml --extra editable --extra openai -o requirements.lock
 	$(LOCK) pyproject.toml --extra dev -c requirements.lock -o requirements-dev.lock
+	$(LOCK) --group bench -c requirements-dev.lock -o requirements-bench.lock
 
 clean: ## Remove the environment and the caches (./data stays)
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov build dist
@@ -79,3 +81,7 @@ $(DEV): requirements-dev.lock requirements.lock pyproject.toml | python
 	@$(PIP) install --quiet --require-hashes -r requirements-dev.lock
 	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $(RUNTIME) $@
+
+$(BENCH): requirements-bench.lock $(DEV)
+	@$(PIP) install --quiet --require-hashes -r requirements-bench.lock
+	@touch $@
