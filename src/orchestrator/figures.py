@@ -1,11 +1,13 @@
 """What this process tells of itself, and the figures of the whole deployment put together."""
 
+import socket
 import time
 from collections import Counter as Tally
 from typing import Any, Final
 
 import msgspec
 
+from orchestrator import current_version
 from orchestrator.metrics import (
     Counter,
     Gauge,
@@ -105,6 +107,16 @@ class Figures:
         siblings = [report for report in reports if self._group and report["group"] == self._group]
         found = siblings or [own]
         return render(merge(msgspec.convert(report["metrics"], Snapshot) for report in found), self._domain)
+
+
+def standing(server_micros: int, *, delivers: bool) -> Report:
+    """What `orchestrator doctor` wants to know of a replica: where it is, of which version, how its clock goes."""
+    return {
+        "host": socket.gethostname(),
+        "version": current_version(),
+        "ahead": round(time.time() - server_micros / 1_000_000, 3),
+        "delivers": delivers,
+    }
 
 
 def socket_stats(reports: list[Report], tenant: str | None = None) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from orchestrator.delivery.websocket_manager import WebSocketManager
 from orchestrator.dispatch.dispatcher import LOOK_SECONDS as DUTY_SECONDS
 from orchestrator.dispatch.duty import DispatchDuty
 from orchestrator.dispatch.pace import Pace
-from orchestrator.figures import Figures
+from orchestrator.figures import Figures, standing
 from orchestrator.oversight import FOLLOW_SECONDS, RELOAD_SECONDS, Oversight
 from orchestrator.protocol.identifiers import is_valid_id
 from orchestrator.protocol.shares import share_out
@@ -207,7 +207,9 @@ class Runtime:
         try:
             await self._broker.set_clock()
             if not self.draining:
-                replicas = await self._roster.beat(self.replica, self._figures.report(self.manager.figures()))
+                told = standing(self._broker.clock.now(), delivers=self.listener.healthy)
+                report = self._figures.report(self.manager.figures()) | told
+                replicas = await self._roster.beat(self.replica, report)
                 self._share(tuple(sorted(replicas)))
             await asyncio.gather(
                 self._roster.claim_prefix(),

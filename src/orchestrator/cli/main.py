@@ -16,6 +16,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "serve": "Start the service on the Redis and database of the settings.",
     "worker": "Run agents written in Python.",
     "settings": "Show every setting, its value and where it came from.",
+    "doctor": "Say what is wrong with the deployment, and what to do.",
     "db": "Bring the database's schema up to date.",
     "tenants": "Create, list, change, suspend and resume tenants.",
     "agents": "Create, list and grant agents.",

@@ -1,0 +1,1 @@
+"""What `orchestrator doctor` looks at: one file a subject, one small function a check, one table of faults."""
