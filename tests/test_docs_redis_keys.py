@@ -123,8 +123,11 @@ async def test_every_key_of_a_busy_service(server: OrchestratorServer, valkey: V
             await note_keys(client, seen)
             running = await send(http, "1", {"Idempotency-Key": "once"})
             await note_keys(client, seen)
+            await report(client, running, status="running", lease=60)
             await report(client, running, status="streaming", result={"delta": "Hel"})
             await until(lines, "agent_chunk")
+            await note_keys(client, seen)
+            await ask_and_answer(client, http, running)
             await send(http, "1", turn_policy="steer")
             await note_keys(client, seen)
             await end_in_every_way(client, http, running)
@@ -149,6 +152,17 @@ def user(server: OrchestratorServer) -> httpx.AsyncClient:
 def browser(server: OrchestratorServer) -> httpx.AsyncClient:
     """A client that sends no token."""
     return httpx.AsyncClient(base_url=server.url, timeout=10)
+
+
+async def ask_and_answer(client: Any, http: httpx.AsyncClient, running: str) -> None:
+    """The agent asks its user, who answers."""
+
+    async def answered() -> bool:
+        answer = await http.post(f"/api/chat/tasks/{running}/answer", json={"answer": 1})
+        return answer.status_code == 200
+
+    await report(client, running, status="input_required", result={"prompt": "How many?"})
+    await wait_until(answered)
 
 
 async def end_in_every_way(client: Any, http: httpx.AsyncClient, running: str) -> None:
