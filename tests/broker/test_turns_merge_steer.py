@@ -117,14 +117,15 @@ async def test_steer_to_the_newest(talk: Conversation) -> None:
 
 @pytest.mark.parametrize("status", ["running", "progress", "completed"])
 async def test_took(talk: Conversation, status: str) -> None:
-    """What the agent says it took into account ends as merged into its task; the rest is still there."""
+    """What the agent says it took into account ends as merged into its task; a next attempt finds it there again."""
     target = await talk.started()
     first, second = await talk.say("steer"), await talk.say("steer")
     await talk.report(target, status, took=[first])
     endings = await talk.endings()
     assert endings.pop(first) == merged(target)
     assert list(endings) == ([target] if status == "completed" else [])
-    assert (inbox(talk, target), talk.held(), talk.count()) == ([second], [second], 1)
+    assert inbox(talk, target) == ([] if status == "completed" else [first, second])
+    assert (talk.held(), talk.count()) == ([second], 1)
     record = await talk.tenant.record(first)
     assert (record["code"], json.loads(record["result"])) == (b"merged", {"into": target})
 
@@ -167,12 +168,11 @@ async def test_not_taken(talk: Conversation) -> None:
     first, second = await talk.say("steer"), await talk.say("steer")
     assert await talk.advance() == ""
     await talk.report(target, "completed")
+    assert not talk.tenant.client.exists(talk.tenant.key(f"inbox:{target}"))
     assert await talk.advance() == first
-    assert inbox(talk, target) == [second]
     assert await talk.advance() == ""
     await talk.report(first, "completed")
     assert await talk.advance() == second
-    assert not talk.tenant.client.exists(talk.tenant.key(f"inbox:{target}"))
 
 
 async def test_cancelled_in_the_inbox(talk: Conversation) -> None:
@@ -206,3 +206,12 @@ async def test_superseded_in_the_inbox(talk: Conversation) -> None:
     await talk.say("latest")
     assert await talk.codes() == {steered: "superseded"}
     assert inbox(talk, target) == []
+
+
+async def test_a_later_attempt_reads_again(talk: Conversation) -> None:
+    """What was taken into account by an attempt that was lost is still in the inbox for the next one."""
+    target = await talk.started()
+    first = await talk.say("steer")
+    await talk.report(target, "running", took=[first])
+    assert (await talk.tenant.tasks.retry(talk.tenant.name, target, 1)).outcome == "retried"
+    assert inbox(talk, target) == [first]

@@ -20,10 +20,10 @@ local function commit_attempt(t, task, key)
   end
 end
 
--- See turns.lua. A line of an inbox begins with its task.
+-- See turns.lua. A line of an inbox begins with its task. What the agent has read stays there: a next attempt needs it too.
 local function commit_unheld(t, task)
   redis.call('ZREM', t.T .. 'held', task.id)
-  if task.unheld == '1' then return end
+  if task.unheld == '1' or task.read then return end
   local inbox = t.T .. 'inbox:' .. task.unheld
   for _, line in ipairs(redis.call('LRANGE', inbox, 0, -1)) do
     if line:find('"task_id":"' .. task.id .. '"', 1, true) == 2 then redis.call('LREM', inbox, 1, line) end
@@ -65,7 +65,7 @@ local function commit_task(t, task)
   if task.unheld then commit_unheld(t, task) end
   if task.ended then
     redis.call('HDEL', key, 'payload')
-    redis.call('UNLINK', text)
+    redis.call('UNLINK', text, t.T .. 'inbox:' .. task.id)
     redis.call('ZREM', t.T .. 'outstanding', task.id)
     redis.call('ZREM', t.T .. 'unpushed', task.id)
     redis.call('PEXPIREAT', key, int((now + t.keep.task_ttl) / 1000))
