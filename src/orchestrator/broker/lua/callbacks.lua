@@ -55,7 +55,6 @@ local function absorb(t, s, task, took)
     local other = type(id) == 'string' and load_task(t, id)
     if other and not ENDED[other.status] and other.held == task.id then
       other.read = true
-      other.read = true
       end_task(t, s, other, 'cancelled', 'merged', merged_into(task.id), true)
     end
   end
