@@ -55,7 +55,8 @@ lock: ## Renew the lock files (needs uv)
 
 clean: ## Remove the environment and the caches (./data stays)
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov build dist
-	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf examples/node/node_modules
+	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 python:
 	@$(BIN)/python -c '' 2>/dev/null || \
