@@ -1,5 +1,6 @@
 """`python -m benchmarks`: what a message costs on this machine, in about a minute; `… hostile`: what peers cost that
-give nothing back, in about four; `… cancellation`: how fast a stop is, in about one.
+give nothing back, in about four; `… cancellation`: how fast a stop is, in about one; `… fairness`: whose
+task is next, by three rules, in about two.
 
 The load runs on the same machine, so a rate says little; CPU per message comes from the kernel's accounting and
 says more. Compare figures of one run, not of two machines.
@@ -11,7 +12,7 @@ import platform
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from benchmarks import cancellation, hostile
+from benchmarks import cancellation, fairness, hostile
 from benchmarks.deployment import Measured, deployment
 from benchmarks.measures import Result, idle, latency, round_trips, streamed_events
 
@@ -26,7 +27,12 @@ MEASURES: tuple[Callable[[Measured], Coroutine[Any, Any, Result]], ...] = (
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parts = {"messages": messages, "hostile": hostile.run, "cancellation": cancellation.run}
+    parts = {
+        "messages": messages,
+        "hostile": hostile.run,
+        "cancellation": cancellation.run,
+        "fairness": fairness.run,
+    }
     parser.add_argument("what", nargs="?", choices=parts, default="messages")
     parts[parser.parse_args().what]()
 

@@ -26,10 +26,11 @@ class Measured:
 
     def cpu_seconds(self) -> dict[str, float]:
         """CPU that each process used so far, by the kernel's accounting."""
-        return {name: _cpu(pid) for name, pid in self._pids.items()}
+        return {name: cpu_seconds(pid) for name, pid in self._pids.items()}
 
 
-def _cpu(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
+    """CPU that a process used so far, by the kernel's accounting."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
