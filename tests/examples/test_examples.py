@@ -16,7 +16,7 @@ COMMAND = (sys.executable, "-m", "orchestrator", "worker")
 
 async def callbacks_of(service: Service) -> list[dict[str, Any]]:
     """Up to the ending; the first one takes as long as Python takes to start."""
-    first = await service.callback(30)
+    first = await service.callback(60)
     return [first, *await service.until_end()]
 
 
@@ -36,7 +36,7 @@ async def answer(service: Service, asked: dict[str, Any], given: Any) -> None:
 
 async def next_of(service: Service, status: str) -> dict[str, Any]:
     """The next callback with this status."""
-    callback = await service.callback(30)
+    callback = await service.callback(60)
     while callback["status"] != status:
         callback = await service.callback()
     return callback
