@@ -12,6 +12,7 @@ from tests.servers import OrchestratorServer, base_environment, orchestrator_ser
 
 from orchestrator.embedded import load_demo
 from orchestrator.settings import Settings
+from orchestrator.store.store import Store
 from orchestrator.tether import tethered
 
 
@@ -29,8 +30,14 @@ def deployment(directory: Path, settings: Mapping[str, str] | None = None) -> Ge
             **(settings or {}),
         }
         asyncio.run(load_demo(Settings.from_environment(environment)))
+        asyncio.run(_add_agent_without_worker(environment["DATABASE_URL"]))
         stack.enter_context(_demo_worker(environment, directory / "worker.log"))
         yield stack.enter_context(orchestrator_server(environment, directory / "server.log"))
+
+
+async def _add_agent_without_worker(database_url: str) -> None:
+    async with Store(database_url) as store:
+        await store.create_context("tenant-456", "agent", "agent-nobody")
 
 
 @contextmanager

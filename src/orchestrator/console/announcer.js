@@ -9,7 +9,7 @@ const SENTENCE_END = /[.!?…:]\s|\n/g;
 const KEPT = 20;
 
 export class Announcer {
-  /** @type {WeakMap<import("./turn.js").Turn, {attempt: number, length: number, ended: boolean, asks: number}>} */
+  /** @type {WeakMap<import("./turn.js").Turn, {attempt: number, length: number, ended: boolean, asks: number, wait: string | null}>} */
   #told = new WeakMap();
 
   /** @param {HTMLElement} region with `aria-live="polite"` */
@@ -20,21 +20,25 @@ export class Announcer {
   /** Nothing of what is there already is news. @param {import("./turn.js").Turn} turn */
   skip(turn) {
     const { attempt, answer, asks } = turn;
-    this.#told.set(turn, { attempt, length: answer.length, ended: isEnded(turn), asks: asks.length });
+    this.#told.set(turn, { attempt, length: answer.length, ended: isEnded(turn), asks: asks.length, wait: null });
   }
 
   /**
    * @param {import("./turn.js").Turn} turn
    * @param {string} state in words
+   * @param {import("./waits.js").Reason | null} wait
    */
-  tell(turn, state) {
-    const told = this.#told.get(turn) ?? { attempt: turn.attempt, length: 0, ended: false, asks: 0 };
+  tell(turn, state, wait) {
+    const told = this.#told.get(turn) ?? { attempt: turn.attempt, length: 0, ended: false, asks: 0, wait: null };
     if (told.ended) return;
     if (told.attempt !== turn.attempt) Object.assign(told, { attempt: turn.attempt, length: 0 });
     const end = isEnded(turn) ? turn.answer.length : sentenceEnd(turn.answer);
     this.#say(turn.answer.slice(told.length, end));
     for (const ask of turn.asks.slice(told.asks)) this.#say(`${state}: ${ask.prompt}`);
     told.asks = turn.asks.length;
+    // Another reason is news. That it goes on, and how far it has come, is for those who look.
+    if (wait && wait.name !== told.wait) this.#say(wait.text);
+    told.wait = wait?.name ?? told.wait;
     if (isEnded(turn)) this.#say(state);
     this.#told.set(turn, { ...told, length: Math.max(told.length, end), ended: isEnded(turn) });
   }

@@ -2,6 +2,7 @@
 
 import { Announcer } from "./announcer.js";
 import { TurnView } from "./turn_view.js";
+import { reasonOf } from "./waits.js";
 import { describe } from "./wording.js";
 
 /** @typedef {import("./turn.js").Turn} Turn */
@@ -85,7 +86,7 @@ export class LogView {
     if (list.children[index] !== view.element) list.insertBefore(view.element, list.children[index]);
     const drawn = view.draw(now);
     if (isNew) this.announcer.skip(turn);
-    else if (drawn) this.announcer.tell(turn, describe(turn, this.on.say, now).text);
+    else if (drawn) this.announcer.tell(turn, describe(turn, this.on.say, now).text, reasonOf(turn, this.on.say));
     return drawn;
   }
 

@@ -17,6 +17,7 @@ import { closeAsks, noteAsk, settleAsks } from "./asks.js";
  * @property {boolean} partial pieces of the answer may be missing until the ending brings it whole
  * @property {string | null} detail what the agent says of its progress
  * @property {number | null} queuePosition
+ * @property {{reason: string | null, eta: [number, number] | null} | null} wait why no agent has it yet
  * @property {string | null} code
  * @property {string | null} message
  * @property {Source[]} sources
@@ -45,7 +46,7 @@ export function newTurn(known) {
   return {
     question: null, agent: "", user: "", askedAt: Date.now(), task: null, acceptedAt: null,
     status: "sending", attempt: 0, answer: "", partial: false, detail: null, queuePosition: null,
-    code: null, message: null, sources: [], seconds: null, tokens: null,
+    wait: null, code: null, message: null, sources: [], seconds: null, tokens: null,
     asks: [], uncertain: false, stopping: false, retryAt: null, revision: 0,
     ...known,
   };
@@ -104,7 +105,7 @@ export function settle(turn, ledger) {
  * @param {string | null} message
  */
 export function end(turn, status, code, message) {
-  Object.assign(turn, { status, code, message, stopping: false, retryAt: null, uncertain: false });
+  Object.assign(turn, { status, code, message, stopping: false, retryAt: null, uncertain: false, wait: null });
   closeAsks(turn);
   turn.revision += 1;
 }
@@ -115,8 +116,8 @@ function update(turn, data) {
   turn.attempt = Math.max(turn.attempt, data.attempt ?? 0);
   const isOfAsk = noteAsk(turn, data);
   turn.status = data.status === "progress" ? atWork(turn) : (data.status ?? turn.status);
-  turn.detail = words(isOfAsk ? null : (data.detail ?? data.waiting_for));
-  turn.queuePosition = data.queue_position ?? null;
+  turn.detail = words(isOfAsk ? null : data.detail);
+  noteWait(turn, data);
 }
 
 /** @param {Turn} turn @param {Record<string, any>} data */
@@ -125,6 +126,7 @@ function extend(turn, data) {
   if (data.attempt > turn.attempt) discard(turn);
   turn.attempt = data.attempt ?? turn.attempt;
   turn.status = atWork(turn);
+  turn.wait = null;
   turn.answer += data.delta ?? "";
 }
 
@@ -153,9 +155,17 @@ function reopen(turn, ledger) {
   if (ledger.attempt > turn.attempt) discard(turn);
   turn.attempt = ledger.attempt ?? turn.attempt;
   turn.status = ledger.status;
-  turn.queuePosition = ledger.queue_position ?? null;
+  noteWait(turn, ledger);
   settleAsks(turn, ledger.input_required);
   turn.partial = ledger.status !== "queued" && ledger.status !== "accepted";
+}
+
+/** @param {Turn} turn @param {Record<string, any>} told an update or a ledger */
+function noteWait(turn, told) {
+  const reason = told.waiting_for ?? null;
+  const eta = told.eta_seconds ?? null;
+  turn.queuePosition = told.queue_position ?? null;
+  turn.wait = reason === null && eta === null ? null : { reason, eta };
 }
 
 /** @param {Turn} turn */

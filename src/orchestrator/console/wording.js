@@ -1,6 +1,7 @@
 /** How a turn's state is put into words. */
 
 import { isEnded } from "./turn.js";
+import { reasonOf } from "./waits.js";
 
 /** Ending codes of a message that another one of the session stands for. */
 const REPLACED = new Set(["superseded", "merged"]);
@@ -22,7 +23,7 @@ export function describe(turn, say, now) {
   if (turn.status === "completed") return { tone: "quiet", text: figures(turn, say), more: null };
   if (isEnded(turn)) return describeEnding(turn, say);
   if (turn.stopping) return { tone: "busy", text: say("stopping"), more: null };
-  const more = turn.partial ? say("partial") : turn.detail;
+  const more = reasonOf(turn, say)?.text ?? (turn.partial ? say("partial") : turn.detail);
   return { tone: "busy", text: progress(turn, say, now), more };
 }
 
