@@ -45,6 +45,7 @@ async def test_every_frame_of_a_round_trip(
             callback(task, "running", attempt=1),
             callback(task, "progress", result={"step": "looking"}),
             callback(task, "streaming", seq=0, result={"delta": "Hi"}),
+            callback(task, "input_required", result={"prompt": "Hi?", "schema": {}, "expires_in": 9}),
             callback(task, "completed", result={"response": "Hi", "more": 1}, execution_time=1.5),
         ]
         told = [message_of(asyncapi, "callbacks", one) for one in callbacks]
@@ -63,6 +64,7 @@ async def test_every_frame_of_a_round_trip(
             {"type": "subscribe", "events": ["agent_*"]},
             {"type": "unsubscribe", "events": ["agent_chunk"]},
             {"type": "cancel", "task_id": "task-nobodys", "request_id": "r-2"},
+            {"type": "answer", "task_id": "task-nobodys", "answer": [1], "request_id": "r-3"},
             {"type": "auth", "token": "x"},
         ):
             message_of(asyncapi, "session", frame)

@@ -76,6 +76,17 @@ async def by_cancel(user: User, them: Things) -> list[httpx.Response]:
     return [await user.ask("POST", path), await user.ask("POST", path, {"X-Tenant-ID": them.tenant})]
 
 
+async def by_answer(user: User, them: Things) -> list[httpx.Response]:
+    """An answer to what their agent asks, or might."""
+    path, body = f"/api/chat/tasks/{them.task}/answer", {"answer": "yes", "question": "1"}
+    stated = {"X-Tenant-ID": them.tenant}
+    return [
+        await user.ask("POST", path, json=body),
+        await user.ask("POST", path, json={"answer": "yes"}),
+        await user.ask("POST", path, stated, json=body),
+    ]
+
+
 async def by_session(user: User, them: Things) -> list[httpx.Response]:
     """The view of their session."""
     path = f"/api/chat/sessions/{them.session}"
@@ -114,6 +125,7 @@ PROBES: Final[dict[Method, Probe]] = {
     ("POST", "/api/chat/send"): by_send,
     ("GET", "/api/chat/tasks/{task_id}"): by_task,
     ("POST", "/api/chat/tasks/{task_id}/cancel"): by_cancel,
+    ("POST", "/api/chat/tasks/{task_id}/answer"): by_answer,
     ("GET", "/api/chat/sessions/{session_id}"): by_session,
     ("GET", "/api/chat/sessions/{session_id}/events"): by_stream,
     ("GET", "/api/chat/stats"): by_stats,

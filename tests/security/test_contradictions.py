@@ -25,6 +25,7 @@ CHAT: Final = [
     ("POST", "/api/chat/send"),
     ("GET", "/api/chat/tasks/task-x"),
     ("POST", "/api/chat/tasks/task-x/cancel"),
+    ("POST", "/api/chat/tasks/task-x/answer"),
     ("GET", "/api/chat/sessions/{session}"),
     ("GET", "/api/chat/sessions/{session}/events"),
     ("GET", "/api/chat/stats"),
@@ -36,9 +37,10 @@ contradictions = pytest.mark.parametrize(("header", "parameter", "value", "code"
 
 async def ask(user: User, method: str, path: str, headers: dict[str, str]) -> httpx.Response:
     """A whole request of the user, with further headers."""
-    body: dict[str, Any] = {"json": {"message": "Hello"}} if path.endswith("send") else {}
+    bodies: dict[str, Any] = {"send": {"message": "Hello"}, "answer": {"answer": "yes"}}
+    body = bodies.get(path.rpartition("/")[2])
     return await user.http.request(
-        method, path.format(session=user.session_id), headers={**user.headers, **headers}, **body
+        method, path.format(session=user.session_id), headers={**user.headers, **headers}, json=body
     )
 
 
@@ -115,6 +117,7 @@ async def test_a_token_for_one_session(
     for method, path in (
         ("GET", f"/api/chat/tasks/{own}"),
         ("POST", f"/api/chat/tasks/{own}/cancel"),
+        ("POST", f"/api/chat/tasks/{own}/answer"),
         ("GET", f"/api/chat/sessions/{bound.session_id}"),
         ("GET", f"/api/chat/sessions/{bound.session_id}/events"),
     ):
@@ -128,6 +131,10 @@ async def test_a_token_for_one_session(
     async with attend(service, bound, accepted["position"]) as socket:
         await socket.send({"type": "cancel", "task_id": task})
         assert (await socket.until("error"))["data"]["code"] in ("not_found", "session_denied")
+        told = await socket.answer({"type": "answer", "task_id": task, "answer": 1})
+        assert told["data"]["code"] == "not_found"
+    answered = await bound.ask("POST", f"/api/chat/tasks/{task}/answer", json={"answer": 1})
+    assert answered.status_code in (403, 404)
     assert await elsewhere.status(task) in ("accepted", "queued")
 
 

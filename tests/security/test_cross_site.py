@@ -60,6 +60,7 @@ foreign = pytest.mark.parametrize("origin", FOREIGN)
         ("POST", "/api/chat/send"),
         ("POST", "/api/auth/ticket"),
         ("POST", "/api/chat/tasks/task-x/cancel"),
+        ("POST", "/api/chat/tasks/task-x/answer"),
         ("GET", "/api/chat/sessions/{session}"),
         ("GET", "/api/chat/sessions/{session}/events"),
         ("GET", "/api/chat/stats"),

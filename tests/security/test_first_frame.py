@@ -16,6 +16,7 @@ NO_AUTH: Final[dict[str, str | bytes]] = {
     "ping": '{"type":"ping"}',
     "send": '{"type":"send","agent_id":"agent-1","message":"Hello"}',
     "cancel": '{"type":"cancel","task_id":"task-1"}',
+    "answer": '{"type":"answer","task_id":"task-1","answer":1}',
     "subscribe": '{"type":"subscribe","events":["agent_*"]}',
     "no token": '{"type":"auth"}',
     "a token that is nothing": '{"type":"auth","token":null}',

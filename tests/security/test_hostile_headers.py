@@ -226,12 +226,13 @@ async def test_ids_in_paths(stated: Caller, header_service: OrchestratorServer, 
 async def test_ids_of_tasks_in_frames(
     stated: Caller, header_service: OrchestratorServer, redis_client: Any, task: str
 ) -> None:
-    """`cancel` of what can be no task: `not_found`, and no key of that name."""
+    """`cancel` and `answer` of what can be no task: `not_found`, and no key of that name."""
     query = f"tenant_id={stated.tenant.id}&tier=professional"
     async with dial(f"{header_service.ws_url}/ws/{stated.session_id}?{query}") as socket:
         await socket.recv()
-        await socket.send(json.dumps({"type": "cancel", "task_id": task}))
-        assert json.loads(await socket.recv())["data"]["code"] == "not_found"
+        for frame in ({"type": "cancel", "task_id": task}, {"type": "answer", "task_id": task, "answer": 1}):
+            await socket.send(json.dumps(frame))
+            assert json.loads(await socket.recv())["data"]["code"] == "not_found"
     await untouched(redis_client, task)
 
 

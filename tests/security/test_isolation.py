@@ -14,8 +14,9 @@ from tests.contract.conftest import NewContext, NewTenant
 from tests.contract.event_stream import events
 from tests.contract.exchange import asked, say
 from tests.contract.socket_client import closing, dial, socket_url
+from tests.contract.test_http_tasks import reaches
 from tests.security.marks import BOTH
-from tests.security.probes import PROBES, Probe, Things, by_cancel, by_stats, by_task, nobodys
+from tests.security.probes import PROBES, Probe, Things, by_answer, by_cancel, by_stats, by_task, nobodys
 from tests.security.user import User, attend
 from tests.servers import OrchestratorServer
 
@@ -60,7 +61,7 @@ async def test_another_tenants_things(user: User, theirs: Things, probe: Probe) 
     assert b"secret of another tenant" not in b"".join(content for _, _, content in about_theirs)
 
 
-@pytest.mark.parametrize("probe", [by_task, by_cancel], ids=["task", "cancel"])
+@pytest.mark.parametrize("probe", [by_task, by_cancel, by_answer], ids=["task", "cancel", "answer"])
 async def test_another_users_tasks(http: httpx.AsyncClient, user: User, probe: Probe) -> None:
     """A user of the same tenant learns as little: a task is not there."""
     task = (await user.accepted())["task_id"]
@@ -70,6 +71,23 @@ async def test_another_users_tasks(http: httpx.AsyncClient, user: User, probe: P
     found = [told(answer, theirs) for answer in await probe(eve, theirs)]
     assert found == [told(answer, nothing) for answer in await probe(eve, nothing)]
     assert await user.status(task) in ("accepted", "queued")
+
+
+async def test_another_users_question(
+    http: httpx.AsyncClient, user: User, agent: Agent, new_tenant: NewTenant
+) -> None:
+    """What an agent asks is for its own user: others learn as little as of nothing, and change nothing."""
+    task = (await user.accepted())["task_id"]
+    await agent.report(await agent.take(), "input_required", result={"prompt": "Which secret?"})
+    await reaches(user, task, "input_required")
+    nothing = nobodys()
+    theirs = nothing._replace(task=task)
+    for stranger in (User(http, user.tenant, "eve"), User(http, await new_tenant(), "ada")):
+        found = [told(answer, theirs) for answer in await by_answer(stranger, theirs)]
+        assert found == [told(answer, nothing) for answer in await by_answer(stranger, nothing)]
+    assert await user.status(task) == "input_required"
+    (named, *_) = await by_answer(user, theirs)
+    assert named.json()["status"] == "running"
 
 
 async def test_another_users_session(
@@ -135,6 +153,7 @@ FRAMES: Final[list[Callable[[Things], dict[str, Any]]]] = [
     lambda them: {"type": "send", "agent_id": them.agent, "message": "Hello"},
     lambda them: {"type": "send", "agent_id": them.agent, "message": "Hello", "context_type": "agent"},
     lambda them: {"type": "cancel", "task_id": them.task},
+    lambda them: {"type": "answer", "task_id": them.task, "question": "1", "answer": "yes"},
     lambda them: {"type": "ack", "position": them.position},
     lambda them: {"type": "subscribe", "events": ["agent_*"], "topics": [them.session]},
     lambda them: {"type": "subscribe", "events": [f"{them.tenant}:*"]},
