@@ -172,7 +172,6 @@ async def test_steer(caller: Caller, agent: Agent, socket: Socket, redis_client:
     assert len(await redis_client.lrange(inbox, 0, -1)) == 2
     await agent.report(task, "progress", result={"note": "I see"}, took=[taken])
     assert (await socket.ending(taken))["data"] == merged(task["task_id"])
-    assert len(await redis_client.lrange(inbox, 0, -1)) == 1
     await agent.complete(task)
     assert (await agent.take())["task_id"] == left
 
