@@ -132,6 +132,17 @@ async def test_place_of_what_ends(talk: Conversation, policy: str) -> None:
     assert (await talk.admit(talk.request(policy, max_outstanding=1))).outcome == "accepted"
 
 
+@pytest.mark.parametrize("policy", ["interrupt", "latest"])
+async def test_room_of_what_ends(talk: Conversation, policy: str) -> None:
+    """Nor does the room that it took."""
+    task = await talk.say("parallel")
+    refused = await talk.admit(talk.request("parallel", max_outstanding_bytes=2 * len(task) - 1))
+    assert (refused.outcome, refused.detail) == ("queue_full", "bytes")
+    asked = talk.request(policy, max_outstanding_bytes=2 * len(task) - 1)
+    assert (await talk.admit(asked)).outcome == "accepted"
+    assert talk.tenant.client.hget(talk.tenant.key("tenant"), "bytes") == b"%d" % len(asked.task)
+
+
 async def test_resent(talk: Conversation) -> None:
     """A resend finds that it waits, and when that has ended, that it must not be pushed any more."""
     await talk.started()
