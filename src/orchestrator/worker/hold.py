@@ -47,6 +47,11 @@ class Hold:
         if self.execution:
             self.execution.cancel(why)
 
+    def lose(self) -> None:
+        """Dispatch says that somebody else has it. Before the take the queue decides that."""
+        if self.execution:
+            self.execution.cancel("lost")
+
     async def hand_over(self) -> None:
         """Stops what runs, for another worker to try it again."""
         self._why = self._why or STOPPED.code

@@ -125,10 +125,10 @@ class Runner:
     async def _keep_leases(self) -> None:
         while True:
             await asyncio.sleep(self._lease / 3)
-            held = [hold.claimed for hold in self._holds.values() if hold.certain]
+            held = [hold.claimed for hold in self._holds.values()]
             for lost in await self._seat.beat(held):
                 for hold in self._having((lost.task, lost.attempt)):
-                    hold.cancel("lost")
+                    hold.lose()
             # A dispatch that had forgotten this worker does not know either that it has slots.
             self._claims.freed()
 
