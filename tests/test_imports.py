@@ -31,7 +31,8 @@ LIBRARIES: Final[Mapping[str, set[str]]] = {
 # The parts that know everything, and who besides them may know each: the edge is handed what runs.
 KNOW_EVERYTHING: Final[Mapping[str, set[str]]] = {
     "app": set(),
-    "runtime": {"api"},
+    "service": {"app"},
+    "runtime": {"api", "service"},
     "cli": set(),
     "__main__": set(),
 }
