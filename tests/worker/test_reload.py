@@ -1,5 +1,6 @@
 """`orchestrator worker MODULE:WORKER --reload` starts again at every change (docs/agents.md)."""
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -8,9 +9,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.servers import base_environment, wait_blocking
+from tests.servers import base_environment, wait_blocking, wait_until
 from tests.worker.service import Service
 
+from orchestrator.cli.reload import Reloader
 from orchestrator.embedded import ValkeyServer
 
 AGENTS = """
@@ -21,6 +23,13 @@ worker = AgentWorker(concurrency={number})
 @worker.agent("agent-123")
 async def answer(task):
     return "{number}"
+"""
+
+STUBBORN = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: None)
+with open(sys.argv[1], "a") as starts: starts.write("x")
+while True: time.sleep(60)
 """
 
 
@@ -107,6 +116,23 @@ def test_the_worker_does_not_outlive_the_command(developer: Developer) -> None:
     developer.process.wait()
 
     wait_blocking(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, within=30)
+
+
+async def test_what_does_not_end_is_killed(tmp_path: Path) -> None:
+    """An agent that blocks its process keeps its author neither from the next version nor from the end."""
+    starts, said = tmp_path / "starts", list[str]()
+    command = [sys.executable, "-c", STUBBORN, str(starts)]
+    reloader = Reloader(command, tmp_path, said.append, patience=0.1)
+    run = asyncio.create_task(reloader.keep())
+    await wait_until(lambda: starts.exists() and starts.read_text() == "x", within=30)
+    (tmp_path / "agents.py").write_text("")
+    await wait_until(lambda: starts.read_text() == "xx", within=30)
+
+    assert said == ["agents.py changed: starting again.", "The worker does not end: killed."]
+    for _ in range(3):
+        reloader.stop()
+        await asyncio.sleep(0)
+    assert await run == -signal.SIGKILL
 
 
 def test_a_target_is_checked_at_once() -> None:

@@ -4,11 +4,14 @@ import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from watchfiles import PythonFilter, awatch  # pyright: ignore[reportUnknownVariableType]
 
 from orchestrator.tether import tethered
+
+_POLITE: Final = 2
+"""Signals that the process itself may answer."""
 
 
 class Reloader:
@@ -16,8 +19,8 @@ class Reloader:
 
     A change of a .py file below it ends the process with SIGTERM and starts it again. A process
     that ends by itself, say because its code cannot be imported, is started again by the next
-    change. SIGINT and SIGTERM are passed on to it as SIGTERM, each time. What has not ended
-    `patience` seconds after a change, because its code never waits, is killed.
+    change. SIGINT and SIGTERM are passed on to it as SIGTERM, twice; the third kills it. What has
+    not ended `patience` seconds after a change, because its code never waits, is killed as well.
     """
 
     def __init__(
@@ -29,17 +32,26 @@ class Reloader:
         self._patience = patience
         self._changed = asyncio.Event()
         self._told = asyncio.Event()
+        self._stops = 0
         self._process: asyncio.subprocess.Process | None = None
 
     def run(self) -> int:
         """The exit code of the last process, once a signal has ended it; as shells count signals."""
-        code = asyncio.run(self._run())
+        code = asyncio.run(self.keep())
         return code if code >= 0 else 128 - code
 
-    async def _run(self) -> int:
+    def stop(self) -> None:
+        """Ends it; again: without waiting for what runs; a third time: whatever it says."""
+        self._stops += 1
+        if self._told.is_set() and self._process and self._process.returncode is None:
+            self._process.send_signal(signal.SIGTERM if self._stops <= _POLITE else signal.SIGKILL)
+        self._told.set()
+
+    async def keep(self) -> int:
+        """The exit code of the last process, once `stop` or a signal has ended it."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._on_signal)
+            loop.add_signal_handler(number, self.stop)
         watching = asyncio.create_task(self._watch())
         await asyncio.sleep(0)  # from here on no change is missed
         code = 0
@@ -78,11 +90,6 @@ class Reloader:
             names = sorted({Path(path).relative_to(self._directory).as_posix() for _, path in changes})
             self._say(f"{', '.join(names)} changed: starting again.")
             self._changed.set()
-
-    def _on_signal(self) -> None:
-        if self._told.is_set() and self._process and self._process.returncode is None:
-            self._process.terminate()
-        self._told.set()
 
 
 async def _first(*waits: Coroutine[Any, Any, object]) -> bool:
