@@ -14,7 +14,7 @@ from starlette.routing import Route
 from tests.servers import free_port, wait_until
 
 Reply = Sequence[str] | dict[str, Any] | int
-"""Pieces of text, the calls of tools by name (a piece of text may go before, under ""), or an HTTP status."""
+"""Pieces of text, a refusal in words, calls of tools by name (text may go before, under ""), or an HTTP status."""
 
 
 class ModelServer:
@@ -64,10 +64,11 @@ class ModelServer:
 
 async def _said(reply: Sequence[str] | dict[str, Any]) -> AsyncGenerator[str, None]:
     yield _event({"role": "assistant"})
-    calls = reply if isinstance(reply, dict) else {}
-    for piece in [calls[""]] if "" in calls else [] if calls else list(reply):
-        yield _event({"content": piece})
-    for index, (name, arguments) in enumerate((name, given) for name, given in calls.items() if name):
+    calls: dict[str, Any] = dict(reply) if isinstance(reply, dict) else {}
+    pieces = [calls.pop("", "")] if isinstance(reply, dict) else reply
+    for piece in filter(None, pieces):
+        yield _event({"refusal" if isinstance(reply, str) else "content": piece})
+    for index, (name, arguments) in enumerate(calls.items()):
         written = arguments if isinstance(arguments, str) else json.dumps(arguments)
         function = {"name": name, "arguments": written}
         call = {"index": index, "id": f"call-{name}", "type": "function", "function": function}

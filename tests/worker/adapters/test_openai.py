@@ -51,6 +51,14 @@ async def test_pieces_become_chunks() -> None:
     assert (server.requests[0]["model"], "tools" in server.requests[0]) == ("tiny", False)
 
 
+async def test_a_refusal_is_an_answer() -> None:
+    """What a model says when it will not answer is what viewers read."""
+    async with model("I will not.") as (client, _):
+        outcome = await run_task(openai_agent(client, "tiny"), "Do it")
+
+    assert outcome.response == "I will not."
+
+
 async def test_tools_are_used_and_shown() -> None:
     """A tool gets what the model wrote, the model gets the result, viewers see the use."""
     replies: tuple[Reply, ...] = ({"": "Let me look.", "Weather": {"city": "Rome"}}, ["It is", " sunny."])

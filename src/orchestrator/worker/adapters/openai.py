@@ -8,6 +8,7 @@ from orchestrator.worker.task import Task
 
 try:
     from openai import AsyncOpenAI, omit
+    from openai.lib.streaming.chat import ContentDeltaEvent, RefusalDeltaEvent
     from pydantic import BaseModel, ValidationError
 
     from orchestrator.worker.adapters.openai_errors import explained
@@ -40,7 +41,7 @@ def openai_agent(
             with explained():
                 async with asked as events:  # leaving it closes the connection, and so stops the model
                     async for event in events:
-                        if event.type == "content.delta":
+                        if isinstance(event, ContentDeltaEvent | RefusalDeltaEvent):
                             yield apart + event.delta
                             apart = ""
                     message = (await events.get_final_completion()).choices[0].message
