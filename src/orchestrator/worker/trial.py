@@ -1,6 +1,5 @@
 """One task of an agent, run without Redis: the service is played in memory."""
 
-import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -117,9 +116,6 @@ class Trial:
             liaison=_Liaison(reports, deadline, sample, self._answer),
         )
         await Execution(self._handler, task, reports, _Ear(self._raised), deadline=deadline).run()
-        current = asyncio.current_task()
-        if current and current.cancelling():
-            raise asyncio.CancelledError
         return self._outcome()
 
     async def _receive(self, payload: bytes) -> None:
