@@ -64,7 +64,11 @@ async def examine(exam: Examination) -> AsyncGenerator[Finding]:
 
 async def _checked(exam: Examination, check: Check) -> list[Finding]:
     if check.needs and check.needs not in exam.answering:
-        return [unseen(f"not looked at: {'the database' if check.needs == 'database' else 'Redis'} is away")]
+        return [
+            unseen(
+                f"not looked at: {'the database' if check.needs == 'database' else 'Redis'} cannot be asked"
+            )
+        ]
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             return await check.run(exam)
@@ -76,3 +80,5 @@ async def _checked(exam: Examination, check: Check) -> list[Finding]:
         return [found(Fault.REDIS_UNREACHABLE, str(error).rstrip("."))]
     except StoreError as error:
         return [found(Fault.DATABASE_UNREACHABLE, str(error).rstrip("."))]
+    except Exception as error:  # noqa: BLE001 - what lies in Redis may be anything, and must not hide the other checks
+        return [unseen(f"could not be understood: {type(error).__name__}: {error}")]

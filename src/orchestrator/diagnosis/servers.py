@@ -1,13 +1,15 @@
 """The Redis server of the settings, or every node of a Cluster: reached, fit, whole, and how it keeps what it has."""
 
+import asyncio
 import time
+from contextlib import suppress
 from typing import Final
 
 from orchestrator.broker.broker import LEAST_VERSIONS
 from orchestrator.broker.connection import BrokerError, Refused
 from orchestrator.broker.endpoint import Endpoint
 from orchestrator.broker.script_source import every_script
-from orchestrator.diagnosis.examination import Examination, Server, age, names
+from orchestrator.diagnosis.examination import CHECK_SECONDS, Examination, Server, age, names
 from orchestrator.diagnosis.faults import Fault, Finding, found, well
 
 SKEW_SECONDS: Final = 5.0
@@ -29,6 +31,11 @@ async def reach(exam: Examination) -> list[Finding]:
             return [found(Fault.REDIS_LOGIN, f"{server.name} refuses the login: {why.rstrip('.')}")]
         return [found(Fault.REDIS_UNREACHABLE, f"no server answers at {server.name}: {why.rstrip('.')}")]
     exam.answering.add("server")
+    # A Cluster that is not whole may have no node for that; a check of its own says so.
+    with suppress(BrokerError, TimeoutError):
+        async with asyncio.timeout(CHECK_SECONDS / 2):
+            await exam.broker.set_clock()
+            exam.answering.add("redis")
     return [well(f"{server.name} answers")]
 
 
@@ -59,8 +66,6 @@ async def cluster(exam: Examination) -> list[Finding]:
         findings.append(
             found(Fault.REDIS_READ_ONLY, f"{first.name} is a replica of {info.get('master_host')}")
         )
-    await exam.broker.set_clock()
-    exam.answering.add("redis")
     return findings or [
         well(f"a Cluster, {len(exam.servers)} nodes asked" if enabled else "a single server, the primary")
     ]
