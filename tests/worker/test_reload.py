@@ -16,12 +16,15 @@ from orchestrator.cli.reload import Reloader
 from orchestrator.embedded import ValkeyServer
 
 AGENTS = """
+import asyncio
 from orchestrator.worker import AgentWorker
 
 worker = AgentWorker(concurrency={number})
 
 @worker.agent("agent-123")
 async def answer(task):
+    if task.message == "slow":
+        await asyncio.sleep(3600)
     return "{number}"
 """
 
@@ -36,13 +39,13 @@ while True: time.sleep(60)
 class Developer:
     """Edits agents.py and looks at what the command prints."""
 
-    def __init__(self, directory: Path, valkey: ValkeyServer) -> None:
+    def __init__(self, directory: Path, valkey: ValkeyServer, options: tuple[str, ...]) -> None:
         self._file = directory / "agents.py"
         self._log = directory / "output.log"
         self.write(1)
         with self._log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "orchestrator", "worker", "agents:worker", "--reload"],
+                [sys.executable, "-m", "orchestrator", "worker", "agents:worker", "--reload", *options],
                 cwd=directory,
                 env=base_environment() | {"REDIS_URL": valkey.url},
                 stdout=log,
@@ -65,9 +68,9 @@ class Developer:
 
 
 @pytest.fixture
-def developer(tmp_path: Path, valkey: ValkeyServer) -> Iterator[Developer]:
-    """Someone who works on agents.py with the command running beside."""
-    developer = Developer(tmp_path, valkey)
+def developer(tmp_path: Path, valkey: ValkeyServer, request: pytest.FixtureRequest) -> Iterator[Developer]:
+    """Someone who works on agents.py with the command running beside, with the options of the test."""
+    developer = Developer(tmp_path, valkey, getattr(request, "param", ()))
     yield developer
     if developer.process.poll() is None:
         developer.process.kill()
@@ -106,6 +109,19 @@ async def test_a_signal_ends_both(developer: Developer, service: Service, number
 
     assert developer.process.wait(30) == 0
     assert not child.is_running()
+
+
+@pytest.mark.parametrize("developer", [("--stop-timeout", "3600")], indirect=True, ids=["patient"])
+async def test_a_second_signal_does_not_wait(developer: Developer, service: Service) -> None:
+    """It is passed on as well, and the exit code is the worker's; the options are those of the command."""
+    await service.send("slow")
+    assert (await service.callback(30))["status"] == "running"
+    developer.process.send_signal(signal.SIGINT)
+    developer.sees("worker_stopping")
+    developer.process.send_signal(signal.SIGINT)
+
+    assert (await service.ending())["result"]["error"]["code"] == "worker_stopped"
+    assert developer.process.wait(30) == 130
 
 
 def test_the_worker_does_not_outlive_the_command(developer: Developer) -> None:
