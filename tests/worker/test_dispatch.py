@@ -53,9 +53,9 @@ def no_adoption(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Adoption, "run", never)
 
 
-def echo(server: ValkeyServer, *, concurrency: int = 2) -> AgentWorker:
+def echo(server: ValkeyServer, *, concurrency: int = 2, lease: float | None = None) -> AgentWorker:
     """A worker that answers with what it was sent."""
-    worker = AgentWorker(concurrency=concurrency, redis_url=server.url)
+    worker = AgentWorker(concurrency=concurrency, redis_url=server.url, lease=lease)
 
     @worker.agent("agent-123")
     async def _(task: Task) -> str:
@@ -66,8 +66,8 @@ def echo(server: ValkeyServer, *, concurrency: int = 2) -> AgentWorker:
 
 @pytest.mark.usefixtures("no_adoption")
 async def test_a_wake_up_is_enough(server: ValkeyServer, service: Service, supervisor: Supervisor) -> None:
-    """A worker that waits is woken by dispatch, without a look at its queues."""
-    async with running(echo(server)):
+    """A worker that waits is woken by dispatch, without a look at its queues and long before its next renewal."""
+    async with running(echo(server, lease=3600)):
         for message in ("one", "two", "three"):
             await wait_until(lambda: service.redis.scard("{dispatch}:idle"))
             await supervisor.announce(service.task(message))
@@ -77,7 +77,7 @@ async def test_a_wake_up_is_enough(server: ValkeyServer, service: Service, super
 @pytest.mark.usefixtures("no_adoption")
 async def test_a_free_slot_is_enough(server: ValkeyServer, service: Service, supervisor: Supervisor) -> None:
     """A worker that was busy claims the next task as soon as one has ended."""
-    async with running(echo(server, concurrency=1)):
+    async with running(echo(server, concurrency=1, lease=3600)):
         for number in range(10):
             await supervisor.announce(service.task(str(number)))
         answers = [(await service.ending())["result"]["response"] for _ in range(10)]
