@@ -160,6 +160,7 @@ async def test_who_waits_for_a_human(floor: Floor) -> None:
     floor.client.hincrby("{dispatch}:l:task-1", "away", -100_000)
     backdate(floor, "task-1", 100)
     assert await floor.dispatch.renew(worker, LEASE_MS, [floor.held("task-1")]) == []
+    assert floor.running() == 1
     await floor.dispatch.resume("task-1", 1)
     assert floor.running() == 2
     await floor.finish("task-1", worker=worker)

@@ -48,6 +48,18 @@ async def test_a_flood_over_many_contexts(floor: Floor) -> None:
     assert Counter(await turns(floor, worker, 40)) == {"flood": 20, "light": 20}
 
 
+async def test_agents_without_workers_hide_nothing(floor: Floor) -> None:
+    """A tenant that waits for 20 agents whose workers are gone has its turn with the one that is served."""
+    dead = [f"agent-{number}" for number in range(20)]
+    await floor.worker("gone", "agent-live", *dead)
+    worker = await floor.worker("w1", "agent-live")
+    for context in dead:
+        await backlog(floor, "many", 1, context)
+    await backlog(floor, "many", 10, "agent-live")
+    await backlog(floor, "one", 10, "agent-live")
+    assert Counter(await turns(floor, worker, 10)) == {"many": 5, "one": 5}
+
+
 async def test_who_comes_back_begins_at_the_present(floor: Floor) -> None:
     """A tenant that was away has not saved up turns."""
     worker = await floor.worker("w1")

@@ -71,28 +71,35 @@ local function behind(home, score)
   return vt > score and vt or nil
 end
 
+-- Where the tenant has waited longest, of the contexts that the worker serves; false: it waits nowhere at all.
+local function place_of(home)
+  local where, serves = D .. 'where:' .. home, D .. 'serves:' .. worker
+  local contexts = redis.call('ZRANGE', where, 0, 15)
+  if not contexts[1] then return false end
+  for i, served in ipairs(redis.call('SMISMEMBER', serves, unpack(contexts))) do
+    if served == 1 then return contexts[i] end
+  end
+  return contexts[16] and redis.call('ZINTER', 2, where, serves, 'WEIGHTS', 1, 0)[1] or nil
+end
+
 -- One step on the way to the next claim, by tenant: a tenant has one score, however many contexts it waits in.
--- false: none of the first tenants waits in one of the first of its contexts that the worker serves; nil: nobody does.
-local passed, all_seen = 0, true
+-- false: the first tenants wait for other workers; nil: so does everybody.
+local passed = 0
 local function by_tenant()
   local first = redis.call('ZRANGE', D .. 'turn:' .. pool, passed, passed, 'WITHSCORES')
   local home, score = first[1], tonumber(first[2])
-  if not home or passed == 8 then
-    if all_seen and not home then return nil end
-    return false
-  end
+  if not home then return nil end
+  if passed == 8 then return false end
   local vt = behind(home, score)
   if vt then return redis.call('ZADD', D .. 'turn:' .. pool, exact(vt), home) end -- later, or first again
-  local contexts = redis.call('ZRANGE', D .. 'where:' .. home, 0, 15)
-  if not contexts[1] then return redis.call('ZREM', D .. 'turn:' .. pool, home) end
-  for i, served in ipairs(redis.call('SMISMEMBER', D .. 'serves:' .. worker, unpack(contexts))) do
-    if served == 1 then
-      if full(home) then hold_back(contexts[i], home) else serve(contexts[i], home, score) end
-      show_head(pool, contexts[i])
-      return true
-    end
+  local ctx = place_of(home)
+  if ctx == false then return redis.call('ZREM', D .. 'turn:' .. pool, home) end
+  if not ctx then
+    passed = passed + 1
+    return true
   end
-  passed, all_seen = passed + 1, all_seen and #contexts < 16
+  if full(home) then hold_back(ctx, home) else serve(ctx, home, score) end
+  show_head(pool, ctx)
   return true
 end
 
