@@ -12,8 +12,7 @@ local function renew_lease(t, task, asked)
     if not task.lease then due_at(t, now + asked) end
     change(task, 'lease', asked)
   end
-  -- Who waits for a person has nothing to say meanwhile.
-  if task.lease and task.status ~= 'input_required' then task.leased_until = now + task.lease end
+  if task.lease then task.leased_until = now + task.lease end
 end
 
 -- µs from now; a worker that was lost says nothing against the task, so the second attempt follows at once.
