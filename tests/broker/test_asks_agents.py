@@ -202,7 +202,7 @@ async def test_answers_after_the_end(tenant: Tenant) -> None:
     await tenant.deliver(question(task))
     await give(tenant, task)
     await tenant.deliver(callback(task, "completed"))
-    assert tenant.client.ttl(tenant.key(f"answers:{task}")) in range(3_590, 3_601)
+    assert tenant.client.ttl(tenant.key(f"answers:{task}")) in range(3_500, 3_601)
 
 
 async def test_nothing_half_expired(tenant: Tenant) -> None:
