@@ -21,7 +21,8 @@ SECRET = "hunter2-of-the-gateway-which-is-long-enough"
 @pytest.fixture
 def client(valkey: ValkeyServer) -> Iterator[Any]:
     """An administrator of Redis; the users that a test made are gone afterwards."""
-    with redis.Redis(port=valkey.port) as opened:
+    opened: Any = redis.Redis(port=valkey.port)
+    with opened:
         yield opened
         opened.acl_deluser("svc")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from tests.environment import read
 
 from orchestrator import current_version
@@ -30,6 +31,11 @@ async def looked(run: Run, settings: Settings) -> list[Finding]:
                 break
             await before(exam)
         return await run(exam)
+
+
+def client_of(server: ValkeyServer) -> Any:
+    """A client for what administrators, agents and accidents do; answers are text."""
+    return redis.Redis(port=server.port, decode_responses=True)
 
 
 def codes(findings: list[Finding]) -> list[str]:

@@ -7,8 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-import redis
-from tests.diagnosis.conftest import Beat, Look, codes
+from tests.diagnosis.conftest import Beat, Look, client_of, codes
 
 from orchestrator.broker.agenda import Agenda
 from orchestrator.broker.broker import Broker
@@ -28,7 +27,7 @@ DEAD = f"{{{CALLBACKS}}}:dead"
 @pytest.fixture
 def client(valkey: ValkeyServer) -> Iterator[Any]:
     """What agents do, and what is done behind the service's back."""
-    with redis.Redis(port=valkey.port, decode_responses=True) as opened:
+    with client_of(valkey) as opened:
         yield opened
 
 
@@ -104,7 +103,7 @@ async def test_callbacks_that_are_taken(
     await beat()
     await report(broker, client)
 
-    look_at_heads = queues._heads
+    look_at_heads = queues.heads
 
     async def heads(exam: Examination, names: list[str]) -> dict[str, bytes | None]:
         found = await look_at_heads(exam, names)
@@ -112,7 +111,7 @@ async def test_callbacks_that_are_taken(
         client.rpop(CALLBACKS)
         return found
 
-    monkeypatch.setattr(queues, "_heads", heads)
+    monkeypatch.setattr(queues, "heads", heads)
     assert codes(await look(queues.callbacks)) == [""]
 
 
@@ -123,20 +122,20 @@ async def test_agenda(look: Look, broker: Broker, seconds: float, code: str) -> 
     assert codes(await look(queues.agenda)) == [code]
 
 
-def bury(client: Any, age: float, reason: str = "not_json") -> None:
+def bury(valkey: ValkeyServer, age: float, reason: str = "not_json") -> None:
     """A dead letter of so long ago."""
     head = msgspec.msgpack.encode([reason, int((time.time() - age) * 1e6), 1, ""])
-    with redis.Redis(port=client.connection_pool.connection_kwargs["port"]) as binary:
-        binary.lpush(DEAD, len(head).to_bytes(2) + head + b"?")
-        binary.expire(DEAD, 600)
+    with client_of(valkey) as client:
+        client.lpush(DEAD, len(head).to_bytes(2) + head + b"?")
+        client.expire(DEAD, 600)
 
 
 @pytest.mark.parametrize(("age", "code"), [(60, "dead_letters"), (3 * 86_400, "")])
-async def test_dead_letters(look: Look, broker: Broker, client: Any, age: float, code: str) -> None:
+async def test_dead_letters(look: Look, broker: Broker, valkey: ValkeyServer, age: float, code: str) -> None:
     """Letters of the last day are a warning that says whose and why; older ones are told and no more."""
     await Agenda(broker).note("acme", broker.clock.now() + 60_000_000)
-    bury(client, age + 60, "unknown_task")
-    bury(client, age)
+    bury(valkey, age + 60, "unknown_task")
+    bury(valkey, age)
     (finding,) = await look(queues.dead_letters)
     assert finding.code == code
     assert ("acme (2, the last: not_json)" if code else "2 older ones") in finding.what

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import redis
-from tests.diagnosis.conftest import looked
+from tests.diagnosis.conftest import client_of, looked
 from tests.environment import read
 from tests.servers import SOURCE
 
@@ -33,7 +32,7 @@ def server(request: pytest.FixtureRequest) -> ValkeyServer:
 @pytest.fixture
 def client(server: ValkeyServer) -> Iterator[Any]:
     """An administrator of it."""
-    with redis.Redis(port=server.port, decode_responses=True) as opened:
+    with client_of(server) as opened:
         opened.execute_command("ACL", "LOG", "RESET")
         yield opened
         opened.acl_deluser("svc")

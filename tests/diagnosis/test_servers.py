@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
-from tests.diagnosis.conftest import Beat, Look, Run, codes, looked
+from tests.diagnosis.conftest import Beat, Look, Run, client_of, codes, looked
 from tests.diagnosis.strange_server import strange_server
 from tests.environment import read
 from tests.servers import free_port, valkey_server, wait_blocking
@@ -35,7 +34,7 @@ HEALTHY: list[Run] = [
 @pytest.fixture
 def client(valkey: ValkeyServer) -> Iterator[Any]:
     """An administrator of the server; its configuration is what it was afterwards."""
-    with redis.Redis(port=valkey.port, decode_responses=True) as opened:
+    with client_of(valkey) as opened:
         before = opened.config_get("maxmemory*", "save")
         yield opened
         for name, value in before.items():
@@ -122,7 +121,7 @@ async def test_server_where_a_cluster_is(valkey_cluster: ValkeyServer) -> None:
 @pytest.fixture
 def torn(valkey_cluster: ValkeyServer) -> Iterator[ValkeyServer]:
     """A Cluster of which one slot is nobody's; it is whole again afterwards."""
-    with redis.Redis(port=valkey_cluster.port, decode_responses=True) as client:
+    with client_of(valkey_cluster) as client:
 
         def state() -> str:
             return str(client.execute_command("CLUSTER", "INFO"))
@@ -143,7 +142,7 @@ async def test_cluster_that_is_not_whole(torn: ValkeyServer) -> None:
 
 async def test_read_only(own: ValkeyServer) -> None:
     """A replica of another server takes no writes."""
-    with redis.Redis(port=own.port) as client:
+    with client_of(own) as client:
         client.replicaof("127.0.0.1", str(free_port()))
         assert codes(await looked(servers.cluster, at(own.url))) == ["redis_read_only"]
 
@@ -167,7 +166,7 @@ async def test_memory(look: Look, client: Any, share: float, code: str) -> None:
 @pytest.mark.parametrize(("on", "code"), [("no", "redis_forgets"), ("yes", "")])
 async def test_persistence(own: ValkeyServer, on: str, code: str) -> None:
     """Without an append-only file it is said what is lost when the server dies."""
-    with redis.Redis(port=own.port) as client:
+    with client_of(own) as client:
         client.config_set("appendonly", on)
         wait_blocking(lambda: not client.info("persistence")["aof_rewrite_in_progress"])
         (finding,) = await looked(servers.persistence, at(own.url))
@@ -180,7 +179,7 @@ async def test_saves_that_fail(tmp_path: Path) -> None:
     with valkey_server(tmp_path / "own", options={"dbfilename": "blocked"}) as server:
         # A file cannot take the place of a folder that has something in it.
         (tmp_path / "own" / "blocked" / "x").mkdir(parents=True)
-        with redis.Redis(port=server.port) as client:
+        with client_of(server) as client:
             client.set("something", "to save", ex=60)
             client.bgsave()
             wait_blocking(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err")

@@ -42,9 +42,9 @@ async def callbacks(exam: Examination) -> list[Finding]:
     waiting = {row.name: row.depth for row in await exam.queues() if row.kind == "callbacks" and row.depth}
     looked_at = list(waiting)[:_LOOKED_AT]
     if waiting and await exam.reports():
-        before = await _heads(exam, looked_at)
+        before = await heads(exam, looked_at)
         await asyncio.sleep(STUCK_SECONDS)
-        after = await _heads(exam, looked_at)
+        after = await heads(exam, looked_at)
         looked_at = [queue for queue in looked_at if before[queue] and before[queue] == after[queue]]
     stuck = [f"{queue} ({waiting[queue]})" for queue in looked_at]
     if stuck:
@@ -83,7 +83,7 @@ async def dead_letters(exam: Examination) -> list[Finding]:
     return [well(f"none of the last day; {sum(counts.values())} older ones")]
 
 
-async def _heads(exam: Examination, queues: list[str]) -> dict[str, bytes | None]:
+async def heads(exam: Examination, queues: list[str]) -> dict[str, bytes | None]:
     """What is to be taken next from each."""
     calls = (exam.broker.command(queue, "LINDEX", queue, -1) for queue in queues)
     return dict(zip(queues, cast("list[bytes | None]", await asyncio.gather(*calls)), strict=True))
