@@ -15,7 +15,7 @@ from typing import Final
 import pytest
 from tests.contract.client import Caller, Tenant
 from tests.contract.conftest import Connect, NewTenant, StartService
-from tests.contract.socket_client import ENDINGS, Frame, watch
+from tests.contract.socket_client import ENDINGS, Frame, Socket, watch
 from tests.servers import base_environment
 
 from orchestrator.embedded import ValkeyServer
@@ -24,17 +24,21 @@ TASKS: Final = int(os.environ.get("WORKER_DEATHS_TASKS", "60"))
 SEED: Final = int(os.environ.get("WORKER_DEATHS_SEED", "4"))
 MESSAGE: Final = "one two three four five six"
 WORKERS: Final = 3
+PATIENCE: Final = 30.0
 OUTSTANDING: Final = 60
 """Tasks at a time; nobody reads the socket while messages are sent."""
 
 AGENTS: Final = """
 import asyncio
+import os
 from orchestrator.worker import AgentWorker
 
 worker = AgentWorker(concurrency=2, chunk_interval=0)
 
 @worker.agent({agent!r})
 async def answer(task):
+    if task.message == "poison":
+        os._exit(1)
     for word in task.message.split():
         yield word + " "
         await asyncio.sleep(0.03)
@@ -56,6 +60,11 @@ class Crew:
         self._end(self._processes[number])
         self._processes[number] = self._start()
         self.deaths += 1
+
+    @property
+    def living(self) -> int:
+        """How many have not ended."""
+        return sum(process.poll() is None for process in self._processes)
 
     def kill_all(self) -> None:
         """The end."""
@@ -105,7 +114,7 @@ async def test_each_task_ends_once(
             if len(sent) < min(TASKS, ended + OUTSTANDING):
                 sent.append((await caller.accepted(MESSAGE))["task_id"])
                 continue
-            frame = await socket.event(within=30)
+            frame = await socket.event(within=PATIENCE)
             ended += frame["type"] in ENDINGS
             if deaths and len(socket.events) >= deaths[0]:
                 deaths.pop(0)
@@ -123,6 +132,32 @@ async def test_each_task_ends_once(
     for task_id in retried:
         ledger = await caller.ledger(task_id)
         assert (ledger["status"], ledger["attempt"] > 1) == ("completed", True)
+
+
+async def test_a_task_that_kills_workers_ends(
+    start_service: StartService, connect: Connect, tenant: Tenant, crew: Crew
+) -> None:
+    """After as many attempts as there may be it fails and says so, and the workers that are left go on."""
+    service = start_service(max_attempts="2")
+    caller = Caller(connect(service), tenant)
+    async with watch(service, caller) as socket:
+        poison = (await caller.accepted("poison"))["task_id"]
+        ending = await ending_of(socket, poison)
+        harmless = (await caller.accepted(MESSAGE))["task_id"]
+        answer = await ending_of(socket, harmless)
+
+    assert (ending["type"], ending["data"]["code"]) == ("error", "too_many_attempts")
+    assert answer["data"]["status"] == "completed"
+    assert (await caller.ledger(poison))["attempt"] == 2
+    assert crew.living == WORKERS - 2
+
+
+async def ending_of(socket: Socket, task_id: str) -> Frame:
+    """How the task ends; workers that have just been started take their time."""
+    while True:
+        frame = await socket.event(within=PATIENCE)
+        if frame["type"] in ENDINGS and frame["task_id"] == task_id:
+            return frame
 
 
 def shown_at_last(events: list[Frame]) -> dict[str, str]:
