@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import redis
 from click.testing import CliRunner, Result
@@ -76,6 +77,23 @@ def test_healthy(service: OrchestratorServer, settings: dict[str, str]) -> None:
     assert shown.exit_code == 0
     for secret in (PASSWORD, SECRET):
         assert secret not in shown.output + ended.output
+
+
+def test_callers_that_were_refused(service: OrchestratorServer, settings: dict[str, str]) -> None:
+    """What a real caller gets wrong is told with the next heartbeats, and how to find out who it was."""
+    with httpx.Client(base_url=service.url, headers={"X-Gateway-Secret": SECRET}) as http:
+        assert http.post("/api/chat/send", json={"message": "Hi"}).json()["code"] == "missing_headers"
+        named = {"X-Tenant-ID": "acme", "X-Agent-ID": "1", "X-Session-ID": "s", "X-Tenant-Tier": "gold"}
+        assert (
+            http.post("/api/chat/send", json={"message": "Hi"}, headers=named).json()["code"]
+            == "invalid_tier"
+        )
+
+    def told() -> set[str]:
+        return {row["code"] for row in rows(doctor(settings, "--json"))}
+
+    wait_blocking(lambda: {"missing_headers", "invalid_tier"} <= told(), within=20)
+    assert "send_refused" in service.log
 
 
 def test_it_changes_nothing(service: OrchestratorServer, settings: dict[str, str], client: Any) -> None:
