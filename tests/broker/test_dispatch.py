@@ -49,7 +49,7 @@ async def test_only_what_it_serves(floor: Floor) -> None:
     for number in range(3, 41):
         await floor.wait(f"task-{number}", context=f"agent-{number}", tenant=f"t{number}")
     assert await floor.claim(worker, 9) == []
-    await floor.wait("task-2", context="agent-2", tenant="late")
+    await floor.wait("task-2", context="agent-2", tenant="zoe")
     assert await floor.claim(worker, 9) == ["task-2"]
 
 
@@ -79,6 +79,15 @@ async def test_a_later_attempt_ends_the_lease_of_the_earlier(floor: Floor) -> No
     await floor.wait("task-1", attempt=2, cap=1)
     assert floor.running() == 0
     assert await floor.claim(worker) == ["task-1"]
+
+
+async def test_announced_again_after_its_end(floor: Floor) -> None:
+    """An attempt with two entries, since it had ended in between, is claimed once."""
+    worker = await floor.worker("w1")
+    await floor.wait("task-1")
+    await floor.finish("task-1")
+    await floor.wait("task-1")
+    assert await floor.claim(worker, 9) == ["task-1"]
 
 
 @pytest.mark.parametrize(("lease_ms", "again"), [(PAST_MS, ["task-1"]), (60_000, [])], ids=["over", "live"])

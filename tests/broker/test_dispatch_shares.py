@@ -48,6 +48,19 @@ async def test_a_flood_over_many_contexts(floor: Floor) -> None:
     assert Counter(await turns(floor, worker, 40)) == {"flood": 20, "light": 20}
 
 
+async def test_long_runs_cost_turns(floor: Floor) -> None:
+    """Who had an agent for 100 s waits until the others have had as much, for other agents of the same workers too."""
+    worker = await floor.worker("w1", "agent-1", "agent-2")
+    await backlog(floor, "long", 1)
+    (task,) = await floor.claim(worker)
+    await backlog(floor, "long", 10, "agent-2")
+    await backlog(floor, "short", 10, "agent-2")
+    floor.client.hincrby(f"{{dispatch}}:l:{task}", "start", -100_000)
+    await floor.dispatch.renew(worker, 60_000, [floor.held(task, tenant="long")])
+    assert await turns(floor, worker, 10) == ["short"] * 10
+    assert await turns(floor, worker, 3) == ["long"] * 3
+
+
 async def test_agents_without_workers_hide_nothing(floor: Floor) -> None:
     """A tenant that waits for 20 agents whose workers are gone has its turn with the one that is served."""
     dead = [f"agent-{number}" for number in range(20)]
