@@ -141,6 +141,9 @@ async def test_lost_before_the_answer(tenant: Tenant) -> None:
     await tenant.tasks.retry(tenant.name, task, 1)
     assert near(await deadline(tenant, task), tenant.broker.clock.now() + 100 * SECOND)
     assert running(tenant) == 0
+    await tenant.admissions.mark_queued(tenant.name, (task, 2))
+    due, _ = await tenant.tasks.due_pushes(tenant.name)
+    assert due.next == await deadline(tenant, task)
     assert await give(tenant, task) == "answered"
     assert await last(tenant) == {
         "status": "retrying",

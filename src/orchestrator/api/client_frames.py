@@ -1,7 +1,7 @@
 """Frames from a client on its WebSocket, and what each does (contract §4)."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, cast
+from typing import Final
 
 import msgspec
 
@@ -10,6 +10,15 @@ from orchestrator.admission.request import Addressed
 from orchestrator.admission.send import Sender
 from orchestrator.api.bodies import parse_answer, parse_send
 from orchestrator.api.credentials import Credentials
+from orchestrator.api.frame_members import (
+    Complaint,
+    Members,
+    position_of,
+    read_members,
+    refuse_unknown,
+    text_of,
+    types_of,
+)
 from orchestrator.auth.identifier import Identifier
 from orchestrator.auth.identity import IN_QUERY, Identity, Stated, identify, require_user_id
 from orchestrator.broker.broker import Clock
@@ -21,17 +30,12 @@ from orchestrator.delivery.settlements import Settlements
 from orchestrator.errors import Problem
 from orchestrator.metrics import Counter, Metrics
 from orchestrator.protocol.events import EVENT_TYPES, EventType, Frame
-from orchestrator.protocol.filters import listed, matching
+from orchestrator.protocol.filters import listed
 from orchestrator.protocol.identifiers import is_valid_task_id
-from orchestrator.protocol.json_limits import DEPTH_MAX, finite, is_deeper
-from orchestrator.protocol.position import Position, parse_position
 from orchestrator.protocol.times import rfc3339
 from orchestrator.telemetry import Log, LogEvent
 
-Members = dict[str, Any]
-
 _encode: Final = msgspec.json.Encoder().encode
-_decode: Final = msgspec.json.Decoder(float_hook=finite).decode
 _BODY: Final = (
     "message",
     "message_type",
@@ -54,14 +58,6 @@ _SEND: Final = frozenset({"type", "request_id", *_BODY, *_ADDRESS})
 _ANSWER_BODY: Final = ("answer", "question")
 _ANSWER: Final = frozenset({"type", "request_id", "task_id", *_ANSWER_BODY})
 _REQUEST_ID_MAX: Final = 128
-
-
-class Complaint(Exception):
-    """What is wrong with a frame; the client is told and the socket stays."""
-
-    def __init__(self, code: str, message: str) -> None:
-        self.code, self.message = code, message
-        super().__init__(message)
 
 
 class Caller:
@@ -115,7 +111,7 @@ class ClientFrames:
         """One frame; whatever is wrong with it is told by an `error` frame."""
         members: Members = {}
         try:
-            members = _members(text)
+            members = read_members(text)
             await self._do(connection, caller, members)
         except Complaint as complaint:
             self.complain(connection, members, {"code": complaint.code, "message": complaint.message})
@@ -169,7 +165,7 @@ class ClientFrames:
         """Go on with a newer token of the same caller; with any other the socket stays as it was."""
         if not self._identifier.needs_token:
             raise Complaint("not_supported", "token authentication is off here")
-        claims = await self._credentials.of_token(_text(members, "token") or "")
+        claims = await self._credentials.of_token(text_of(members, "token") or "")
         stated = Stated(
             tenant=connection.tenant,
             tier=connection.tier,
@@ -194,13 +190,13 @@ class ClientFrames:
         connection.say(self.frame(connection, "pong", {"position": str(connection.reached)}))
 
     def _ack(self, connection: Connection, members: Members) -> None:
-        position = _position(members)
+        position = position_of(members)
         if position.epoch == connection.epoch and position.offset <= connection.subscriber.offset:
             self._settlements.acknowledged(connection.name, position.offset)
 
     async def _send(self, connection: Connection, identity: Identity, members: Members) -> None:
-        _refuse_unknown(members, _SEND)
-        address = {name: _text(members, name) for name in _ADDRESS}
+        refuse_unknown(members, _SEND)
+        address = {name: text_of(members, name) for name in _ADDRESS}
         if not address["agent_id"]:
             raise Complaint("invalid_body", "`agent_id` is missing")
         identity = self._named(identity, address["user_id"])
@@ -233,75 +229,27 @@ class ClientFrames:
         return msgspec.structs.replace(identity, user=user)
 
     async def _cancel(self, identity: Identity, members: Members) -> None:
-        task = _text(members, "task_id") or ""
+        task = text_of(members, "task_id") or ""
         if not (is_valid_task_id(task) and await self._cancellation.cancel(identity, task)):
             raise Problem("not_found", "there is no such task")
 
     async def _answer(self, identity: Identity, members: Members) -> None:
         """Everybody who follows the session learns of it by the task's next update."""
-        _refuse_unknown(members, _ANSWER)
-        task = _text(members, "task_id") or ""
+        refuse_unknown(members, _ANSWER)
+        task = text_of(members, "task_id") or ""
         body = parse_answer(_encode({name: members[name] for name in _ANSWER_BODY if name in members}))
         await self._answers.take(identity, task, body)
 
     def _subscribe(self, connection: Connection, members: Members) -> None:
-        asked = _types(members)
+        asked = types_of(members)
         current = connection.subscriber.wanted
         # Who never chose has everything; the first choice narrows it, further ones add.
         chosen = asked if current == frozenset(EVENT_TYPES) else current | asked
         self._choose(connection, "subscribed", chosen)
 
     def _unsubscribe(self, connection: Connection, members: Members) -> None:
-        self._choose(connection, "unsubscribed", connection.subscriber.wanted - _types(members))
+        self._choose(connection, "unsubscribed", connection.subscriber.wanted - types_of(members))
 
     def _choose(self, connection: Connection, kind: str, types: frozenset[EventType]) -> None:
         connection.subscriber.want(types)
         connection.say(self.frame(connection, kind, {"events": listed(types)}))
-
-
-def _members(text: str) -> Members:
-    if is_deeper(text.encode(), DEPTH_MAX):
-        raise Complaint("invalid_frame", f"the frame is nested deeper than {DEPTH_MAX} levels")
-    try:
-        value = _decode(text)
-    except (msgspec.DecodeError, ValueError):
-        raise Complaint("invalid_frame", "the frame is not JSON") from None
-    if not isinstance(value, dict):
-        raise Complaint("invalid_frame", "the frame is no JSON object")
-    return cast("Members", value)
-
-
-def _refuse_unknown(members: Members, known: frozenset[str]) -> None:
-    unknown = sorted(members.keys() - known)
-    if unknown:
-        raise Complaint("invalid_body", f"unknown members: {', '.join(unknown)[:200]}")
-
-
-def _text(members: Members, name: str) -> str | None:
-    value = members.get(name)
-    if value is not None and not isinstance(value, str):
-        raise Complaint("invalid_body", f"`{name}` must be a string")
-    return value or None
-
-
-def _position(members: Members) -> Position:
-    position = parse_position(_text(members, "position") or "")
-    if position is None:
-        raise Complaint("invalid_body", "`position` is missing or unreadable")
-    return position
-
-
-def _types(members: Members) -> frozenset[EventType]:
-    if members.get("topics"):
-        raise Complaint("not_supported", "topics are not available yet")
-    patterns = members.get("events")
-    if (
-        not isinstance(patterns, list)
-        or not patterns
-        or not all(isinstance(p, str) for p in cast("list[Any]", patterns))
-    ):
-        raise Complaint("invalid_body", '`events` must be a list of event types, like ["agent_*"]')
-    types = matching(cast("list[str]", patterns))
-    if types is None:
-        raise Complaint("invalid_body", f"`events` names no event type; there are {', '.join(EVENT_TYPES)}")
-    return types
