@@ -60,7 +60,7 @@ async def test_a_deadline_is_the_same(service: Service, worker: AgentWorker) -> 
     """Also one that ignores its deadline loses its slot."""
     agent = Stubborn(worker)
     async with running(worker):
-        await service.send(seconds=0.3)
+        await service.send(seconds=2)
         assert (await service.callback())["status"] == "running"
         await service.send("next", context="agent-456")
         assert (await service.ending())["result"]["response"] == "next"

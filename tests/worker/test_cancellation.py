@@ -158,7 +158,7 @@ async def test_the_deadline_stops_the_handler(service: Service, worker: AgentWor
         return "never"
 
     async with running(worker):
-        await service.send(seconds=0.5)
+        await service.send(seconds=2)
         assert (await service.callback())["status"] == "running"
         await wait_until(lambda: seen == ["finally"])
 
