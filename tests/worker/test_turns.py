@@ -4,6 +4,7 @@ from statistics import mean
 
 from tests.worker.service import Service, running
 
+from orchestrator.broker.agent_queues import PAGE
 from orchestrator.protocol.tiers import TIERS
 from orchestrator.worker import AgentWorker, Task
 
@@ -33,7 +34,7 @@ async def test_tiers_share_by_weight(service: Service, worker: AgentWorker) -> N
 
 
 async def test_a_tenant_gets_its_tasks_in_order(service: Service, worker: AgentWorker) -> None:
-    """What one tenant sent to one agent is begun in the order in which it was sent, also over many pages."""
+    """What one tenant sent to one agent is begun in the order in which it was sent, also over the end of a page."""
     begun: list[str] = []
 
     @worker.agent("agent-123")
@@ -41,7 +42,7 @@ async def test_a_tenant_gets_its_tasks_in_order(service: Service, worker: AgentW
         begun.append(task.message)
         return "done"
 
-    sent = [str(number) for number in range(1100)]
+    sent = [str(number) for number in range(PAGE + 50)]
     for message in sent:
         await service.send(message)
     worker.concurrency = 1
