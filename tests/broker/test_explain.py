@@ -137,7 +137,7 @@ async def test_cap(desk: Desk) -> None:
 
 
 async def test_not_there(desk: Desk) -> None:
-    """What does not wait in the dispatch has no place: unknown, another attempt, or claimed."""
+    """What does not wait in the dispatch has no place: unknown, another attempt, claimed, or over."""
     await desk.worker("w")
     await desk.wait(ACME, "a1", "a2")
     await desk.claim("w")
@@ -145,6 +145,8 @@ async def test_not_there(desk: Desk) -> None:
     assert await desk.place(ACME, "a2", attempt=2) is None
     assert await desk.place(ACME, "nobody") is None
     assert await desk.place(GLOBEX, "a2") is None
+    await desk.dispatch.finish([("a2", 0)])
+    assert await desk.place(ACME, "a2") is None
 
 
 async def test_workers(desk: Desk) -> None:
@@ -182,6 +184,7 @@ async def test_turnover(desk: Desk) -> None:
     await desk.explanations.note([Turnover(AGENT, "advance", 1, [("t3", until), ("t4", 1)], [])])
     supply = await desk.supply()
     assert (round(supply.starts), supply.running, supply.context_running) == (4, 2, 3)
+    assert desk.client.zrange("{dispatch}:runs:agent-1:advance", 0, -1) == [b"t3"]
     assert supply.silence_seconds is not None
     assert supply.silence_seconds < 5
 
