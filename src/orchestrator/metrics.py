@@ -41,9 +41,7 @@ class Counter(_Declared):
 
     TASKS_ACCEPTED = Metric("orchestrator_tasks_accepted_total", "Accepted sends.", ("tier",))
     TASKS_ENDED = Metric("orchestrator_tasks_ended_total", "Endings of tasks.", ("status",))
-    TASKS_RETRIED = Metric(
-        "orchestrator_tasks_retried_total", "Further attempts at tasks.", ("reason",)
-    )
+    TASKS_RETRIED = Metric("orchestrator_tasks_retried_total", "Further attempts at tasks.", ("reason",))
     SENDS_REFUSED = Metric("orchestrator_sends_refused_total", "Sends answered with an error.", ("code",))
     CREDENTIALS_REFUSED = Metric(
         "orchestrator_credentials_refused_total",

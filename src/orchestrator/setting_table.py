@@ -132,7 +132,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         seconds(0.1, 3600),
         "Seconds of silence after which a worker counts as gone, and its tasks are given to others.",
     ),
-    _own("MAX_ATTEMPTS", "3", whole(1, 100), "Attempts at one task before it fails; an agent may have its own."),
+    _own(
+        "MAX_ATTEMPTS", "3", whole(1, 100), "Attempts at one task before it fails; an agent may have its own."
+    ),
     _own("DRAIN_TIMEOUT", "30", seconds(0, 3600), "Seconds a stopping replica gives to what it has in hand."),
     Setting(
         PREFIX + "GATEWAY_SECRET",

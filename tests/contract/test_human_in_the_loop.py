@@ -39,7 +39,8 @@ async def test_page_that_comes_later(caller: Caller, agent: Agent) -> None:
 
 async def test_any_json_is_an_answer(caller: Caller, agent: Agent) -> None:
     """Where no schema says otherwise; null too, which is not the same as none."""
-    for answer in (None, False, 0, "", [], {"a": [1.5, {"b": "é"}]}, 2**70):
+    answers: tuple[Any, ...] = (None, False, 0, "", [], {"a": [1.5, {"b": "é"}]}, 2**70)
+    for answer in answers:
         task = await waiting(caller, agent, schema=None)
         assert (await give(caller, task, answer)).status_code == 200
         assert (await read(agent, task))["answer"] == answer

@@ -79,7 +79,7 @@ class DeadLetters:
         outcomes: list[Outcome] = []
         for batch in _batches(letters):
             reply = await self._broker.run("exhume", queue, replay, *batch)
-            outcomes += [_outcome(copies, done) for copies in cast("list[int]", reply)]
+            outcomes.extend(_outcome(copies, done) for copies in cast("list[int]", reply))
         return outcomes
 
 

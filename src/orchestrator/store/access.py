@@ -25,7 +25,7 @@ async def read_access(
     return AccessRecord(tier=rows[0].tier, limits=rows[0].limits, granted=granted)
 
 
-def _question(tenant_id: str, context_ids: Sequence[str]) -> Select[Any]:
+def _question(tenant_id: str, context_ids: Sequence[str]) -> Select[*tuple[Any, ...]]:
     granted = exists().where(GRANTS.c.context_id == CONTEXTS.c.id, GRANTS.c.tenant_id == TENANTS.c.id)
     usable = and_(
         CONTEXTS.c.id.in_(context_ids),

@@ -25,8 +25,9 @@ async def create_context(
 ) -> Change[ContextRecord]:
     """A new context under its canonical id; `NotFound` for the tenant, `AlreadyExists` for the id."""
     await get_tenant(connection, tenant_id)
+    context_id = canonical_id(context_type, name)
     row = {
-        "id": canonical_id(context_type, name),
+        "id": context_id,
         "type": context_type,
         "tenant_id": tenant_id,
         "turn_policy": rules.turn_policy,
@@ -35,8 +36,8 @@ async def create_context(
     try:
         await connection.execute(insert(CONTEXTS).values(row))
     except IntegrityError:
-        raise AlreadyExists(f"{context_type} {row['id']}") from None
-    return _change("create", None, await get_context(connection, row["id"]))
+        raise AlreadyExists(f"{context_type} {context_id}") from None
+    return _change("create", None, await get_context(connection, context_id))
 
 
 async def get_context(connection: AsyncConnection, context_id: str, *, lock: bool = False) -> ContextRecord:

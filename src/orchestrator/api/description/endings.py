@@ -47,7 +47,8 @@ ENDING_CODES: Final = {
     "deadline": "no ending came before the task's deadline",
     "cancelled": "a client or an operator cancelled it, or the agent did",
     "superseded": "a newer message took its place (turn policies `latest` and `interrupt`)",
-    "merged": "it was merged into another message, or a running agent took it (`merge`, `steer`); `into` names the task that carries it on",
+    "merged": "it was merged into another message, or a running agent took it (`merge`, `steer`); `into` names "
+    "the task that carries it on",
     "result_too_large": "the ending was over 1 MiB",
     "too_many_attempts": "every attempt that it may have was lost",
     "suspended": "the tenant was suspended",
