@@ -99,8 +99,15 @@ async def test_as_the_documentation_says(user: MakeUser) -> None:
 
 @pytest.mark.parametrize("rules", [(), ("-acl",)], ids=["dry run", "queued"])
 async def test_nothing_is_done(user: MakeUser, client: Any, rules: tuple[str, ...]) -> None:
-    """No key is written and nobody is subscribed, by any of the ways."""
-    await found(user(*ALL, *rules))
+    """No command of the table runs, by any of the ways; a transaction is discarded."""
+    settings = user(*ALL, *rules)
+    client.config_resetstat()
+    await found(settings)
+    ran = {name for name, told in client.info("commandstats").items() if told["calls"]}
+    assert not ran & {
+        f"cmdstat_{name}" for name in ("exec", "hset", "del", "lpush", "ssubscribe", "spublish")
+    }
+    assert ("cmdstat_discard" in ran) == bool(rules)
     assert client.dbsize() == 0
 
 
