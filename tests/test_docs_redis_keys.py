@@ -126,6 +126,7 @@ async def test_every_key_of_a_busy_service(server: OrchestratorServer, valkey: V
             await report(client, running, status="running", lease=60)
             await report(client, running, status="streaming", result={"delta": "Hel"})
             await until(lines, "agent_chunk")
+            await wait_until(lambda: client.exists("{dispatch}:runs:agent-1:free"))
             await note_keys(client, seen)
             await ask_and_answer(client, http, running)
             await send(http, "1", turn_policy="steer")

@@ -21,11 +21,14 @@ local function rivals_of(pool, ctx)
   local found, key = { whole = true, run = seconds_of_a_run(ctx) }, D .. 'ready:' .. ctx
   local least = redis.call('ZRANGE', key, 0, math.max(0, TENANTS_MAX - looked - 1), 'WITHSCORES')
   found.whole = looked < TENANTS_MAX and #least / 2 == redis.call('ZCARD', key)
-  for i = 1, looked < TENANTS_MAX and #least or 0, 2 do
-    local who = least[i]
-    found[#found + 1] = { home = who, vt = math.max(tonumber(least[i + 1]), virtual_time(pool, who)),
-      weight = tonumber(redis.call('HGET', D .. 'n:' .. who, 'w') or 1), waiting = redis.call('LLEN', D .. 'q:' .. ctx .. ':' .. who),
-      contexts = math.max(1, redis.call('ZCARD', D .. 'where:' .. who)) }
+  local homes = {}
+  for i = 1, looked < TENANTS_MAX and #least or 0, 2 do homes[#homes + 1] = least[i] end
+  local times = homes[1] and redis.call('ZMSCORE', D .. 'vt:' .. pool, unpack(homes))
+  for i, who in ipairs(homes) do
+    -- A score may lie before the tenant's virtual time; who has none is at the present, which his score is.
+    found[i] = { home = who, vt = math.max(tonumber(least[2 * i]), tonumber(times[i] or 0)),
+      pace = tonumber(redis.call('HGET', D .. 'n:' .. who, 'w') or 1) / found.run,
+      waiting = redis.call('LLEN', D .. 'q:' .. ctx .. ':' .. who), contexts = math.max(1, redis.call('ZCARD', D .. 'where:' .. who)) }
   end
   looked = looked + #found
   rivals[ctx] = found
@@ -35,12 +38,13 @@ end
 -- How many turns of the others lie before `turn`. Of two at the same time the one with the lesser name is first.
 local function turns_before(found, turn)
   local sum = 0
-  for _, other in ipairs(found) do
-    if other.home ~= home then
-      local turns = (turn - other.vt) * other.weight / found.run
+  for i = 1, #found do
+    local other = found[i]
+    local turns = (turn - other.vt) * other.pace
+    if turns > -1e-9 and other.home ~= home then
       local n = math.ceil(turns - 1e-9)
-      if math.abs(turns - n) < 1e-9 and turns > -1e-9 and other.home < home then n = n + 1 end
-      sum = sum + math.max(0, math.min(math.ceil(n / other.contexts), other.waiting))
+      if n - turns < 1e-9 and other.home < home then n = n + 1 end
+      sum = sum + math.min(math.ceil(n / other.contexts), other.waiting)
     end
   end
   return sum
@@ -64,6 +68,7 @@ end
 
 local weight = tonumber(redis.call('HGET', D .. 'n:' .. home, 'w') or 1)
 local cap = tonumber(redis.call('HGET', D .. 'n:' .. home, 'cap') or 0)
+local home_running, capped_contexts = running(home), redis.call('SCARD', D .. 'capped:' .. home)
 
 -- The tenant's other contexts, in which it has its turns between those in this one: how many, and their seconds.
 local own_contexts
@@ -96,8 +101,8 @@ local function place_of(task, att, ctx)
   local score = tonumber(redis.call('ZSCORE', D .. 'ready:' .. ctx, home) or present(pool))
   local elsewhere, seconds = own_turns_elsewhere(ctx, own)
   local turn = math.max(score, virtual_time(pool, home)) + (own * found.run + seconds) / weight
-  return { own = own, ahead = own + turns_before(found, turn), beside = elsewhere, more = not found.whole, running = running(home), cap = cap,
-    capped_contexts = redis.call('SCARD', D .. 'capped:' .. home) }, turn, pool
+  return { own = own, ahead = own + turns_before(found, turn), beside = elsewhere, more = not found.whole, running = home_running, cap = cap,
+    capped_contexts = capped_contexts }, turn, pool
 end
 
 -- What the same workers may have to do first for others in other contexts; nil where that is more than may be looked at.

@@ -42,8 +42,12 @@ local function context_supply(ctx)
   return contexts[ctx]
 end
 
+local places = {}
+
 local function supply(ctx, tier)
   local place, told = ctx .. ':' .. tier, {}
+  if places[place] then return places[place] end
+  places[place] = told
   for name, value in pairs(context_supply(ctx)) do told[name] = value end
   told.starts, told.running, told.waiting = starts_of(place), runs_of(place), redis.call('ZCARD', D .. 'e:' .. place)
   return told
