@@ -79,6 +79,19 @@ async def test_what_a_worker_has_lost(floor: Floor) -> None:
     assert await floor.dispatch.renew(worker, LEASE_MS, held) == held[:2]
 
 
+async def test_lost_to_oneself_and_regained_by_another(floor: Floor) -> None:
+    """Attempt and worker count: a next attempt is another run, and so is the same one by somebody else."""
+    worker = await begun(floor, "task-1", "task-2", lease_ms=PAST_MS)
+    await floor.worker(worker)
+    await floor.wait("task-1", attempt=2)
+    assert await floor.claim(worker) == ["task-1"]
+    await floor.wait("task-2")
+    await floor.worker("w2")
+    assert await floor.claim("w2") == ["task-2"]
+    held = [floor.held("task-1"), floor.held("task-2")]
+    assert await floor.dispatch.renew(worker, LEASE_MS, held) == held
+
+
 async def test_a_run_that_nobody_knows_any_more(floor: Floor) -> None:
     """Where Redis came back empty a worker keeps what it has, and is supervised again."""
     worker = await begun(floor, "task-1")
@@ -171,6 +184,7 @@ async def test_a_pause_of_another_attempt(floor: Floor) -> None:
     """Only the attempt that runs can wait for a human, and only one that waits goes on."""
     await begun(floor, "task-1")
     await floor.dispatch.pause("task-1", 2)
+    assert floor.running() == 1
     await floor.dispatch.resume("task-1", 1)
     assert floor.running() == 1
 

@@ -44,10 +44,9 @@ async def test_the_dead_are_not_woken(floor: Floor) -> None:
 
 async def test_a_full_worker_is_not_woken(floor: Floor) -> None:
     """Who filled its last slot is not idle from that very step on."""
-    worker = await idle(floor, "w1")
     await floor.wait("task-1")
+    worker = await idle_without_looking(floor, "w1")
     assert await floor.claim(worker, 1) == ["task-1"]
-    floor.woken(worker)
     await floor.wait("task-2")
     assert floor.woken(worker) == []
 
