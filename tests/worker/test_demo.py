@@ -20,6 +20,7 @@ from orchestrator.demo.agents import worker as demo
 from orchestrator.demo.llm import stream_chat
 from orchestrator.embedded import ValkeyServer
 from orchestrator.worker import AgentWorker, TaskError
+from orchestrator.worker.testing import run_task
 
 
 @pytest.fixture
@@ -53,6 +54,15 @@ async def test_agent_fail_fails(agents: AgentWorker, service: Service) -> None:
 
     assert [callback["status"] for callback in callbacks] == ["running", "streaming", "streaming", "failed"]
     assert callbacks[-1]["result"]["error"]["code"] == "demo_failure"
+
+
+async def test_agent_ask_asks_twice() -> None:
+    """`agent-ask` goes on with what its user wants, and with nothing where nobody says anything."""
+    order = {"cups": 2, "name": "Ada"}
+    told = await run_task(demo, "a drink", agent="agent-ask", answers=["tea", order])
+    assert told.response == "2 × tea for Ada, coming up."
+    silence = await run_task(demo, "a drink", agent="agent-ask", answers=["tea"])
+    assert silence.response == "Nobody told me, so I bring nothing."
 
 
 async def test_agent_slow_can_be_cancelled(agents: AgentWorker, service: Service) -> None:
