@@ -63,6 +63,9 @@ async def test_a_tenant_that_was_changed(
     assert known(floor, "acme") == (8, 5)
     assert known(floor, "globex") == (1, 0)
     assert shares.of("acme", "enterprise") == Share(8, 5)
+    await store.update_tenant("acme", limits={"max_running": 6})
+    await retuning.carry_out()  # nobody has told of this one yet
+    assert known(floor, "acme") == (8, 5)
 
 
 async def test_a_tier_that_was_changed(
