@@ -42,7 +42,7 @@ async def test_every_frame_of_a_round_trip(
     async with watch(service, caller) as socket:
         task = await asked_by_frame(asyncapi, socket, caller, agent)
         callbacks = [
-            callback(task, "running", attempt=1),
+            callback(task, "running", attempt=1, lease=30, took=["task-other"]),
             callback(task, "progress", result={"step": "looking"}),
             callback(task, "streaming", seq=0, result={"delta": "Hi"}),
             callback(task, "input_required", result={"prompt": "Hi?", "schema": {}, "expires_in": 9}),

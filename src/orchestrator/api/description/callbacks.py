@@ -26,12 +26,32 @@ class Report(Struct, kw_only=True):
         | Left
         | None
     ) = UNSET
+    took: (
+        Annotated[
+            list[TaskId],
+            Meta(
+                description="Messages of the task's inbox that the agent takes into account: they end as `merged`."
+            ),
+        ]
+        | Left
+    ) = UNSET
 
 
 class RunningCallback(Report, tag_field="status", tag="running", kw_only=True):
     """An agent has the task."""
 
     result: dict[str, Any] | Left = UNSET
+    lease: (
+        Annotated[
+            float | Literal[True],
+            Meta(
+                description="Seconds, or true for the usual: the agent asks to be supervised. Any callback renews;"
+                " silence starts the next attempt."
+            ),
+        ]
+        | Left
+        | None
+    ) = UNSET
 
 
 class Delta(Struct):
@@ -118,6 +138,15 @@ class FailedCallback(Report, kw_only=True):
 
     status: Literal["failed", "timeout", "cancelled"]
     result: Failure | Left = UNSET
+    retry: (
+        Annotated[
+            bool,
+            Meta(
+                description="Of `failed`: true asks for another attempt; where none is left, the task ends so."
+            ),
+        ]
+        | Left
+    ) = UNSET
     execution_time: Annotated[Seconds, Meta(description="Seconds.")] | Left | None = UNSET
     tokens_used: Any | Left = UNSET
 
