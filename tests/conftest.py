@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol
 from uuid import uuid4
@@ -10,10 +10,14 @@ from uuid import uuid4
 import psycopg
 import pytest
 import redis
+from tests.broker.floor import Floor
+from tests.broker.tenant import KEEPING, Tenant, raw_client
 from tests.permanent_keys import keys_without_end
 from tests.planted import Planted
 from tests.servers import valkey_server
 
+from orchestrator.broker.broker import Broker
+from orchestrator.broker.keys import Keys
 from orchestrator.embedded import ValkeyServer
 
 CHROMIUM: Final = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
@@ -63,6 +67,46 @@ def valkey(valkey_process: ValkeyServer) -> Iterator[ValkeyServer]:
 def valkey_cluster(cluster_process: ValkeyServer) -> Iterator[ValkeyServer]:
     """The same in cluster mode: one node that holds every slot."""
     yield from _empty_then_checked(cluster_process)
+
+
+@pytest.fixture(params=["valkey", "valkey_cluster"])
+def each_valkey(request: pytest.FixtureRequest) -> ValkeyServer:
+    """An empty server of each kind."""
+    found: ValkeyServer = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def broker_server(valkey: ValkeyServer) -> ValkeyServer:
+    """Where `broker` and what stands on it work; a folder or file of tests may have another."""
+    return valkey
+
+
+@pytest.fixture
+def client(broker_server: ValkeyServer) -> Iterator[Any]:
+    """A client for what is done behind the service's back."""
+    with raw_client(broker_server.port) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def broker(broker_server: ValkeyServer) -> AsyncIterator[Broker]:
+    """A broker of the deployment `orchestrator`."""
+    async with Broker(broker_server.url, Keys("orchestrator", "orchestrator"), KEEPING) as opened:
+        await opened.set_clock()
+        yield opened
+
+
+@pytest.fixture
+def tenant(broker: Broker, client: Any) -> Tenant:
+    """The tenant `acme`."""
+    return Tenant(broker, client)
+
+
+@pytest.fixture
+def floor(broker: Broker, client: Any) -> Floor:
+    """The dispatch."""
+    return Floor(broker, client)
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.admission.sending import Records, Sending
-from tests.broker.conftest import KEEPING
-from tests.broker.tenant import QUEUE, Tenant, callback, raw_client
+from tests.broker.tenant import KEEPING, QUEUE, Tenant, callback, raw_client
 from tests.servers import valkey_server, wait_until
 
 from orchestrator.broker import connection

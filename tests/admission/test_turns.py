@@ -6,25 +6,14 @@ from typing import Any
 
 import pytest
 from tests.admission.sending import Records, Sending
-from tests.broker.conftest import KEEPING
-from tests.broker.tenant import QUEUE, Tenant, callback, raw_client
+from tests.broker.tenant import QUEUE, Tenant, callback
 from tests.servers import wait_until
 
 from orchestrator.broker.admissions import Admissions, AdmitReply
 from orchestrator.broker.broker import Broker
 from orchestrator.broker.connection import ReplyLost
-from orchestrator.broker.keys import Keys
-from orchestrator.embedded import ValkeyServer
 from orchestrator.errors import Problem
 from orchestrator.store.records import AccessRecord, ContextRules
-
-
-@pytest.fixture
-async def broker(valkey: ValkeyServer) -> AsyncIterator[Broker]:
-    """A broker of the deployment `orchestrator`."""
-    async with Broker(valkey.url, Keys("orchestrator", "orchestrator"), KEEPING) as opened:
-        await opened.set_clock()
-        yield opened
 
 
 @pytest.fixture
@@ -33,13 +22,6 @@ async def sending(broker: Broker) -> AsyncIterator[Sending]:
     made = Sending(broker, None)
     yield made
     await made.enqueue.close()
-
-
-@pytest.fixture
-def tenant(broker: Broker, valkey: ValkeyServer) -> Any:
-    """The tenant, as the test looks at it."""
-    with raw_client(valkey.port) as client:
-        yield Tenant(broker, client)
 
 
 def queued(tenant: Tenant) -> list[dict[str, Any]]:

@@ -6,8 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.broker.conftest import KEEPING
-from tests.broker.tenant import Tenant, raw_client
+from tests.broker.tenant import Tenant
 from tests.delivery.parts import Parts, Reader
 
 from orchestrator.admission.access import Access
@@ -16,9 +15,6 @@ from orchestrator.api.following import Following, Full
 from orchestrator.auth.identity import Identity
 from orchestrator.auth.revocations import Revocations
 from orchestrator.broker.access_cache import AccessCache
-from orchestrator.broker.broker import Broker
-from orchestrator.broker.keys import Keys
-from orchestrator.embedded import ValkeyServer
 from orchestrator.errors import Problem
 from orchestrator.protocol.tiers import DEFAULT_LIMITS
 from orchestrator.store.schema import upgrade
@@ -31,14 +27,11 @@ ANN = Identity(
 
 
 @pytest.fixture
-async def parts(valkey: ValkeyServer) -> AsyncIterator[Parts]:
+async def parts(tenant: Tenant) -> AsyncIterator[Parts]:
     """The delivery side of one replica, hearing."""
-    async with Broker(valkey.url, Keys("orchestrator", "orchestrator"), KEEPING) as broker:
-        await broker.set_clock()
-        with raw_client(valkey.port) as client:
-            made = Parts(Tenant(broker, client))
-            async with made.listening():
-                yield made
+    made = Parts(tenant)
+    async with made.listening():
+        yield made
 
 
 class Slow(Access):

@@ -7,7 +7,7 @@ import msgspec
 import redis
 
 from orchestrator.broker.admissions import Admissions, AdmitReply, AdmitRequest
-from orchestrator.broker.broker import Broker
+from orchestrator.broker.broker import Broker, Keeping
 from orchestrator.broker.callbacks import Callbacks, Delivered
 from orchestrator.broker.dead_letters import DeadLetter, DeadLetters
 from orchestrator.broker.keys import execution_queue
@@ -17,6 +17,14 @@ from orchestrator.protocol.events import Event, SessionName, read_event
 from orchestrator.protocol.position import Position
 
 SECOND: Final = 1_000_000
+KEEPING: Final = Keeping(
+    log_ttl_seconds=3_600,
+    task_ttl_seconds=86_400,
+    log_max_events=10_000,
+    log_max_bytes=8 * 2**20,
+    max_attempts=3,
+    lease_seconds=15,
+)
 AGENT: Final = "agent-123"
 QUEUE: Final = execution_queue(AGENT, "free")
 

@@ -4,8 +4,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
-from tests.broker.conftest import KEEPING
-from tests.broker.tenant import Tenant, callback, chunk, counted
+from tests.broker.tenant import KEEPING, Tenant, callback, chunk, counted
 
 from orchestrator.broker.broker import Broker
 from orchestrator.broker.callbacks import ITEMS_PER_CALL

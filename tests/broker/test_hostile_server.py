@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from tests.broker.conftest import KEEPING
-from tests.broker.tenant import QUEUE, Tenant, callback, chunk, counted
+from tests.broker.tenant import KEEPING, QUEUE, Tenant, callback, chunk, counted
 
 from orchestrator.broker.access_cache import AccessCache, ContextAnswer
 from orchestrator.broker.agenda import Agenda

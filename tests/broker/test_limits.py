@@ -7,8 +7,7 @@ from typing import Any, Final
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.broker.conftest import KEEPING
-from tests.broker.tenant import AGENT, SECOND, Tenant, raw_client
+from tests.broker.tenant import AGENT, KEEPING, SECOND, Tenant, raw_client
 
 from orchestrator.broker.access_cache import AccessCache, ContextAnswer
 from orchestrator.broker.admissions import LimitState

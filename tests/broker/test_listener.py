@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
 import pytest
-from tests.broker.conftest import KEEPING
-from tests.broker.tenant import Tenant, callback, raw_client
+from tests.broker.tenant import KEEPING, Tenant, callback, raw_client
 from tests.servers import valkey_server, wait_until
 
 from orchestrator.broker import connection, listener

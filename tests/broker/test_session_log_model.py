@@ -5,9 +5,8 @@ import asyncio
 import msgspec
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
-from tests.broker.conftest import KEEPING
 from tests.broker.session_log_model import BYTES_MAX, EVENTS_MAX, SessionLogModel
-from tests.broker.tenant import Tenant, raw_client
+from tests.broker.tenant import KEEPING, Tenant, raw_client
 
 from orchestrator.broker.broker import Broker
 from orchestrator.broker.keys import Keys

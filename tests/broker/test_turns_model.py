@@ -4,8 +4,7 @@ import asyncio
 
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
-from tests.broker.conftest import KEEPING
-from tests.broker.tenant import Tenant, raw_client
+from tests.broker.tenant import KEEPING, Tenant, raw_client
 from tests.broker.turns_model import TurnsModel
 
 from orchestrator.broker.broker import Broker

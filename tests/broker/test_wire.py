@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio.connection import Connection
-from tests.broker.conftest import KEEPING
-from tests.broker.tenant import raw_client
+from tests.broker.tenant import KEEPING, raw_client
 from tests.servers import free_port, valkey_server, wait_until
 
 from orchestrator.broker import connection

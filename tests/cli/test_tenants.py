@@ -7,8 +7,7 @@ from collections.abc import Callable
 import pytest
 import redis
 from click.testing import Result
-from tests.broker.conftest import KEEPING
-from tests.broker.tenant import Tenant, raw_client
+from tests.broker.tenant import KEEPING, Tenant, raw_client
 
 from orchestrator.broker.broker import Broker
 from orchestrator.broker.keys import Keys

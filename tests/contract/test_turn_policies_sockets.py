@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.broker.conftest import KEEPING
+from tests.broker.tenant import KEEPING
 from tests.contract.client import Agent, Caller, problem
 from tests.contract.conftest import Command, Connect, NewTenant, StartService
 from tests.contract.socket_client import watch

@@ -22,29 +22,22 @@ MakeUser = Callable[..., Settings]
 NOT_THE_SERVICE: Final = {"ACL", "ASKING", "BLPOP", "CLIENT", "CLUSTER", "DISCARD", "ECHO", "MULTI", "PING"}
 
 
-@pytest.fixture(params=["valkey", "valkey_cluster"])
-def server(request: pytest.FixtureRequest) -> ValkeyServer:
-    """An empty server of each kind."""
-    found: ValkeyServer = request.getfixturevalue(request.param)
-    return found
-
-
 @pytest.fixture
-def client(server: ValkeyServer) -> Iterator[Any]:
+def client(each_valkey: ValkeyServer) -> Iterator[Any]:
     """An administrator of it."""
-    with client_of(server) as opened:
+    with client_of(each_valkey) as opened:
         opened.execute_command("ACL", "LOG", "RESET")
         yield opened
         opened.acl_deluser("svc")
 
 
 @pytest.fixture
-def user(server: ValkeyServer, client: Any) -> MakeUser:
+def user(each_valkey: ValkeyServer, client: Any) -> MakeUser:
     """Settings whose user has these rights."""
 
     def made(*rules: str) -> Settings:
         client.execute_command("ACL", "SETUSER", "svc", "reset", "on", ">hunter2", *rules)
-        url = server.url.replace("://", "://svc:hunter2@")
+        url = each_valkey.url.replace("://", "://svc:hunter2@")
         return read(REDIS_URL=url, ENABLE_ACCESS_VALIDATION="false")
 
     return made
@@ -134,7 +127,7 @@ def test_every_command_is_asked_about() -> None:
     assert len(direct) > 15
 
 
-def test_the_table_is_of_commands(server: ValkeyServer, client: Any) -> None:
+def test_the_table_is_of_commands(each_valkey: ValkeyServer, client: Any) -> None:
     """Each line of the table is a command that the server takes for one: a typing error would hide a right."""
     wrong = [
         (words, answer)

@@ -4,19 +4,34 @@ from collections.abc import AsyncIterator
 
 import pytest
 from tests.worker.service import Service
+from tests.worker.supervisor import Supervisor
 
+from orchestrator.broker.agent_queues import AgentQueues
 from orchestrator.embedded import ValkeyServer
 from orchestrator.worker import AgentWorker
 
 
 @pytest.fixture
-async def service(valkey: ValkeyServer) -> AsyncIterator[Service]:
+def server(valkey: ValkeyServer) -> ValkeyServer:
+    """Where the queues are; a file of tests may have another."""
+    return valkey
+
+
+@pytest.fixture
+async def service(server: ValkeyServer) -> AsyncIterator[Service]:
     """The service's side of the queues."""
-    async with Service(valkey.port) as service:
+    async with Service(server.port) as service:
         yield service
 
 
 @pytest.fixture
-def worker(valkey: ValkeyServer) -> AgentWorker:
+async def supervisor(server: ValkeyServer) -> AsyncIterator[Supervisor]:
+    """The service's side of dispatch."""
+    async with AgentQueues(server.url, print) as queues:
+        yield Supervisor(queues)
+
+
+@pytest.fixture
+def worker(server: ValkeyServer) -> AgentWorker:
     """A worker without agents; the test declares them and runs it."""
-    return AgentWorker(concurrency=4, redis_url=valkey.url)
+    return AgentWorker(concurrency=4, redis_url=server.url)

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import cast
 
@@ -12,7 +11,7 @@ from tests.servers import wait_until
 from tests.worker.service import CALLBACKS, Service, running
 from tests.worker.supervisor import Supervisor
 
-from orchestrator.broker.agent_queues import PAGE, AgentQueues
+from orchestrator.broker.agent_queues import PAGE
 from orchestrator.broker.dispatch import Claimed
 from orchestrator.broker.seat import Over, Seat
 from orchestrator.embedded import ValkeyServer
@@ -22,25 +21,10 @@ from orchestrator.worker.claims import Claims
 from orchestrator.worker.slots import Slots
 
 
-@pytest.fixture(params=["valkey", "valkey_cluster"])
-def server(request: pytest.FixtureRequest) -> ValkeyServer:
+@pytest.fixture
+def server(each_valkey: ValkeyServer) -> ValkeyServer:
     """An empty server of each kind."""
-    found: ValkeyServer = request.getfixturevalue(request.param)
-    return found
-
-
-@pytest.fixture
-async def service(server: ValkeyServer) -> AsyncIterator[Service]:
-    """The service's side of the queues."""
-    async with Service(server.port) as service:
-        yield service
-
-
-@pytest.fixture
-async def supervisor(server: ValkeyServer) -> AsyncIterator[Supervisor]:
-    """The service's side of dispatch."""
-    async with AgentQueues(server.url, print) as queues:
-        yield Supervisor(queues)
+    return each_valkey
 
 
 @pytest.fixture

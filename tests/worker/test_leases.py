@@ -1,7 +1,6 @@
 """A worker has what it runs on a lease: who falls silent loses its tasks, and hears of it."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -18,25 +17,10 @@ from orchestrator.worker import AgentWorker, Task
 QUICK = 0.3
 
 
-@pytest.fixture(params=["valkey", "valkey_cluster"])
-def server(request: pytest.FixtureRequest) -> ValkeyServer:
+@pytest.fixture
+def server(each_valkey: ValkeyServer) -> ValkeyServer:
     """An empty server of each kind."""
-    found: ValkeyServer = request.getfixturevalue(request.param)
-    return found
-
-
-@pytest.fixture
-async def service(server: ValkeyServer) -> AsyncIterator[Service]:
-    """The service's side of the queues."""
-    async with Service(server.port) as service:
-        yield service
-
-
-@pytest.fixture
-async def supervisor(server: ValkeyServer) -> AsyncIterator[Supervisor]:
-    """The service's side of dispatch."""
-    async with AgentQueues(server.url, print) as queues:
-        yield Supervisor(queues)
+    return each_valkey
 
 
 @pytest.fixture
