@@ -163,9 +163,12 @@ async def test_reply_lost_once(sending: Sending, tenant: Tenant, monkeypatch: py
         return reply
 
     monkeypatch.setattr(Admissions, "admit", lost)
+    told: list[str] = []
+    monkeypatch.setattr(sending.sender, "_note_limits", lambda tenant, _own: told.append(tenant))
     sent = await sending.send()
     assert tenant.client.zrange(tenant.key("outstanding"), 0, -1) == [sent.answer.task_id.encode()]
     assert tenant.client.llen(QUEUE) == 1
+    assert told == [], "the second answer does not say whether the tenant has limits of its own"
 
 
 async def test_push_that_fails(sending: Sending, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:

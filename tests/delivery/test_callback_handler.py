@@ -7,6 +7,7 @@ import pytest
 from tests.broker.tenant import Tenant, callback, chunk
 from tests.delivery.parts import Parts
 
+from orchestrator.broker.connection import Unavailable
 from orchestrator.delivery.callback_handler import STRIKES_MAX, judge_big
 from orchestrator.metrics import Counter
 
@@ -28,6 +29,22 @@ async def test_small_ones(parts: Parts, tenant: Tenant) -> None:
         line for line in map(json.loads, parts.lines.getvalue().splitlines()) if line["event"] == "task_ended"
     )
     assert (ended["tenant_id"], ended["session_id"], ended["task_id"]) == (tenant.name, "sess-1", task)
+
+
+async def test_one_that_cannot_be_planned(
+    parts: Parts, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a tenant's next look cannot be planned, what the same call did for the others is noted all the same."""
+
+    async def away(*_: Any) -> None:
+        raise Unavailable("the agenda's node is away")
+
+    monkeypatch.setattr(parts.handler, "_attend", away)
+    other = tenant.another("other")
+    tenant.report(callback(await tenant.task(), "running", lease=5))
+    other.report(callback(await other.task(), "completed"))
+    await parts.handler.handle([tenant.name, other.name])
+    assert parts.counted(Counter.TASKS_ENDED) == {"completed": 1}
 
 
 async def test_more_waits(parts: Parts, tenant: Tenant) -> None:

@@ -58,6 +58,7 @@ _WHY: Final = {
     "tenant": "too many messages of this tenant within a minute",
     "count": "the tenant has as many open tasks as its tier allows",
     "bytes": "the tenant's open tasks take as much room as is allowed",
+    "turns": "more messages of this session wait than one may take the place of; cancel some",
 }
 
 
@@ -125,7 +126,8 @@ class Sender:
         if reply.outcome not in {"accepted", "replayed"}:
             raise _refusal(reply)
         if reply.outcome == "accepted":
-            if self._note_limits:
+            # A repeated question finds the first answer, which does not say what the tenant's limits are.
+            if self._note_limits and reply.t is not None:
                 self._note_limits(new.tenant, reply.own)
             await self._follow(reply, Admission(new, reply.watched))
             self._note_accepted(new, request.context.tenant_tier)

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import msgspec
 
 from orchestrator.broker.callbacks import HUGE_BYTES, Callbacks, Delivered
-from orchestrator.broker.connection import Refused
+from orchestrator.broker.connection import BrokerError, Refused
 from orchestrator.delivery.endings import Endings
 from orchestrator.metrics import Counter, Histogram, Metrics
 from orchestrator.protocol.callbacks import read_callback, result_of
@@ -69,8 +70,11 @@ class CallbackHandler:
         served: list[str] = []
         passed_over: list[str] = []
         failed: list[str] = []
-        for tenant, delivered in zip(tenants, await self._callbacks.deliver(tenants), strict=True):
+        replies = list(zip(tenants, await self._callbacks.deliver(tenants), strict=True))
+        # What the script has done is noted for all, before anything that may fail is done for one.
+        for tenant, delivered in replies:
             await self._note(tenant, delivered)
+        for tenant, delivered in replies:
             last = await self._finish(tenant, delivered)
             if last.stop == "error":
                 failed.append(tenant)
@@ -130,7 +134,8 @@ class CallbackHandler:
         self._endings.note(tenant, delivered.ended)
         if delivered.due:
             # Lost, it waits for the agenda's next look: the tenant is looked at every minute.
-            await self._attend(tenant, delivered.due)
+            with suppress(BrokerError):
+                await self._attend(tenant, delivered.due)
 
     def _count(self, tenant: str, what: str, label: str, count: int) -> None:
         match what:

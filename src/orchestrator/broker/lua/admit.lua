@@ -67,6 +67,10 @@ if verdict then
 end
 if state.refusal then return reply(state.refusal, state.told) end
 if plan.busy then return reply('session_busy', state.told) end
+if #plan.stop > STOPS_MAX then
+  state.told.detail, state.told.retry_after = 'turns', 1
+  return reply('queue_full', state.told)
+end
 if plan.inbox and not ARGV[3] then return reply('steer') end
 if plan.code == 'merged' and not turns.is_joined(plan.stop, a.merged or {}) then
   local waiting = {}

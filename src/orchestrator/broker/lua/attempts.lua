@@ -1,6 +1,6 @@
 -- Attempts: a lease that an agent asked for, and the next attempt where one was lost or given up.
 
-local SECOND, BACKOFF_MAX = 1000000, 60000000
+local SECOND, BACKOFF_MAX, WAITS_MAX = 1000000, 60000000, 100
 local WORKER_LOST = '{"result":{"reason":"worker_lost"}}'
 
 -- Something of the tenant is due then: whoever runs this script has it looked at.
@@ -26,6 +26,10 @@ end
 -- raw: the callback that asked for another try, or '' where the worker was lost
 local function try_again(t, s, task, raw)
   local asked = raw ~= ''
+  -- Whoever waits for a person may wait for days: workers that come and go meanwhile say nothing against the task.
+  if task.status == 'input_required' and task.attempt < WAITS_MAX then
+    change(task, 'attempts_max', (task.attempts_max or t.keep.max_attempts) + 1)
+  end
   if task.attempt >= (task.attempts_max or t.keep.max_attempts) then
     return end_task(t, s, task, 'failed', asked and '' or 'too_many_attempts', raw, true)
   end

@@ -2,7 +2,7 @@
 -- `c` is the decoded envelope: action_type, task_id, status, attempt, seq, delta, has_response, has_result, lease, retry, took; of a
 -- question has_prompt, question, expires_in.
 
-local BIG = 64 * 1024
+local BIG, TOOK_MAX = 64 * 1024, 100
 local ENDINGS = { completed = 'completed', failed = 'failed', timeout = 'timeout', cancelled = 'cancelled' }
 local OTHERS = { running = true, streaming = true, progress = true, input_required = true }
 
@@ -46,13 +46,14 @@ end
 -- Seconds, or true for the usual; held to what makes sense.
 local function asked_lease(t, c)
   if c.status ~= 'running' or not c.lease then return nil end
-  return c.lease == true and t.keep.lease or math.max(1, math.min(3600, c.lease)) * SECOND
+  return c.lease == true and t.keep.lease or math.floor(math.max(1, math.min(3600, c.lease)) * SECOND)
 end
 
 -- An agent says which of the messages that were handed to it its answer takes into account.
 local function absorb(t, s, task, took)
-  for _, id in ipairs(took) do
-    local other = type(id) == 'string' and load_task(t, id)
+  for i = 1, math.min(#took, TOOK_MAX) do
+    local id = took[i]
+    local other = type(id) == 'string' and #id <= 128 and load_task(t, id)
     if other and not ENDED[other.status] and other.held == task.id then
       other.read = true
       end_task(t, s, other, 'cancelled', 'merged', merged_into(task.id), true)

@@ -20,13 +20,24 @@ local function commit_attempt(t, task, key)
   end
 end
 
--- See turns.lua. A line of an inbox begins with its task. What the agent has read stays there: a next attempt needs it too.
+-- See turns.lua. What the agent has read stays in the inbox: a next attempt needs it too.
 local function commit_unheld(t, task)
   redis.call('ZREM', t.T .. 'held', task.id)
   if task.unheld == '1' or task.read then return end
-  local inbox = t.T .. 'inbox:' .. task.unheld
-  for _, line in ipairs(redis.call('LRANGE', inbox, 0, -1)) do
-    if line:find('"task_id":"' .. task.id .. '"', 1, true) == 2 then redis.call('LREM', inbox, 1, line) end
+  t.leaving = t.leaving or {}
+  t.leaving[task.unheld] = t.leaving[task.unheld] or {}
+  t.leaving[task.unheld][task.id] = true
+end
+
+-- Each inbox is read once, however many leave it. A line begins with its task.
+local function commit_inboxes(t)
+  for target, ids in pairs(t.leaving or {}) do
+    local inbox, stays, goes = t.T .. 'inbox:' .. target, 0, {}
+    for _, line in ipairs(redis.call('LRANGE', inbox, 0, -1)) do
+      if ids[line:match('^{"task_id":"([^"]*)"')] then goes[#goes + 1] = line else stays = stays + 1 end
+    end
+    if stays == 0 then redis.call('UNLINK', inbox) end
+    for _, line in ipairs(stays > 0 and goes or {}) do redis.call('LREM', inbox, 1, line) end
   end
 end
 
@@ -82,11 +93,16 @@ local function trim(t, s)
   end
 end
 
+-- Lua hands over a few thousand values at once and no more.
+local function write_all(command, key, values)
+  for from = 1, #values, 1000 do redis.call(command, key, unpack(values, from, math.min(#values, from + 999))) end
+end
+
 local function commit_session(t, s)
   local renew = s.fresh or s.len == 0
   if s.fresh then redis.call('DEL', s.log, t.T .. 'acks:' .. s.id) end
   if #s.entries > 0 then
-    redis.call('RPUSH', s.log, unpack(s.entries))
+    write_all('RPUSH', s.log, s.entries)
     s.len = s.len + #s.entries
     trim(t, s)
   end
@@ -104,7 +120,7 @@ local function commit_session(t, s)
   end
   if #s.acks > 0 then
     local acks = t.T .. 'acks:' .. s.id
-    redis.call('ZADD', acks, unpack(s.acks))
+    write_all('ZADD', acks, s.acks)
     redis.call('ZREMRANGEBYRANK', acks, 0, -1001)
     redis.call('PEXPIRE', acks, int(t.keep.task_ttl / 1000))
   end
@@ -165,6 +181,7 @@ end
 
 local function commit(t)
   for _, task in pairs(t.tasks) do commit_task(t, task) end
+  commit_inboxes(t)
   for _, s in ipairs(t.order) do
     if s.fresh or #s.entries > 0 or s.dirty then commit_session(t, s) end
   end

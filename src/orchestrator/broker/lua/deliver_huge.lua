@@ -11,7 +11,8 @@ if not raw or #raw < args.least then return { outcome(t, 0, 'moved') } end
 touch_tenant(t)
 t.whole = #raw
 local ends = raw:sub(1, 4096) .. raw:sub(-4096)
-local c = { task_id = ends:match('"task_id"%s*:%s*"([^"]*)"'), status = ends:match('"status"%s*:%s*"(%a+)"') }
+local c = { task_id = ends:match('"task_id"%s*:%s*"([^"]*)"'), status = ends:match('"status"%s*:%s*"(%a+)"'),
+  attempt = tonumber(ends:match('"attempt"%s*:%s*(%d+)')) }
 if c.task_id and ENDINGS[c.status] then
   take(t, ends, c, 'result_too_large')
 else

@@ -1,7 +1,8 @@
 -- What a send needs whose policy is not `parallel`, made when it is needed: a script makes its functions anew in every
 -- call, and most sends need none of these.
 
-local LISTED_MAX = 1000
+-- STOPS_MAX: so many tasks one message may take the place of: each costs what an ending costs.
+local LISTED_MAX, STOPS_MAX = 1000, 200
 local NO_TURN = { stop = {}, freed = 0 }
 
 local function turn_taking()
