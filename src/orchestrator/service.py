@@ -83,7 +83,7 @@ class Service:
             lambda tier: self.limits.of(tier).of_tier, own_limits=settings.enable_access_validation
         )
         self.dispatch = Dispatch(self.broker.run)
-        self.dispatcher = Dispatcher(self.dispatch, self.broker.keys, self.tenant_shares)
+        self.dispatcher = Dispatcher(self.dispatch, self.broker.keys, self.tenant_shares, settings.lease)
         self.revocations, self.tickets = Revocations(), Tickets(self.broker)
         self.tokens = Tokens.from_settings(settings, log)
         self.identifier = Identifier(settings.gateway_secret, self.tokens, self.revocations)

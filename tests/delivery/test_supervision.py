@@ -51,6 +51,20 @@ async def test_told_twice(parts: Parts) -> None:
     assert waiting(parts) == [("hi", 2)]
 
 
+async def test_a_lease_that_is_renewed_meanwhile(parts: Parts) -> None:
+    """Whether the lease is over still is asked after the callbacks: a worker that renewed it goes on."""
+    task = await running(parts)
+
+    async def still_over() -> bool:
+        return bool(parts.tenant.client.llen(parts.tenant.broker.keys.callbacks(parts.tenant.name)))
+
+    parts.tenant.report(callback(task, "streaming", {"delta": "x"}, attempt=1))
+    async with parts.pumping():
+        assert not await parts.supervision.lapsed(parts.tenant.name, task, 1, "w1", still_over)
+    assert waiting(parts) == []
+    assert (await parts.tenant.record(task))["attempt"] == b"1"
+
+
 async def test_an_ending_that_waits_counts(parts: Parts) -> None:
     """What the worker could still report before it died is taken first: the task ends by it."""
     task = await running(parts)

@@ -1,12 +1,13 @@
 """The service tells the dispatch what waits and what has ended, and hands on what lost its worker."""
 
 import pytest
-from tests.broker.floor import PAST_MS, Floor
+from tests.broker.floor import LEASE_MS, PAST_MS, Floor
 
 from orchestrator.broker.connection import Unavailable
+from orchestrator.broker.dispatch import Waiting
 from orchestrator.broker.keys import execution_queue
 from orchestrator.dispatch import dispatcher as module
-from orchestrator.dispatch.dispatcher import Dispatcher
+from orchestrator.dispatch.dispatcher import Dispatcher, StillOver
 from orchestrator.dispatch.tenant_shares import TenantShares
 from orchestrator.embedded import ValkeyServer
 from orchestrator.protocol.tiers import DEFAULT_LIMITS
@@ -24,7 +25,7 @@ def shares() -> TenantShares:
 @pytest.fixture
 def dispatcher(floor: Floor, shares: TenantShares) -> Dispatcher:
     """That of one replica."""
-    return Dispatcher(floor.dispatch, floor.broker.keys, shares)
+    return Dispatcher(floor.dispatch, floor.broker.keys, shares, LEASE_MS / 1000)
 
 
 @pytest.fixture
@@ -108,8 +109,9 @@ async def test_lapsed_runs_are_handed_on(floor: Floor, dispatcher: Dispatcher) -
     await floor.claim(worker, 1, PAST_MS)
     handed: Handed = []
 
-    async def lapsed(tenant: str, task: str, attempt: int, worker: str) -> None:
+    async def lapsed(tenant: str, task: str, attempt: int, worker: str, still_over: StillOver) -> bool:
         handed.append((tenant, task, attempt, worker))
+        return await still_over()
 
     await dispatcher.look(lapsed)
     await dispatcher.look(lapsed)
@@ -124,8 +126,9 @@ async def test_a_next_attempt_is_not_finished_with_the_old(floor: Floor, dispatc
     await floor.claim(worker, 1, PAST_MS)
     await floor.worker(worker)  # it lives, and has lost its lease
 
-    async def lapsed(tenant: str, task: str, attempt: int, worker: str) -> None:
+    async def lapsed(tenant: str, task: str, attempt: int, _worker: str, _still_over: StillOver) -> bool:
         await dispatcher.announce(tenant, task, attempt + 1, QUEUE)
+        return True
 
     await dispatcher.look(lapsed)
     assert await floor.claim(worker) == ["task-1"]
@@ -137,12 +140,56 @@ async def test_one_that_cannot_be_handed_on_now(floor: Floor, dispatcher: Dispat
     await floor.wait("task-1", "task-2")
     await floor.claim(worker, 2, PAST_MS)
 
-    async def lapsed(_tenant: str, task: str, _attempt: int, _worker: str) -> None:
+    async def lapsed(_tenant: str, task: str, _attempt: int, _worker: str, _still_over: StillOver) -> bool:
         if task == "task-1":
             raise Unavailable("for a moment")
+        return True
 
     await dispatcher.look(lapsed)
     assert floor.client.zrange("{dispatch}:leases:orchestrator", 0, -1) == [b"task-1"]
+
+
+async def test_one_that_is_renewed_meanwhile(floor: Floor, dispatcher: Dispatcher) -> None:
+    """A worker that renews while its lapsed run is looked after keeps it."""
+    worker = await floor.worker("w1")
+    await floor.wait("task-1")
+    await floor.claim(worker, 1, PAST_MS)
+    floor.woken(worker)
+
+    async def lapsed(_tenant: str, task: str, _attempt: int, _worker: str, still_over: StillOver) -> bool:
+        assert await still_over()
+        await floor.dispatch.renew(worker, LEASE_MS, [floor.held(task)])
+        return await still_over()
+
+    await dispatcher.look(lapsed)
+    assert floor.running() == 1
+    assert floor.woken(worker) == []
+
+
+async def test_after_a_gap_workers_come_first(floor: Floor, dispatcher: Dispatcher) -> None:
+    """Where nobody looked, since Redis was away, nothing is handed on before workers could renew."""
+    worker = await floor.worker("w1")
+    await dispatcher.look(unwanted)
+    await floor.wait("task-1")
+    await floor.claim(worker, 1, PAST_MS)
+    floor.client.hincrby("{dispatch}:looked:orchestrator", "last", -60_000)
+    await dispatcher.look(unwanted)
+    assert floor.running() == 1
+
+
+async def unwanted(tenant: str, task: str, attempt: int, worker: str, still_over: StillOver) -> bool:
+    """Nothing may be handed on."""
+    raise AssertionError(tenant, task, attempt, worker, still_over)
+
+
+@pytest.mark.parametrize("home", ["orchestrator:{x}:callbacks", "orchestrator::callbacks"])
+async def test_a_tenant_that_an_agent_made_up(floor: Floor, dispatcher: Dispatcher, home: str) -> None:
+    """A run of what cannot be a tenant is finished, and no tenant is asked about it."""
+    worker = await floor.worker("w1")
+    await floor.dispatch.ready([Waiting("task-1", 1, "agent-1", "free", home)])
+    await floor.claim(worker, 1, PAST_MS)
+    await dispatcher.look(unwanted)
+    assert not floor.client.exists("{dispatch}:leases:orchestrator")
 
 
 @pytest.mark.usefixtures("at_once")

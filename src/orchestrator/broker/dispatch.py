@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from orchestrator.broker.connection import Reply
+from orchestrator.broker.connection import BrokerError, Reply
 from orchestrator.protocol.tiers import Tier
 
 RunScript = Callable[..., Awaitable[Reply]]
@@ -18,7 +18,12 @@ RunScript = Callable[..., Awaitable[Reply]]
 CONTEXTS_AT_ONCE: Final = 500
 HANDED_AGAIN_MS: Final = 5_000
 """After how long a lapsed lease is handed out again unless somebody has finished it."""
+CLAIMED_AT_ONCE: Final = 64
+RENEWED_AT_ONCE: Final = 200
 _CLAIMS_MAX: Final = 20
+"""Calls of a claim that may bring less than was asked for."""
+_GAP_MS: Final = 3_000
+"""How long nobody has looked for lapsed leases where Redis, or all who look, were away."""
 _SLOT: Final = "{dispatch}:workers"
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -54,6 +59,8 @@ class Lapsed(msgspec.Struct, frozen=True, array_like=True):
     home: str
     context: str
     worker: str
+    again_at: int = 0
+    """When it comes again, ms by the server's clock."""
 
 
 class Served(msgspec.Struct, frozen=True):
@@ -86,18 +93,29 @@ class Dispatch:
         """The attempts whose turn it is, `n` at most; none for a worker that is not registered.
 
         With a slot left the worker is idle from then on, and its wake list tells when to come again.
-        With `n` = 0 somebody else is woken instead.
+        With `n` = 0 somebody else is woken instead. An error after some were claimed is none.
         """
         claimed: list[Claimed] = []
-        for _ in range(_CLAIMS_MAX):
-            reply = await self._run("claim", _SLOT, worker, lease_ms, n - len(claimed))
-            if reply is None:
-                break
-            again, some = _claims(reply)
-            claimed += some
-            if not again:
+        for _ in range(_CLAIMS_MAX + n // CLAIMED_AT_ONCE):
+            try:
+                more = await self._claim_some(worker, lease_ms, n - len(claimed), claimed)
+            except BrokerError:
+                if claimed:
+                    break
+                raise
+            if not more:
                 break
         return claimed
+
+    async def _claim_some(self, worker: str, lease_ms: int, n: int, claimed: list[Claimed]) -> bool:
+        """One call, which does not keep the server for long. Whether there may be more to claim."""
+        asked = min(n, CLAIMED_AT_ONCE)
+        reply = await self._run("claim", _SLOT, worker, lease_ms, asked)
+        if reply is None:
+            return False
+        again, some = _claims(reply)
+        claimed += some
+        return len(some) < n and (again or len(some) == asked)
 
     async def register(self, worker: str, contexts: Sequence[str], slots: int, lease_ms: int) -> None:
         """The worker lives until `lease_ms` from now, and serves these contexts. Again, it costs one small call."""
@@ -114,8 +132,12 @@ class Dispatch:
 
     async def renew(self, worker: str, lease_ms: int, held: Sequence[Claimed]) -> list[Claimed]:
         """The worker lives, and goes on with these; those of them that are not its own any more."""
-        lost = _places(await self._run("renew", _SLOT, worker, lease_ms, _encode(held)))
-        return [held[place - 1] for place in lost]
+        lost: list[Claimed] = []
+        for start in range(0, len(held) or 1, RENEWED_AT_ONCE):
+            some = held[start : start + RENEWED_AT_ONCE]
+            places = _places(await self._run("renew", _SLOT, worker, lease_ms, _encode(some)))
+            lost += [some[place - 1] for place in places]
+        return lost
 
     async def finish(
         self, tasks: Sequence[tuple[str, int]], worker: str = "", *, tell: bool = False, ran: bool = True
@@ -134,12 +156,20 @@ class Dispatch:
         """The run goes on, whoever has got its place meanwhile."""
         await self._run("pause", _SLOT, task, attempt, 0)
 
-    async def overdue(self, prefix: str, limit: int, again_ms: int = HANDED_AGAIN_MS) -> list[Lapsed]:
+    async def overdue(
+        self, prefix: str, limit: int, again_ms: int = HANDED_AGAIN_MS, *, renewal_ms: int = 0
+    ) -> list[Lapsed]:
         """Runs of the deployment with this callback prefix whose leases are over, `limit` at most.
 
-        They come again after `again_ms` until somebody finishes them.
+        They come again after `again_ms` until somebody finishes them. `renewal_ms` is how often workers renew: where
+        nobody has looked for a while, Redis may have been away, and there are none until workers could renew.
         """
-        return _lapsed(await self._run("overdue", _SLOT, prefix, limit, again_ms))
+        patience = (max(_GAP_MS, renewal_ms), renewal_ms + 1_000 if renewal_ms else 0)
+        return _lapsed(await self._run("overdue", _SLOT, prefix, limit, again_ms, *patience))
+
+    async def still_over(self, prefix: str, lapsed: Lapsed) -> bool:
+        """Whether nobody has renewed that lease, or finished it, since `overdue` told of it."""
+        return bool(await self._run("still_over", _SLOT, prefix, lapsed.task, lapsed.again_at))
 
     async def retune(self, home: str, weight: int, cap: int) -> None:
         """The tenant's weight and cap (0: none) are these from now on, for what waits already too."""

@@ -25,7 +25,7 @@ _ALONE: Final = frozenset(
         "renew",
         "retune",
     }
-    | {"served", "survey", "turnover"}
+    | {"served", "still_over", "survey", "turnover"}
 )
 
 

@@ -7,12 +7,14 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from orchestrator.broker.connection import BrokerError
 from orchestrator.broker.dispatch import Dispatch, Lapsed, Waiting
 from orchestrator.broker.keys import Keys, place_of
 from orchestrator.dispatch.tenant_shares import TenantShares
+from orchestrator.protocol.identifiers import is_valid_id
 
 LOOK_SECONDS: Final = 0.5
 SERVED_SECONDS: Final = 1.0
@@ -20,17 +22,20 @@ SERVED_SECONDS: Final = 1.0
 LAPSED_PER_LOOK: Final = 100
 _CONTEXTS_MAX: Final = 10_000
 
-OnLapsed = Callable[[str, str, int, str], Awaitable[None]]
-"""Looks after an attempt whose lease is over: tenant, task, attempt, worker. Idempotent."""
+StillOver = Callable[[], Awaitable[bool]]
+"""Whether the worker has not renewed its lease meanwhile. Raises `BrokerError`."""
+OnLapsed = Callable[[str, str, int, str, StillOver], Awaitable[bool]]
+"""Looks after an attempt whose lease is over: tenant, task, attempt, worker. Idempotent; False where it is no more."""
 
 
 class Dispatcher:
     """Announces attempts, takes ended ones back, and hands on those whose workers are gone."""
 
-    def __init__(self, dispatch: Dispatch, keys: Keys, shares: TenantShares) -> None:
+    def __init__(self, dispatch: Dispatch, keys: Keys, shares: TenantShares, lease: float) -> None:
         self._dispatch = dispatch
         self._keys = keys
         self._shares = shares
+        self._renewal_ms = round(lease * 1000 / 3)
         self._contexts: dict[str, tuple[bool, float]] = {}
         self._workers, self._asked = 0, -SERVED_SECONDS
 
@@ -56,15 +61,18 @@ class Dispatcher:
 
     async def look(self, on_lapsed: OnLapsed) -> None:
         """Hand on every run whose lease is over; one replica does it each `LOOK_SECONDS`. Raises `BrokerError`."""
-        lapsed = await self._dispatch.overdue(self._keys.prefix, LAPSED_PER_LOOK)
+        prefix, renewal_ms = self._keys.prefix, self._renewal_ms
+        lapsed = await self._dispatch.overdue(prefix, LAPSED_PER_LOOK, renewal_ms=renewal_ms)
         await asyncio.gather(*(self._hand_on(run, on_lapsed) for run in lapsed))
 
     async def _hand_on(self, run: Lapsed, on_lapsed: OnLapsed) -> None:
         tenant = self._keys.tenant_of(run.home)
         # What fails here comes again: the lease stays until it is finished.
         with suppress(BrokerError):
-            if tenant is not None:
-                await on_lapsed(tenant, run.task, run.attempt, run.worker)
+            if tenant is not None and is_valid_id(tenant):  # an agent may have made it up
+                still_over = partial(self._dispatch.still_over, self._keys.prefix, run)
+                if not await on_lapsed(tenant, run.task, run.attempt, run.worker, still_over):
+                    return
             await self._dispatch.finish([(run.task, run.attempt)], tell=True)
 
     async def _any_worker(self) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from orchestrator.broker.callbacks import Ended, Move
 from orchestrator.broker.tasks import Tasks
+from orchestrator.dispatch.dispatcher import StillOver
 from orchestrator.dispatch.due_pushes import DuePushes
 from orchestrator.metrics import Counter, Metrics
 from orchestrator.telemetry import Log, LogEvent
@@ -31,10 +32,17 @@ class Supervision:
         self._metrics = metrics
         self._log = log
 
-    async def lapsed(self, tenant: str, task: str, attempt: int, worker: str) -> None:
-        """The lease of an attempt is over. Idempotent; raises `BrokerError` where Redis cannot be asked."""
-        # Callbacks first: an ending that the worker could still push counts.
+    async def lapsed(
+        self, tenant: str, task: str, attempt: int, worker: str, still_over: StillOver | None = None
+    ) -> bool:
+        """The lease of an attempt is over; False where it is no more, and its worker goes on.
+
+        Idempotent; raises `BrokerError` where Redis cannot be asked.
+        """
+        # Callbacks first: an ending that the worker could still push counts. That takes a while, in which it may renew.
         await self._pump(tenant)
+        if still_over and not await still_over():
+            return False
         retried = await self._tasks.retry(tenant, task, attempt)
         self._note_ended(tenant, retried.ended)
         self._note_moves(retried.moves)
@@ -44,3 +52,4 @@ class Supervision:
                 LogEvent.LEASE_LOST, tenant_id=tenant, task_id=task, attempt=attempt, worker=worker
             )
             await self._due_pushes.attend(tenant, retried.due)
+        return True

@@ -7,7 +7,7 @@
 -- include dispatch
 
 local worker, lease, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local pool = redis.call('HGET', D .. 'w:' .. worker, 'pool')
+local pool = pool_of_worker(worker)
 if not pool then return false end
 redis.call('ZADD', D .. 'workers', int(now + lease), worker)
 local got, estimates = {}, {}
@@ -67,19 +67,31 @@ local function serve(ctx, home, score)
 end
 
 local function behind(home, score)
-  local vt = tonumber(redis.call('ZSCORE', D .. 'vt:' .. pool, home) or 0)
+  local vt = virtual_time(pool, home)
   return vt > score and vt or nil
+end
+
+-- The next of all contexts in which the tenant waits. What is served goes to the end, so one round is in their order.
+local rounds = {}
+local function next_place(home)
+  local where = D .. 'where:' .. home
+  rounds[home] = rounds[home] or { at = 0, all = all_served(where, worker) }
+  local round = rounds[home]
+  while round.at < #round.all do
+    round.at = round.at + 1
+    local ctx = round.all[round.at]
+    if redis.call('ZSCORE', where, ctx) then return ctx end
+  end
+  if round.at > 0 then rounds[home] = nil end
+  return round.at > 0 and next_place(home) or nil
 end
 
 -- Where the tenant has waited longest, of the contexts that the worker serves; false: it waits nowhere at all.
 local function place_of(home)
-  local where, serves = D .. 'where:' .. home, D .. 'serves:' .. worker
-  local contexts = redis.call('ZRANGE', where, 0, 15)
-  if not contexts[1] then return false end
-  for i, served in ipairs(redis.call('SMISMEMBER', serves, unpack(contexts))) do
-    if served == 1 then return contexts[i] end
-  end
-  return contexts[16] and redis.call('ZINTER', 2, where, serves, 'WEIGHTS', 1, 0)[1] or nil
+  local ctx, looked = first_served(D .. 'where:' .. home, worker)
+  if looked == 0 then return false end
+  if ctx or looked < 16 then return ctx end
+  return next_place(home)
 end
 
 -- One step on the way to the next claim, by tenant: a tenant has one score, however many contexts it waits in.
@@ -103,9 +115,37 @@ local function by_tenant()
   return true
 end
 
+-- The contexts that come first of all that the worker serves, with their scores, and the score of the first one behind
+-- them: until that one's turn comes they are not sought again.
+local NEAR = 128
+local near, horizon
+local function seek()
+  local all = all_served(D .. 'waiting:' .. pool, worker, 'WITHSCORES')
+  near, horizon = {}, tonumber(all[2 * NEAR + 2] or math.huge)
+  for i = 1, math.min(#all, 2 * NEAR), 2 do near[all[i]] = tonumber(all[i + 1]) end
+end
+
+local function nearest()
+  local ctx
+  for other, score in pairs(near) do
+    if not ctx or score < near[ctx] or (score == near[ctx] and other < ctx) then ctx = other end
+  end
+  return ctx
+end
+
+local function next_context()
+  local ctx, looked = first_served(D .. 'waiting:' .. pool, worker)
+  if ctx or looked < 16 then return ctx end
+  if not near then seek() end
+  ctx = nearest()
+  if (ctx and near[ctx] or math.huge) <= horizon then return ctx end
+  seek()
+  return nearest()
+end
+
 -- The same by context, which finds what a worker of few contexts can do behind whatever others wait for.
 local function by_context()
-  local ctx = best(pool, worker)
+  local ctx = next_context()
   if not ctx then return nil end
   local first = redis.call('ZRANGE', D .. 'ready:' .. ctx, 0, 0, 'WITHSCORES')
   local home, score = first[1], tonumber(first[2])
@@ -116,6 +156,7 @@ local function by_context()
     else serve(ctx, home, score) end
   end
   show_head(pool, ctx)
+  if near then near[ctx] = tonumber(redis.call('ZSCORE', D .. 'waiting:' .. pool, ctx)) end
   return true
 end
 

@@ -15,8 +15,26 @@ local function exact(x) return string.format('%.17g', x) end
 
 local function keep(key, seconds) redis.call('EXPIRE', D .. key, seconds or DAY) end
 
--- A pool: contexts that the same workers serve, directly or by way of others. They share one virtual time.
-local function pool_of(ctx) return redis.call('HGET', D .. 'c:' .. ctx, 'pool') or 'common' end
+-- A pool: contexts that the same workers serve, directly or by way of others. They share one virtual time. A pool that went
+-- into another one goes by that one's name: its workers still bear the old one.
+local function root(pool)
+  for _ = 1, 64 do
+    local into = redis.call('HGET', D .. 'pools', pool)
+    if not into then break end
+    pool = into
+  end
+  return pool
+end
+
+local function pool_of(ctx)
+  local pool = redis.call('HGET', D .. 'c:' .. ctx, 'pool')
+  return pool and root(pool) or 'common'
+end
+
+local function pool_of_worker(worker)
+  local pool = redis.call('HGET', D .. 'w:' .. worker, 'pool')
+  return pool and root(pool) or nil
+end
 
 local function present(pool) return tonumber(redis.call('HGET', D .. 'v', pool) or 0) end
 
@@ -74,18 +92,27 @@ local function wake(ctx)
   end
 end
 
+-- Of the first contexts of a sorted set one that the worker serves; then how many were looked at: behind 16 may be more.
+local function first_served(key, worker)
+  local first = redis.call('ZRANGE', key, 0, 15)
+  if not first[1] then return nil, 0 end
+  for i, served in ipairs(redis.call('SMISMEMBER', D .. 'serves:' .. worker, unpack(first))) do
+    if served == 1 then return first[i], #first end
+  end
+  return nil, #first
+end
+
+-- All that the worker serves, in their order: as many as there are, so once in a script.
+local function all_served(key, worker, ...)
+  return redis.call('ZINTER', 2, key, D .. 'serves:' .. worker, 'WEIGHTS', 1, 0, ...)
+end
+
 -- The context whose turn it is, of those that the worker serves.
 local function best(pool, worker)
   if redis.call('EXISTS', D .. 'turn:' .. pool) == 0 then return nil end
-  local waiting, serves = D .. 'waiting:' .. pool, D .. 'serves:' .. worker
-  local first = redis.call('ZRANGE', waiting, 0, 15)
-  if not first[1] then return nil end
-  if redis.call('SISMEMBER', serves, first[1]) == 1 then return first[1] end
-  for i, served in ipairs(redis.call('SMISMEMBER', serves, unpack(first))) do
-    if served == 1 then return first[i] end
-  end
-  if #first < 16 then return nil end
-  return redis.call('ZINTER', 2, waiting, serves, 'WEIGHTS', 1, 0)[1]
+  local ctx, looked = first_served(D .. 'waiting:' .. pool, worker)
+  if ctx or looked < 16 then return ctx end
+  return all_served(D .. 'waiting:' .. pool, worker)[1]
 end
 
 local function prefix_of(home) return home:match('^(.*):[^:]*:callbacks$') or home end

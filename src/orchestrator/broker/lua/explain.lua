@@ -26,7 +26,7 @@ local function rivals_of(pool, ctx)
   local times = homes[1] and redis.call('ZMSCORE', D .. 'vt:' .. pool, unpack(homes))
   for i, who in ipairs(homes) do
     -- A score may lie before the tenant's virtual time; who has none is at the present, which his score is.
-    found[i] = { home = who, vt = math.max(tonumber(least[2 * i]), tonumber(times[i] or 0)),
+    found[i] = { home = who, vt = math.max(tonumber(least[2 * i]), tonumber(times[i] or present(pool))),
       pace = tonumber(redis.call('HGET', D .. 'n:' .. who, 'w') or 1) / found.run,
       waiting = redis.call('LLEN', D .. 'q:' .. ctx .. ':' .. who), contexts = math.max(1, redis.call('ZCARD', D .. 'where:' .. who)) }
   end

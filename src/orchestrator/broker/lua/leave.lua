@@ -8,7 +8,7 @@ local worker, serves = ARGV[1], D .. 'serves:' .. ARGV[1]
 redis.call('ZREM', D .. 'workers', worker)
 redis.call('SREM', D .. 'idle', worker)
 -- It may have been woken: somebody else has to come.
-local ctx = best(redis.call('HGET', D .. 'w:' .. worker, 'pool') or 'common', worker)
+local ctx = best(pool_of_worker(worker) or 'common', worker)
 if ctx then wake(ctx) end
 for _, served in ipairs(redis.call('SPOP', serves, 1000)) do redis.call('SREM', D .. 'workers:' .. served, worker) end
 local left = redis.call('SCARD', serves)

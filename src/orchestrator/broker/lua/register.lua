@@ -9,28 +9,60 @@ local worker, ends, all = ARGV[1], int(now + tonumber(ARGV[2])), tonumber(ARGV[4
 local HOUR = 3600
 local hash, serves = D .. 'w:' .. worker, D .. 'serves:' .. worker
 
--- Contexts that were in another pool wait by the virtual time of this one from now on.
-local function join(ctx, pool)
-  local key, old, ready = D .. 'c:' .. ctx, pool_of(ctx), D .. 'ready:' .. ctx
-  redis.call('HSET', key, 'pool', pool)
-  keep('c:' .. ctx)
-  redis.call('SADD', serves, ctx)
-  redis.call('SADD', D .. 'workers:' .. ctx, worker)
-  keep('workers:' .. ctx, 2 * HOUR)
-  if old == pool then return end
-  redis.call('ZREM', D .. 'waiting:' .. old, ctx)
-  if redis.call('EXISTS', ready) == 0 then return end
-  redis.call('ZUNIONSTORE', ready, 1, ready, 'WEIGHTS', 0)
-  redis.call('ZUNIONSTORE', D .. 'turn:' .. pool, 2, D .. 'turn:' .. pool, ready, 'WEIGHTS', 1, 0, 'AGGREGATE', 'MIN')
+-- Times of one pool say nothing in another: who waits begins at the present there (claim.lua).
+local function forget_times(ctx)
+  redis.call('ZUNIONSTORE', D .. 'ready:' .. ctx, 1, D .. 'ready:' .. ctx, 'WEIGHTS', 0)
   keep('ready:' .. ctx)
-  keep('turn:' .. pool)
+end
+
+local function add_timeless(key, other)
+  redis.call('ZUNIONSTORE', D .. key, 2, D .. key, D .. other, 'WEIGHTS', 1, 0, 'AGGREGATE', 'MIN')
+  keep(key)
+end
+
+-- Two pools are one from now on; the answer is its name. The lesser name stays, whoever came first: names are random, so
+-- chains of them are short.
+local function merge(one, other)
+  local pool, old = one, other
+  if other < one then pool, old = other, one end
+  for _, ctx in ipairs(redis.call('ZRANGE', D .. 'waiting:' .. old, 0, -1)) do forget_times(ctx) end
+  for _, kind in ipairs({ 'turn:', 'waiting:' }) do add_timeless(kind .. pool, kind .. old) end
+  redis.call('DEL', D .. 'turn:' .. old, D .. 'waiting:' .. old, D .. 'vt:' .. old)
+  redis.call('HDEL', D .. 'v', old)
+  redis.call('HSET', D .. 'pools', old, pool)
+  return pool
+end
+
+-- What waits in the context though no worker has served it so far.
+local function adopt(ctx, pool)
+  redis.call('ZREM', D .. 'waiting:common', ctx)
+  if redis.call('EXISTS', D .. 'ready:' .. ctx) == 0 then return end
+  forget_times(ctx)
+  add_timeless('turn:' .. pool, 'ready:' .. ctx)
   show_head(pool, ctx)
 end
 
+-- The worker serves the context; the answer is the name of its pool, which is that of both from now on.
+local function join(ctx, pool)
+  local old = pool_of(ctx)
+  redis.call('SADD', serves, ctx)
+  redis.call('SADD', D .. 'workers:' .. ctx, worker)
+  keep('workers:' .. ctx, 2 * HOUR)
+  if old ~= pool and old ~= 'common' then pool = merge(old, pool) end
+  redis.call('HSET', D .. 'c:' .. ctx, 'pool', pool)
+  keep('c:' .. ctx)
+  if old == 'common' then adopt(ctx, pool) end
+  return pool
+end
+
 local function pool_for()
-  local pool = redis.call('HGET', hash, 'pool')
-  for i = 5, #ARGV do pool = pool or redis.call('HGET', D .. 'c:' .. ARGV[i], 'pool') end
-  return pool or worker
+  local pool = pool_of_worker(worker)
+  for i = 5, #ARGV do
+    if pool then return pool end
+    pool = redis.call('HGET', D .. 'c:' .. ARGV[i], 'pool')
+    pool = pool and root(pool)
+  end
+  return pool or root(worker)
 end
 
 -- A dead worker may have been woken and never have come: the next beat of a living idle one looks for it.
@@ -44,18 +76,20 @@ local function look(pool)
 end
 
 if #ARGV < 5 then
-  local pool = redis.call('HGET', hash, 'pool')
+  local pool = pool_of_worker(worker)
   if not pool or redis.call('SCARD', serves) ~= all or redis.call('TTL', serves) < HOUR / 2 then return 0 end
   redis.call('ZADD', D .. 'workers', ends, worker)
   keep('workers')
+  keep('pools', WEEK)
   look(pool)
   return 1
 end
 local pool = pool_for()
+for i = 5, #ARGV do pool = join(ARGV[i], pool) end
 redis.call('HSET', hash, 'pool', pool, 'slots', ARGV[3])
-for i = 5, #ARGV do join(ARGV[i], pool) end
 redis.call('ZADD', D .. 'workers', ends, worker)
 keep('workers')
+keep('pools', WEEK)
 keep('w:' .. worker, HOUR)
 keep('serves:' .. worker, HOUR)
 return 1

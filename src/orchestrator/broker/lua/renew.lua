@@ -15,9 +15,18 @@ local function regain(task, att, ctx, tier, home)
   hold({ task = task, home = home, state = 'r' }, ends)
 end
 
+-- Redis may have come back without its last writes: then what is known here is what was before the worker had it.
+local function is_earlier(l, att) return l.att < att or (l.att == att and l.state == 'w') end
+
+local function drop(l)
+  redis.call('DEL', D .. 'l:' .. l.task)
+  release(l)
+end
+
 for i, held in ipairs(cmsgpack.unpack(ARGV[3])) do
   local l = find(held[1])
-  if not l then
+  if not l or is_earlier(l, held[2]) then
+    if l then drop(l) end
     regain(unpack(held))
   elseif l.att ~= held[2] or l.wkr ~= worker or l.state == 'w' or l.state == 'g' then
     lost[#lost + 1] = i
