@@ -103,12 +103,21 @@ def test_a_module_that_fails_to_import(start: Start) -> None:
     assert process.returncode == 1
 
 
-def test_bad_settings(start: Start) -> None:
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("ORCHESTRATOR_LOG_FORMAT", "prose", "one of text, json"),
+        ("ORCHESTRATOR_LEASE", "nan", "a number of seconds from 0.1 to 3600"),
+        ("ORCHESTRATOR_LEASE", "0", "a number of seconds from 0.1 to 3600"),
+    ],
+)
+def test_bad_settings(start: Start, name: str, value: str, allowed: str) -> None:
     """The worker reads the settings of the service, and refuses bad ones as it does."""
-    process = start("agents:worker", ORCHESTRATOR_LOG_FORMAT="prose")
+    process = start("agents:worker", **{name: value})
     _, errors = process.communicate(timeout=30)
 
-    assert "ORCHESTRATOR_LOG_FORMAT" in errors
+    assert any(name in line and allowed in line for line in errors.splitlines())
+    assert "Traceback" not in errors
     assert process.returncode == 2
 
 

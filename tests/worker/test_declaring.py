@@ -1,5 +1,6 @@
 """Declaring agents: mistakes are told where they are made."""
 
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -72,6 +73,33 @@ def test_arguments_are_checked() -> None:
         AgentWorker(concurrency=0)
     with pytest.raises(ValueError, match="redis\\+cluster://"):
         AgentWorker(redis_url="http://localhost")
+
+
+@pytest.mark.parametrize("lease", [0, 0.09, -1, 3601, float("nan"), float("inf")])
+def test_a_lease_has_its_bounds(lease: float) -> None:
+    """With less than a tenth of a second, or with no number, nothing that runs could be kept."""
+    with pytest.raises(ValueError, match=r"^lease=.+ is not a number of seconds from 0\.1 to 3600$"):
+        AgentWorker(lease=lease)
+
+
+@pytest.mark.parametrize("lease", ["0", "-1", "nan", "inf", "3600.1", "soon"])
+async def test_the_lease_of_the_environment_too(monkeypatch: pytest.MonkeyPatch, lease: str) -> None:
+    """It is refused before anything is opened, by its name, with what is allowed."""
+    monkeypatch.setenv("ORCHESTRATOR_LEASE", lease)
+    opened: list[bool] = []
+    worker = AgentWorker()
+    worker.agent("agent-123")(answer)
+
+    @worker.lifespan
+    async def _() -> AsyncGenerator[None, None]:
+        opened.append(True)
+        yield
+
+    with pytest.raises(
+        ValueError, match=r"^ORCHESTRATOR_LEASE=.+ is not a number of seconds from 0\.1 to 3600$"
+    ):
+        await worker.run()
+    assert not opened
 
 
 async def test_a_worker_without_agents_does_not_run() -> None:

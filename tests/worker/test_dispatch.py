@@ -13,7 +13,7 @@ from tests.worker.supervisor import Supervisor
 
 from orchestrator.broker.agent_queues import PAGE
 from orchestrator.broker.dispatch import Claimed
-from orchestrator.broker.seat import Over, Seat
+from orchestrator.broker.seat import Over, Seat, Turn
 from orchestrator.embedded import ValkeyServer
 from orchestrator.worker import AgentWorker, Task
 from orchestrator.worker.adoption import Adoption
@@ -75,10 +75,10 @@ class BusySeat:
     def __init__(self) -> None:
         self.slots: list[int | None] = []
 
-    async def turn(self, _: Over, slots: int | None) -> list[Claimed]:
+    async def turn(self, _: Over, slots: int | None) -> Turn:
         """Gives nothing."""
         self.slots.append(slots)
-        return []
+        return Turn([], told=True)
 
 
 async def test_a_wake_up_without_a_slot_is_handed_on() -> None:

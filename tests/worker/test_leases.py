@@ -73,7 +73,7 @@ async def test_a_killed_worker_loses_its_task(
 async def test_a_frozen_worker_is_fenced(
     tmp_path: Path, server: ValkeyServer, service: Service, supervisor: Supervisor, worker: AgentWorker
 ) -> None:
-    """A worker that was stopped and goes on finds its task lost: it cancels the agent and says nothing more."""
+    """A worker that was stopped and goes on finds its task lost: what it still says bears the old attempt."""
     Staying(worker)
     task = service.task("stay")
     with worker_process(tmp_path, server) as process:
@@ -86,7 +86,9 @@ async def test_a_frozen_worker_is_fenced(
             assert (await service.ending())["attempt"] == 2
         process.thaw()
         await wait_until(lambda: '"reason":"lost"' in process.log, within=10)
+        last = await service.ending()
 
+    assert (last["attempt"], last["retry"]) == (1, True)
     assert await service.silent()
 
 
@@ -109,7 +111,7 @@ async def test_what_runs_keeps_its_lease(
 async def test_a_replaced_attempt_is_cancelled(
     service: Service, supervisor: Supervisor, worker: AgentWorker
 ) -> None:
-    """Once another attempt has begun, the next renewal tells the worker, and attempt 1 is not heard any more."""
+    """Once another attempt has begun, the next renewal tells the worker, whose last word bears attempt 1."""
     agent = Staying(worker)
     task = service.task("hi")
     async with running(worker):
@@ -118,7 +120,26 @@ async def test_a_replaced_attempt_is_cancelled(
         await supervisor.retry(task)
         assert (await service.ending())["attempt"] == 2
         await wait_until(lambda: agent.cancelled == [(task["task_id"], 1)])
+        last = await service.ending()
 
+    assert (last["attempt"], last["retry"]) == (1, True)
+    assert await service.silent()
+
+
+async def test_what_is_lost_to_nobody_is_tried_again(
+    service: Service, supervisor: Supervisor, worker: AgentWorker
+) -> None:
+    """Where dispatch is wrong and nobody else has the task, the worker that gives it up asks for the next attempt."""
+    agent = Staying(worker)
+    async with running(worker):
+        task_id = await service.send()
+        assert (await service.callback())["status"] == "running"
+        await supervisor.dispatch.finish([(task_id, 1)])
+        ending = await service.ending()
+        await wait_until(lambda: agent.cancelled == [(task_id, 1)])
+
+    assert (ending["status"], ending["attempt"], ending["retry"]) == ("failed", 1, True)
+    assert ending["result"]["error"]["code"] == "worker_lost"
     assert await service.silent()
 
 

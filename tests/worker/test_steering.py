@@ -41,6 +41,25 @@ async def test_messages_are_read_once_and_acknowledged(service: Service, worker:
     assert message.created_at <= datetime.now(UTC)
 
 
+async def test_many_messages_are_acknowledged_in_pieces(service: Service, worker: AgentWorker) -> None:
+    """The service reads a hundred ids of one callback, so there are no more in it."""
+
+    @worker.agent("agent-123")
+    async def _(task: Task) -> str:
+        return str(len(await task.messages()))
+
+    task = service.task("hi")
+    sent = [await service.steer(task["task_id"], "more") for _ in range(230)]
+    async with running(worker):
+        await service.push(json.dumps(task))
+        callbacks = await service.until_end()
+
+    took = [callback["took"] for callback in callbacks if "took" in callback]
+    assert [len(ids) for ids in took] == [100, 100, 30]
+    assert [task_id for ids in took for task_id in ids] == sent
+    assert callbacks[-1]["result"]["response"] == "230"
+
+
 async def test_without_messages_nothing_is_said(service: Service, worker: AgentWorker) -> None:
     """Looking costs no callback."""
 

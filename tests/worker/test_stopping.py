@@ -9,7 +9,7 @@ from tests.servers import wait_until
 from tests.worker.service import CALLBACKS, Service, running
 
 from orchestrator.broker.dispatch import Claimed
-from orchestrator.broker.seat import Over, Seat
+from orchestrator.broker.seat import Over, Seat, Turn
 from orchestrator.worker import AgentWorker, Task
 from orchestrator.worker.claims import Claims
 from orchestrator.worker.slots import Slots
@@ -46,12 +46,12 @@ class SlowSeat:
         self.asked, self.answer = asyncio.Event(), asyncio.Event()
         self.turns: list[tuple[Over, int | None]] = []
 
-    async def turn(self, over: Over, slots: int | None) -> list[Claimed]:
+    async def turn(self, over: Over, slots: int | None) -> Turn:
         """Gives a task once it may."""
         self.turns.append((over, slots))
         self.asked.set()
         await self.answer.wait()
-        return [Claimed("task-1", 1, "agent-123", "free", CALLBACKS)] if slots else []
+        return Turn([Claimed("task-1", 1, "agent-123", "free", CALLBACKS)] if slots else [], told=True)
 
     async def leave(self) -> None:
         """Nothing to do."""

@@ -27,6 +27,15 @@ class Over(msgspec.Struct, frozen=True):
     missed: list[Attempt] = []
 
 
+class Turn(msgspec.Struct, frozen=True):
+    """What came of a turn; what did not come through has to be repeated."""
+
+    claimed: list[Claimed] | None
+    """None where nothing is known of the claim."""
+    told: bool
+    """Whether dispatch knows what is over."""
+
+
 class News(msgspec.Struct, frozen=True):
     """What a worker is told: that there may be a task for it, or that one it has is `gone`."""
 
@@ -50,36 +59,38 @@ class Seat:
         self._lease_ms = round(lease * 1000)
         self._registered = False
         self._left = False
+        self._failed = False
 
-    async def turn(self, over: Over, slots: int | None) -> list[Claimed] | None:
+    async def turn(self, over: Over, slots: int | None) -> Turn:
         """What is over is told and at most `slots` new attempts are claimed, in one go.
 
         With 0 slots what this worker was woken for is offered to another one; with None nothing
-        is claimed. The answer is None while Redis is away, and then all of it has to be repeated.
+        is claimed. A turn that follows one that failed waits a moment.
         """
+        if self._failed:
+            await self._outages.pause()
         if not self._registered:
             # Before its answer: whatever is heard meanwhile may mean that it has to be done again.
             self._registered = True
             self._registered = bool(await self._tried("register", self._register())) and self._registered
-        calls: list[Awaitable[Any]] = []
-        if over.ran:
-            calls.append(self._dispatch.finish(over.ran, self.worker))
-        if over.missed:
-            calls.append(self._dispatch.finish(over.missed, self.worker, ran=False))
-        if slots is not None:
-            calls.append(self._dispatch.claim(self.worker, self._lease_ms, slots))
-        answers = await self._tried("claim", asyncio.gather(*calls))
-        if answers is None:
+        # What is claimed is this worker's, whatever becomes of the other calls.
+        ran, missed, claimed = await asyncio.gather(
+            self._told(over.ran, ran=True), self._told(over.missed, ran=False), self._claim(slots)
+        )
+        turn = Turn(claimed, told=ran and missed)
+        self._failed = claimed is None or not turn.told
+        if self._failed:
             self._registered = False
-            await self._outages.pause()
-            return None
-        return answers[-1] if slots is not None else []
+        return turn
 
-    async def beat(self, held: Sequence[Claimed]) -> list[Claimed]:
-        """Says that it lives and goes on with what it has; those that are not its own any more."""
+    async def beat(self, held: Sequence[Claimed]) -> list[Claimed] | None:
+        """Says that it lives and goes on with what it has; those that are not its own any more.
+
+        None where Redis has not answered, so that nobody knows.
+        """
         renewing = self._dispatch.renew(self.worker, self._lease_ms, held)
         answers = await self._tried("renew", asyncio.gather(renewing, self._register()))
-        return answers[0] if answers else []
+        return answers[0] if answers else None
 
     async def news(self) -> News:
         """Waits a second for news."""
@@ -118,6 +129,20 @@ class Seat:
         """Takes nothing more; what it has stays its own for as long as it says so."""
         self._left = True
         await self._tried("leave", self._dispatch.leave(self.worker))
+
+    async def _told(self, attempts: Sequence[Attempt], *, ran: bool) -> bool:
+        if not attempts:
+            return True
+        try:
+            await self._outages.tried("finish", self._dispatch.finish(attempts, self.worker, ran=ran))
+        except AwayError:
+            return False
+        return True
+
+    async def _claim(self, slots: int | None) -> list[Claimed] | None:
+        if slots is None:
+            return []
+        return await self._tried("claim", self._dispatch.claim(self.worker, self._lease_ms, slots))
 
     async def _register(self) -> bool:
         if not self._left:

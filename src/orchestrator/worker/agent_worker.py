@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -22,6 +22,8 @@ from orchestrator.worker.runner import LEASE, Runner
 DEFAULT_REDIS_URL: Final = "redis://localhost:6379/0"
 CHUNK_INTERVAL: Final = 0.025
 """Seconds; forty updates a second look like typing, and a model writes faster."""
+_LEASE_VARIABLE: Final = "ORCHESTRATOR_LEASE"
+_LEASE_BOUNDS: Final = 0.1, 3600.0
 
 _HandlerT = TypeVar("_HandlerT", bound=Handler)
 _LifespanT = TypeVar("_LifespanT", bound=Lifespan)
@@ -53,8 +55,8 @@ class AgentWorker:
             raise ValueError("concurrency must be at least 1")
         if chunk_interval < 0:
             raise ValueError("chunk_interval must not be negative")
-        if lease is not None and lease <= 0:
-            raise ValueError("lease must be more than 0")
+        if lease is not None:
+            _seconds("lease", lease)
         if redis_url:
             check_url(redis_url)
         self.concurrency = concurrency
@@ -113,12 +115,13 @@ class AgentWorker:
         """Takes and runs tasks until `stop`. Redis may come and go meanwhile.
 
         `log` is where it logs, else wherever structlog is configured to.
-        ValueError where nothing is declared or the Redis URL cannot be understood.
+        ValueError where nothing is declared, or the Redis URL or ORCHESTRATOR_LEASE cannot be understood.
         """
         if not self._handlers:
             raise ValueError("the worker has no agents: declare one with @worker.agent(…)")
         if self._running:
             raise RuntimeError("the worker runs already")
+        lease = self.lease or _seconds(_LEASE_VARIABLE, os.environ.get(_LEASE_VARIABLE) or LEASE)
         url = self._redis_url or os.environ.get("REDIS_URL") or DEFAULT_REDIS_URL
         lines: Log = log or structlog.get_logger("orchestrator.worker")
         self._running, self._stopping = True, False
@@ -127,7 +130,7 @@ class AgentWorker:
         try:
             # The resources come first and go last: tasks that are stopped may still use them.
             async with self.opened() as resources, AgentQueues(url, partial(_log_outage, lines)) as queues:
-                await self._work(queues, resources, lines)
+                await self._work(queues, resources, lines, lease)
         finally:
             self._running = False
             self._finished.set()
@@ -140,10 +143,9 @@ class AgentWorker:
         if self._running:
             await self._finished.wait()
 
-    async def _work(self, queues: AgentQueues, resources: Any, log: Log) -> None:
+    async def _work(self, queues: AgentQueues, resources: Any, log: Log, lease: float) -> None:
         if self._stopping:
             return
-        lease = self.lease or float(os.environ.get("ORCHESTRATOR_LEASE") or LEASE)
         self._runner = Runner(
             self._handlers,
             queues,
@@ -176,6 +178,15 @@ class AgentWorker:
             return handler
 
         return declare
+
+
+def _seconds(name: str, given: str | float) -> float:
+    """A lease, within the bounds that the service has for it (docs/settings.md)."""
+    least, most = _LEASE_BOUNDS
+    with suppress(ValueError):
+        if least <= (seconds := float(given)) <= most:
+            return seconds
+    raise ValueError(f"{name}={given} is not a number of seconds from {least:g} to {most:g}")
 
 
 def _log_outage(log: Log, outage: Outage) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from orchestrator.broker.dispatch import Claimed
-from orchestrator.broker.seat import Attempt, Over, Seat
+from orchestrator.broker.seat import Attempt, Over, Seat, Turn
 from orchestrator.worker.slots import Slots
 
 
@@ -68,14 +68,16 @@ class Claims:
         slots = self._slots.reserve()
         over, self._over = self._over, Over([], [])
         look, self._look = self._look, False
-        claimed: list[Claimed] | None = None
+        turn = Turn(None, told=False)
         try:
-            claimed = await self._seat.turn(over, slots if slots or look else None)
+            turn = await self._seat.turn(over, slots if slots or look else None)
         finally:
-            if claimed is None:
+            if not turn.told:
                 self._over.ran[:0], self._over.missed[:0] = over.ran, over.missed
+                self._due.set()
+            if turn.claimed is None:
                 self.look()
-        begun = self._begin(claimed or [])
+        begun = self._begin(turn.claimed or [])
         self._slots.release(slots - begun)
 
     def _begin(self, claimed: list[Claimed]) -> int:

@@ -1,5 +1,7 @@
 """How an agent says that it cannot answer."""
 
+from typing import Any
+
 
 class TaskError(Exception):
     """Fails the task with a message that viewers read; `code` tells programs why.
@@ -10,10 +12,10 @@ class TaskError(Exception):
     """
 
     def __init__(self, message: str, *, code: str = "agent_failed", retry: bool = False) -> None:
-        self.message = message
-        self.code = code
-        self.retry = retry
-        super().__init__(message)
+        self.message = _text(message)
+        self.code = _text(code)
+        self.retry = bool(retry)
+        super().__init__(self.message)
 
 
 class AskExpired(TaskError):
@@ -21,3 +23,9 @@ class AskExpired(TaskError):
 
     def __init__(self) -> None:
         super().__init__("Nobody answered the question in time.", code="ask_expired")
+
+
+def _text(given: Any) -> str:
+    """What can be reported of it: agents also raise TaskError(an_exception), and cut characters in half."""
+    text = str.__str__(given) if isinstance(given, str) else str(given)
+    return text.encode(errors="replace").decode()

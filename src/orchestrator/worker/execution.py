@@ -15,11 +15,14 @@ UNEXPECTED: Final = Failure("WorkerError", DEFAULT_MESSAGES["agent_failed"], "ag
 STOPPED: Final = Failure(
     "WorkerError", "The worker stopped before the answer was complete.", "worker_stopped"
 )
+LOST: Final = Failure(
+    "WorkerError", "The worker lost the task before the answer was complete.", "worker_lost"
+)
 CANCEL_TIMEOUT: Final = 10.0
 
 
 class Execution:
-    """Runs the handler, reports what it says and how it ends.
+    """Runs the handler, reports what it says and, once, how it ends: whatever the handler gives or raises.
 
     `cancel` may come at any moment, and nothing is reported after it; nor after the deadline:
     by then the service has ended the task. A handler that does not end within `cancel_timeout`
@@ -82,6 +85,14 @@ class Execution:
         if self.cancel(STOPPED.code):
             await self._reports.failed(STOPPED, retry=True)
 
+    async def lose(self) -> None:
+        """Stops the handler since another worker has the task, and asks for another attempt if none has.
+
+        The report bears this attempt: where the next one has begun, or the task has ended, it is dropped.
+        """
+        if self.cancel("lost"):
+            await self._reports.failed(LOST, retry=True)
+
     async def _within_deadline(self) -> None:
         try:
             async with self._deadline.kept():
@@ -108,11 +119,12 @@ class Execution:
         await self._reports.running()
         try:
             failure = await self._answered()
+        except (KeyboardInterrupt, GeneratorExit):
+            # The whole process ends, or the event loop is gone.
+            raise
         # A handler that calls sys.exit() fails its own task, not the tasks of others.
-        except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 - it is foreign code
-            failure = self._explained(error)
-            self._stay()
-            await self._reports.failed(failure, retry=isinstance(error, TaskError) and error.retry)
+        except BaseException as error:  # noqa: BLE001 - it is foreign code
+            failure = await self._failed(error)
         if failure:
             self._log.warning(WorkerEvent.TASK_ENDED, status="failed", code=failure.code)
         else:
@@ -124,6 +136,19 @@ class Execution:
         if given is None:
             given = self._reports.text
         return await self._reports.completed({"response": given} if isinstance(given, str) else given)
+
+    async def _failed(self, error: BaseException) -> Failure:
+        """Reports the failure, also where the error cannot say what it is."""
+        try:
+            failure = self._explained(error)
+            self._stay()
+            await self._reports.failed(failure, retry=isinstance(error, TaskError) and error.retry)
+        except Exception:  # noqa: BLE001 - a class of the agent's own may do anything
+            self._stay()
+            failure = UNEXPECTED
+            await self._reports.failed(failure)
+            self._log.error(WorkerEvent.AGENT_FAILED, exc_info=error)
+        return failure
 
     async def _emit(self, delta: str) -> None:
         self._stay()

@@ -47,10 +47,10 @@ class Hold:
         if self.execution:
             self.execution.cancel(why)
 
-    def lose(self) -> None:
+    async def lose(self) -> None:
         """Dispatch says that somebody else has it. Before the take the queue decides that."""
         if self.execution:
-            self.execution.cancel("lost")
+            await self.execution.lose()
 
     async def hand_over(self) -> None:
         """Stops what runs, for another worker to try it again."""

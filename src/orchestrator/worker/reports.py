@@ -12,6 +12,8 @@ from orchestrator.worker.outbox import Outbox
 
 LARGEST_CALLBACK: Final = 1 << 20
 """Bytes; the service refuses more."""
+_MOST_TOOK: Final = 100
+"""Ids; the service reads no more of one callback."""
 LARGEST_QUESTION: Final = 64 * 1024
 """Bytes of the callback; the service keeps it as long as the question is open."""
 
@@ -113,7 +115,8 @@ class Reports:
     async def took(self, task_ids: Sequence[str]) -> None:
         """The messages of these tasks were read."""
         self._go_on()
-        await self._in_turn(self._encoded("running", took=task_ids))
+        for start in range(0, len(task_ids), _MOST_TOOK):
+            await self._in_turn(self._encoded("running", took=task_ids[start : start + _MOST_TOOK]))
 
     async def asked(self, question: Question) -> None:
         """A person has to answer before it goes on. ValueError where the question is too large."""

@@ -1,7 +1,7 @@
 """A worker at work: what it holds, what runs, how it comes to rest."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Final
@@ -20,6 +20,7 @@ from orchestrator.worker.cancel_watch import CancelWatch
 from orchestrator.worker.claims import Claims
 from orchestrator.worker.deadline import Deadline
 from orchestrator.worker.execution import CANCEL_TIMEOUT, Execution
+from orchestrator.worker.heartbeat import Heartbeat
 from orchestrator.worker.hold import Hold
 from orchestrator.worker.liaison import ServiceLiaison
 from orchestrator.worker.log import Log, WorkerEvent
@@ -81,7 +82,7 @@ class Runner:
             self._claims.run(),
             self._adoption.run(self._slots, self._lease / 3),
             self._listen(),
-            self._keep_leases(),
+            Heartbeat(self._keep_leases, self._lease).run(),
             self._watch.run(),
         )
         helpers = [asyncio.create_task(job) for job in (*jobs, self._stop.wait())]
@@ -122,15 +123,16 @@ class Runner:
             for hold in self._having(news.gone):
                 hold.cancel("cancelled")
 
-    async def _keep_leases(self) -> None:
-        while True:
-            await asyncio.sleep(self._lease / 3)
-            held = [hold.claimed for hold in self._holds.values()]
-            for lost in await self._seat.beat(held):
-                for hold in self._having((lost.task, lost.attempt)):
-                    hold.lose()
-            # A dispatch that had forgotten this worker does not know either that it has slots.
-            self._claims.freed()
+    async def _keep_leases(self) -> bool:
+        lost = await self._seat.beat([hold.claimed for hold in self._holds.values()])
+        if lost is None:
+            return False
+        for one in lost:
+            for hold in self._having((one.task, one.attempt)):
+                self._say(hold.lose())
+        # A dispatch that had forgotten this worker does not know either that it has slots.
+        self._claims.freed()
+        return True
 
     def _having(self, attempt: Attempt | None) -> list[Hold]:
         return [hold for hold in self._holds.values() if hold.attempt == attempt]
@@ -154,9 +156,12 @@ class Runner:
 
     def _hand_over(self, holds: Iterable[Hold]) -> None:
         for hold in holds:
-            farewell = asyncio.create_task(hold.hand_over())
-            self._farewells.add(farewell)
-            farewell.add_done_callback(self._farewells.discard)
+            self._say(hold.hand_over())
+
+    def _say(self, last_words: Coroutine[Any, Any, None]) -> None:
+        farewell = asyncio.create_task(last_words)
+        self._farewells.add(farewell)
+        farewell.add_done_callback(self._farewells.discard)
 
     def _accept(self, claimed: Claimed) -> None:
         """Begins an attempt in the slot that was taken for it."""
