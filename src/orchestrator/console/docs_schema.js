@@ -31,7 +31,9 @@ export function typeName(root, schema) {
   const choices = found.anyOf ?? found.oneOf;
   if (choices) return choices.map((/** @type {Schema} */ one) => typeName(root, one)).join(" or ");
   if (found.allOf) return typeName(root, found.allOf[0]);
-  if (found.type === "array") return `list of ${typeName(root, found.items ?? {})}`;
+  // A list whose places have each a type of their own; then `items: false` says that there are no more.
+  if (found.prefixItems) return `[${found.prefixItems.map((/** @type {Schema} */ one) => typeName(root, one)).join("; ")}]`;
+  if (found.type === "array") return `list of ${typeName(root, found.items || {})}`;
   if (schema.$ref) return found.title ?? "object";
   return [found.type ?? "anything", ...bounds(found)].join(", ");
 }
