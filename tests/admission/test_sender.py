@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -164,7 +164,11 @@ async def test_reply_lost_once(sending: Sending, tenant: Tenant, monkeypatch: py
 
     monkeypatch.setattr(Admissions, "admit", lost)
     told: list[str] = []
-    monkeypatch.setattr(sending.sender, "_note_limits", lambda tenant, _own: told.append(tenant))
+
+    def note(name: str, _own: Mapping[str, int]) -> None:
+        told.append(name)
+
+    monkeypatch.setattr(sending.sender, "_note_limits", note)
     sent = await sending.send()
     assert tenant.client.zrange(tenant.key("outstanding"), 0, -1) == [sent.answer.task_id.encode()]
     assert tenant.client.llen(QUEUE) == 1
