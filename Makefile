@@ -8,7 +8,9 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
-LOCK := $(UV) pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --universal \
+# Without its extras in the lock (`coverage[toml]`), pip 23.2 (of Python 3.11) takes the newest release instead of the pinned
+# one, and refuses it for its hash, as soon as there is a newer one.
+LOCK := $(UV) pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-strip-extras --universal \
 	--python-version 3.11 --custom-compile-command 'make lock'
 
 # Stamps: the second `make run` starts at once, and installs again only when a lock has changed.
