@@ -133,10 +133,23 @@ async def test_a_cap_changes_for_what_waits(floor: Floor) -> None:
     assert len(await floor.claim(worker, 9)) == 3
 
 
-async def test_a_stranger_is_not_retuned(floor: Floor) -> None:
-    """Of a tenant without tasks nothing is kept."""
-    await floor.dispatch.retune(home("stranger"), 3, 1)
-    assert not floor.client.keys()
+async def test_a_cap_is_known_before_anything_waits(floor: Floor) -> None:
+    """What a worker adopts of a tenant is held to the cap that was told before; it is kept for a day."""
+    worker = await floor.worker("w1")
+    await floor.dispatch.retune(home("acme"), 3, 1)
+    entries = [Waiting(f"task-{number}", 1, "agent-1", "free", home("acme")) for number in range(3)]
+    await floor.dispatch.ready(entries, adopted=True)
+    assert len(await floor.claim(worker, 9)) == 1
+    assert 0 < floor.client.ttl(f"{{dispatch}}:n:{home('acme')}") <= 86_400
+
+
+async def test_who_announces_knows_better_than_who_adopted(floor: Floor) -> None:
+    """A worker adopts an attempt before it is announced: the announcement still tells the tenant's cap."""
+    worker = await floor.worker("w1")
+    entries = [Waiting(f"task-{number}", 1, "agent-1", "free", home("acme")) for number in range(3)]
+    await floor.dispatch.ready(entries, adopted=True)
+    assert await floor.wait("task-0", cap=1) == 0
+    assert len(await floor.claim(worker, 9)) == 1
 
 
 async def test_a_guess_changes_nothing_that_is_known(floor: Floor) -> None:

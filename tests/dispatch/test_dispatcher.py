@@ -47,6 +47,28 @@ async def test_what_is_served_is_announced(
     assert known == {b"w": b"4", b"cap": b"7"}
 
 
+async def test_a_cap_is_known_before_its_task_waits(
+    floor: Floor, dispatcher: Dispatcher, shares: TenantShares
+) -> None:
+    """Told once a minute, and at once where it has changed; nothing for tenants without a cap, or one that is a guess."""
+    key = "{dispatch}:n:orchestrator:acme:callbacks"
+    shares.note("acme", {})
+    await dispatcher.expect("acme", QUEUE)
+    shares.forget("acme")
+    await dispatcher.expect("acme", QUEUE)
+    assert not floor.client.exists(key)
+
+    shares.note("acme", {"max_running": 2})
+    await dispatcher.expect("acme", QUEUE)
+    assert floor.client.hgetall(key) == {b"w": b"4", b"cap": b"2"}
+    floor.client.delete(key)
+    await dispatcher.expect("acme", QUEUE)
+    assert not floor.client.exists(key)
+    shares.note("acme", {"max_running": 3})
+    await dispatcher.expect("acme", QUEUE)
+    assert floor.client.hget(key, "cap") == b"3"
+
+
 async def test_a_guess_leaves_what_is_known(
     floor: Floor, dispatcher: Dispatcher, shares: TenantShares
 ) -> None:

@@ -118,11 +118,12 @@ async def test_a_replaced_attempt_is_cancelled(
         await supervisor.announce(task)
         assert (await service.callback())["status"] == "running"
         await supervisor.retry(task)
-        assert (await service.ending())["attempt"] == 2
-        await wait_until(lambda: agent.cancelled == [(task["task_id"], 1)])
-        last = await service.ending()
+        # Which of them comes first is a matter of when the renewal falls.
+        endings = {ending["attempt"]: ending for ending in [await service.ending(), await service.ending()]}
 
-    assert (last["attempt"], last["retry"]) == (1, True)
+    assert agent.cancelled == [(task["task_id"], 1)]
+    assert endings[1]["retry"]
+    assert endings[2]["status"] == "completed"
     assert await service.silent()
 
 

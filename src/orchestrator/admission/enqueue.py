@@ -55,7 +55,7 @@ class Enqueue:
         marker_ms = (new.deadline - new.created) // 1000 + MARKER_SLACK_MS
         errand = Errand(new.task, 1, new.queue, marker_ms, withdraw=False, deadline=new.deadline)
         try:
-            await self._errands.push(errand, new.payload)
+            await self._errands.push(new.tenant, errand, new.payload)
         except BrokerError as error:
             self._log.warning(
                 LogEvent.PUSH_FAILED,

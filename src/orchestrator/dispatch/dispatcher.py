@@ -13,14 +13,16 @@ from typing import Final
 from orchestrator.broker.connection import BrokerError
 from orchestrator.broker.dispatch import Dispatch, Lapsed, Waiting
 from orchestrator.broker.keys import Keys, place_of
-from orchestrator.dispatch.tenant_shares import TenantShares
+from orchestrator.dispatch.tenant_shares import Share, TenantShares
 from orchestrator.protocol.identifiers import is_valid_id
 
 LOOK_SECONDS: Final = 0.5
 SERVED_SECONDS: Final = 1.0
 """How long an answer to whether a context is served holds."""
 LAPSED_PER_LOOK: Final = 100
-_CONTEXTS_MAX: Final = 10_000
+CAP_TOLD_SECONDS: Final = 60.0
+"""How often the dispatch is told of a cap while tasks come; it keeps it for a day."""
+_REMEMBERED_MAX: Final = 10_000
 
 StillOver = Callable[[], Awaitable[bool]]
 """Whether the worker has not renewed its lease meanwhile. Raises `BrokerError`."""
@@ -37,7 +39,23 @@ class Dispatcher:
         self._shares = shares
         self._renewal_ms = round(lease * 1000 / 3)
         self._contexts: dict[str, tuple[bool, float]] = {}
+        self._capped: dict[str, tuple[Share, float]] = {}
         self._workers, self._asked = 0, -SERVED_SECONDS
+
+    async def expect(self, tenant: str, queue: str) -> None:
+        """An attempt is about to be on its queue: a cap of its tenant is known before a worker finds it there.
+
+        Never raises for want of Redis: then the cap is known once the attempt is announced.
+        """
+        share, now = self._shares.of(tenant, place_of(queue)[1]), time.monotonic()
+        told, at = self._capped.get(tenant, (None, 0.0))
+        if not share.cap or not share.sure or (told == share and now - at < CAP_TOLD_SECONDS):
+            return
+        with suppress(BrokerError):
+            await self._dispatch.retune(self._keys.callbacks(tenant), share.weight, share.cap)
+            if len(self._capped) >= _REMEMBERED_MAX:
+                self._capped.clear()
+            self._capped[tenant] = share, now
 
     async def announce(self, tenant: str, task: str, attempt: int, queue: str) -> None:
         """An attempt is on its queue: it is claimed in its turn, where workers serve the context. Idempotent.
@@ -93,7 +111,7 @@ class Dispatcher:
         """How many workers live, and whether all of the contexts are served."""
         served = await self._dispatch.served(contexts)
         self._workers, self._asked = served.workers, time.monotonic()
-        if len(self._contexts) >= _CONTEXTS_MAX:
+        if len(self._contexts) >= _REMEMBERED_MAX:
             self._contexts.clear()
         for context in contexts:
             self._contexts[context] = (context in served.contexts, self._asked)

@@ -14,6 +14,10 @@ from orchestrator.telemetry import Log, LogEvent
 class Announcer(Protocol):
     """Tells the fair dispatch what is on queues, and what is over."""
 
+    async def expect(self, tenant: str, queue: str) -> None:
+        """Something of the tenant is about to be on this queue. Idempotent."""
+        ...
+
     async def announce(self, tenant: str, task: str, attempt: int, queue: str) -> None:
         """Have it claimed in its turn, where workers of the SDK serve the queue. Idempotent."""
         ...
@@ -49,8 +53,10 @@ class ErrandRunner:
         if ended and self._announcer:
             await self._announcer.ended([task.task for task in ended])
 
-    async def push(self, errand: Errand, payload: bytes) -> bool:
+    async def push(self, tenant: str, errand: Errand, payload: bytes) -> bool:
         """Put an attempt on its queue, a repeated one as the next to be taken; False where it was there before."""
+        if self._announcer:
+            await self._announcer.expect(tenant, errand.queue)
         attempt = errand.attempt
         return await self._admissions.push(
             errand.queue,
@@ -72,7 +78,7 @@ class ErrandRunner:
         if errand.withdraw:
             await self._admissions.withdraw(errand.queue, errand.task, errand.attempt, errand.marker_ms)
             return
-        done = await self.push(errand, payload)
+        done = await self.push(tenant, errand, payload)
         await self.settle(tenant, errand)
         if done:
             self._log.info(

@@ -3,8 +3,8 @@
 -- KEYS[1] {dispatch}:workers   ARGV[1] msgpack {{task, attempt, context, tier, home, weight, cap (0: none)}, …}
 -- ARGV[2] 1: weight and cap are a guess, for a tenant of which nothing is known
 -- result  number of attempts that have got a place
--- A repeat does nothing. A later attempt ends what was known of the earlier one. One whose lease is over gets its place
--- back: a worker has claimed it and never taken it.
+-- A repeat only tells weight and cap, which whoever adopted the attempt did not know. A later attempt ends what was known
+-- of the earlier one. One whose lease is over gets its place back: a worker has claimed it and never taken it.
 -- include dispatch
 
 local new = 0
@@ -16,7 +16,14 @@ local function is_repeat(before, att)
   return before.state ~= 'g' and tonumber(ends or 0) > now
 end
 
+local function note_share(home, weight, cap)
+  local key = 'n:' .. home
+  if ARGV[2] == '0' or redis.call('EXISTS', D .. key) == 0 then redis.call('HSET', D .. key, 'w', weight, 'cap', cap) end
+  keep(key)
+end
+
 local function enter(task, att, ctx, tier, home, weight, cap)
+  note_share(home, weight, cap)
   local before = find(task)
   if before and is_repeat(before, att) then return end
   if before then
@@ -26,7 +33,6 @@ local function enter(task, att, ctx, tier, home, weight, cap)
   new = new + 1
   local queue, waits = 'q:' .. ctx .. ':' .. home, 'e:' .. ctx .. ':' .. tier
   redis.call('HSET', D .. 'l:' .. task, 'att', att, 'state', 'w', 'ctx', ctx, 'tier', tier, 'home', home)
-  if ARGV[2] == '0' or redis.call('EXISTS', D .. 'n:' .. home) == 0 then redis.call('HSET', D .. 'n:' .. home, 'w', weight, 'cap', cap) end
   -- Who has waited before goes first.
   redis.call(att > 1 and 'LPUSH' or 'RPUSH', D .. queue, task .. ' ' .. int(att))
   redis.call('ZADD', D .. waits, int(now), task)
@@ -34,7 +40,7 @@ local function enter(task, att, ctx, tier, home, weight, cap)
   local homes = 'homes:' .. prefix_of(home)
   redis.call('ZADD', D .. homes, int(now), home)
   redis.call('ZREMRANGEBYSCORE', D .. homes, '-inf', int(now - DAY * 1000))
-  for _, key in ipairs({ 'l:' .. task, 'n:' .. home, queue, waits, homes }) do keep(key) end
+  for _, key in ipairs({ 'l:' .. task, queue, waits, homes }) do keep(key) end
   if redis.call('SISMEMBER', D .. 'capped:' .. home, ctx) == 1 then return end
   offer(ctx, home)
   wake(ctx)
