@@ -66,7 +66,7 @@ def kinds(session: str, tenant: str, tier: str) -> list[Hostile]:
 def crowd(port: int, peers: Sequence[Hostile]) -> Generator[list[socket.socket]]:
     """All of them connected, what they have to say said; their ends stay open until the block ends."""
     with ExitStack() as stack:
-        ends = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in peers]
+        ends = [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20)) for _ in peers]
         for end, peer in zip(ends, peers, strict=True):
             end.setblocking(False)
             _say(end, peer.first)
