@@ -28,8 +28,9 @@ help: ## List these targets
 run: $(RUNTIME) ## Start everything on http://127.0.0.1:8008 with demo data; Ctrl-C stops it
 	@exec $(BIN)/orchestrator dev $(ARGS)
 
+# Half as many processes again as there are cores: most tests wait for servers more than they compute.
 test: $(DEV) ## Run the whole test suite (ARGS="tests/contract -x" narrows it)
-	@$(BIN)/python -m pytest -q -n logical --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -q -n "$$($(BIN)/python -c 'import os; print((os.cpu_count() or 1) * 3 // 2)')" --dist loadfile $(ARGS)
 
 coverage: $(DEV) ## Run the suite and show which lines it never reached, server processes included
 	@$(BIN)/python -m pytest -q --cov --cov-report=term $(ARGS)
