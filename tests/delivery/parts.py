@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -52,7 +53,9 @@ class Parts:
         self.due_pushes = DuePushes(tenant.tasks, self.agenda, errands, tenant.broker.clock)
         self.handler = CallbackHandler(tenant.callbacks, endings, self.due_pushes.attend, self.metrics, log)
         self.worker = CallbackWorker(self.handler, log, is_cluster=tenant.broker.topology.is_cluster)
+        self.later = 0.0  # seconds that the sweeper believes to have passed besides
         self.sweeper = Sweeper(
+            now=lambda: time.monotonic() + self.later,
             agenda=self.agenda,
             tasks=tenant.tasks,
             errands=errands,

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from tests.broker.tenant import QUEUE, SECOND, Tenant, callback
+from tests.broker.test_attempts import PAYLOAD
 from tests.delivery.parts import Parts
 
 from orchestrator.broker.connection import Unavailable
@@ -105,10 +106,10 @@ async def test_look_that_fails(swept: Parts, tenant: Tenant, monkeypatch: pytest
     """A tenant whose look fails stays due, and the others are looked at."""
     tend = Tasks.tend
 
-    async def failing(self: Tasks, name: str) -> object:
+    async def failing(self: Tasks, name: str, heard: float) -> object:
         if name == tenant.name:
             raise Unavailable("away")
-        return await tend(self, name)
+        return await tend(self, name, heard)
 
     other = tenant.another("globex")
     await tenant.task(timeout=-1)
@@ -119,3 +120,28 @@ async def test_look_that_fails(swept: Parts, tenant: Tenant, monkeypatch: pytest
     assert await other.status(task) == "timeout"
     assert swept.events.count("agenda_failed") == 1
     assert [name for name, _ in await swept.agenda.due(ALONE.parts)] == [tenant.name]
+
+
+async def test_leases_that_ended_while_redis_was_away(swept: Parts, tenant: Tenant) -> None:
+    """After a gap an agent has its whole lease to be heard again; who is silent then has lost the task."""
+    task = (await tenant.admit(PAYLOAD)).task
+    await tenant.deliver(callback(task, "running", lease=30))
+
+    async def over(seconds: float) -> str:
+        tenant.client.zadd(tenant.key("leases"), {task: 1})
+        swept.later += seconds
+        await due(swept, tenant)
+        return await tenant.status(task)
+
+    assert await over(0) == "running"  # nobody knows how long this replica was away
+    assert await over(2.5) == "running"
+    assert 0 < tenant.client.zscore(tenant.key("leases"), task) - tenant.broker.clock.now() < 28 * SECOND
+    for _ in range(12):
+        await swept.sweeper.sweep(ALONE)
+        swept.later += 2.5
+    await swept.sweeper.sweep(ALONE)
+    assert await over(60) == "running"
+    for _ in range(12):
+        await swept.sweeper.sweep(ALONE)
+        swept.later += 2.5
+    assert await over(0) == "retrying"

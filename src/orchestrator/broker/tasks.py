@@ -1,6 +1,7 @@
 """Records of tasks: read, cancel, and what is due; a tenant's figures."""
 
 import asyncio
+import math
 from collections.abc import Sequence
 from typing import Final, Literal, cast
 
@@ -163,9 +164,13 @@ class Tasks:
         arguments = self._broker.arguments(task=task, attempt=attempt)
         return _retried(await self._broker.run("retry", self._queue(tenant), arguments))
 
-    async def tend(self, tenant: str) -> tuple[Tended, Errands]:
-        """End what is overdue, retry what was lost, list what is to be pushed. Idempotent."""
-        first, *payloads = await self._broker.run("tend", self._queue(tenant), self._broker.arguments())
+    async def tend(self, tenant: str, heard: float = math.inf) -> tuple[Tended, Errands]:
+        """End what is overdue, retry what was lost, list what is to be pushed. Idempotent.
+
+        `heard` is for how many seconds agents could be heard: a lease that is longer is not over yet.
+        """
+        arguments = self._broker.arguments(heard=heard * 1_000_000)
+        first, *payloads = await self._broker.run("tend", self._queue(tenant), arguments)
         tended = _tended(first)
         return tended, _paired(tended.errands, payloads)
 

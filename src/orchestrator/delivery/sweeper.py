@@ -1,6 +1,9 @@
 """Does what is due: looks at tenants when the agenda says so."""
 
 import asyncio
+import math
+import time
+from collections.abc import Callable
 from typing import Final
 
 from orchestrator.broker.agenda import Agenda
@@ -17,6 +20,8 @@ from orchestrator.telemetry import Log, LogEvent
 LOOK_SECONDS: Final = 0.5
 PUMP_SECONDS: Final = 1.0
 """How long waiting callbacks may take before deadlines are enforced all the same."""
+_GAP_SECONDS: Final = 3.0
+"""Between two sweeps; where it was longer, Redis or this replica was away, and agents could not be heard."""
 
 
 class Sweeper:
@@ -33,6 +38,7 @@ class Sweeper:
         explainer: Explainer,
         metrics: Metrics,
         log: Log,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._agenda = agenda
         self._tasks = tasks
@@ -42,17 +48,22 @@ class Sweeper:
         self._explainer = explainer
         self._metrics = metrics
         self._log = log
+        self._now = now
+        self._swept = self._heard_since = -math.inf
 
     async def sweep(self, shares: Shares) -> None:
         """Look at every due tenant of this replica's parts once."""
         due = await self._agenda.due(shares.parts)
+        if self._now() - self._swept > _GAP_SECONDS:
+            self._heard_since = self._now()
         await asyncio.gather(*(self._look(tenant, score) for tenant, score in due))
+        self._swept = self._now()
 
     async def _look(self, tenant: str, score: bytes) -> None:
         """Callbacks first: an answer that came in time counts, though nobody was there to take it."""
         try:
             await self.pump(tenant)
-            tended, errands = await self._tasks.tend(tenant)
+            tended, errands = await self._tasks.tend(tenant, self._now() - self._heard_since)
             self._endings.note(tenant, tended.ended)
             self._metrics.count(Counter.TASKS_RETRIED, "worker_lost", by=tended.lost)
             await self._errands.run(tenant, errands, tended.ended)

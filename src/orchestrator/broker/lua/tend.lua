@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- What is due for a tenant: overdue tasks end as timeout, leases that are over start the next attempt; what should be on
 -- its queue and is not is listed.
--- KEYS[1] callback queue   ARGV[1] msgpack {keep…}
+-- KEYS[1] callback queue   ARGV[1] msgpack {keep…, heard: for how long agents could be heard by whoever looks here, µs}
 -- result  {msgpack {ended {{task, status, µs, session}, …}, next (µs; 0: nothing to look after), waiting: LLEN, lost: leases that were over,
 --         turns: sessions with held messages, to be looked at, moves: see `move` in prelude.lua,
 --         waits {{task, attempt, status, context, tier, queue, waited µs, next attempt in µs}, …}: whose wait is to be explained, errands: see errands.lua}, payload of each errand, …}
@@ -34,7 +34,10 @@ each_due('outstanding', function(s, task)
   if not TAKEN[task.status] then errand(t, task, true) end
   end_task(t, s, task, 'timeout', 'deadline', '', true)
 end)
-each_due('leases', function(s, task) try_again(t, s, task, '') end)
+each_due('leases', function(s, task)
+  -- Where Redis was away nobody could renew: a lease goes on for as long as it is given.
+  if a.heard < (task.lease or 0) then task.leased_until = now + task.lease - a.heard else try_again(t, s, task, '') end
+end)
 -- Whoever ended what a message waited for may have died before it let the message go.
 local turns, seen, still_held = {}, {}, {}
 each_due('held', function(s, task)
