@@ -70,6 +70,22 @@ async def test_a_returned_dict_is_the_result(service: Service, worker: AgentWork
     assert ending["tokens_used"] == {"total": 209}
 
 
+async def test_counted_tokens_are_in_the_ending(service: Service, worker: AgentWorker) -> None:
+    """An agent that streams counts its tokens as it goes."""
+
+    @worker.agent("123")
+    async def _(task: Task) -> AsyncGenerator[str, None]:
+        for _ in range(2):
+            yield "x"
+            task.tokens_used(input=5, total=5)
+
+    async with running(worker):
+        await service.send()
+        ending = await service.ending()
+
+    assert ending["tokens_used"] == {"input": 10, "total": 10}
+
+
 async def test_yielded_chunks_are_numbered_and_joined(service: Service, worker: AgentWorker) -> None:
     """Chunks carry `seq` 0,1,2…, empty ones are left out, and the ending's response is all of them."""
     worker.chunk_interval = 0

@@ -36,6 +36,31 @@ async def test_a_returned_dict() -> None:
     assert outcome.tokens_used == {"total": 3}
 
 
+async def test_tokens_are_counted() -> None:
+    """What an agent counts is summed by name, and in its ending, whichever that is."""
+
+    async def spend(task: Task) -> AsyncGenerator[str, None]:
+        task.tokens_used(input=3, total=3)
+        yield "x"
+        task.tokens_used(input=4, output=1, total=5)
+        if task.message == "fail":
+            raise TaskError("no", code="no")
+
+    for message, status in (("go", "completed"), ("fail", "failed")):
+        outcome = await run_task(spend, message)
+        assert (outcome.status, outcome.tokens_used) == (status, {"input": 7, "output": 1, "total": 8})
+
+
+async def test_tokens_of_a_result() -> None:
+    """What a result says goes before what was counted."""
+
+    async def spend(task: Task) -> dict[str, Any]:
+        task.tokens_used(total=3)
+        return {"response": "x", "tokens_used": 4}
+
+    assert (await run_task(spend, "go")).tokens_used == 4
+
+
 async def test_a_task_error_is_the_outcome() -> None:
     """A failure that viewers would read is told by its code, and whether it would be tried again."""
 

@@ -63,6 +63,10 @@ class ServiceLiaison:
         # A person is asked one thing at a time.
         self._asking = asyncio.Lock()
 
+    def tokens_used(self, tokens: Mapping[str, int]) -> None:
+        """A member of the ending."""
+        self._reports.tokens_used(tokens)
+
     async def emit(self, detail: dict[str, Any]) -> None:
         """A `progress` callback."""
         await self._reports.progress(detail)

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -83,6 +84,7 @@ class Reports:
         self._chunks: list[str] = []
         self._size = 0
         self._seq = 0
+        self._tokens = Counter[str]()
         self._over = False
 
     @property
@@ -126,6 +128,10 @@ class Reports:
             raise ValueError(f"the question has {len(callback)} bytes, more than {LARGEST_QUESTION}")
         await self._in_turn(callback)
 
+    def tokens_used(self, tokens: Mapping[str, int]) -> None:
+        """Adds to what the ending tells."""
+        self._tokens.update(tokens)
+
     def drop(self) -> None:
         """Nobody listens any more: forgets the chunks that are not sent, and takes only an ending."""
         self._over = True
@@ -138,8 +144,8 @@ class Reports:
         ValueError where `result` is not JSON.
         """
         members = dict(result)
-        tokens = members.pop("tokens_used", msgspec.UNSET)
-        ending = self._ending("completed", members, tokens_used=tokens)
+        tokens = {"tokens_used": members.pop("tokens_used")} if "tokens_used" in members else {}
+        ending = self._ending("completed", members, **tokens)
         if len(ending) > LARGEST_CALLBACK:
             await self.failed(ResultTooLargeError.failure)
             return ResultTooLargeError.failure
@@ -170,7 +176,10 @@ class Reports:
 
     def _ending(self, status: CallbackStatus, result: dict[str, Any], **members: Any) -> bytes:
         seconds = round(time.monotonic() - self._began, 3)
-        return self._encoded(status, result=result, execution_time=seconds, **members)
+        tokens = dict(self._tokens) or msgspec.UNSET
+        return self._encoded(
+            status, result=result, execution_time=seconds, **{"tokens_used": tokens, **members}
+        )
 
     def _encoded(self, status: _Status, **members: Any) -> bytes:
         callback = Callback(task_id=self._task_id, status=status, attempt=self._attempt, **members)

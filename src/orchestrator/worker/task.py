@@ -66,6 +66,7 @@ class Reply(msgspec.Struct, frozen=True):
 class Liaison(Protocol):
     """Speaks with the service about one attempt while it runs."""
 
+    def tokens_used(self, tokens: Mapping[str, int]) -> None: ...
     async def emit(self, detail: dict[str, Any]) -> None: ...
     async def messages(self) -> list[Message]: ...
     async def ask(self, prompt: str, schema: Mapping[str, Any] | None, expires_in: float) -> Reply: ...
@@ -73,6 +74,9 @@ class Liaison(Protocol):
 
 class NoLiaison:
     """Of a task that somebody made by hand: what it emits goes nowhere, and nobody writes or answers."""
+
+    def tokens_used(self, tokens: Mapping[str, int]) -> None:
+        """Nobody counts."""
 
     async def emit(self, detail: dict[str, Any]) -> None:
         """Nobody sees it."""
@@ -123,6 +127,13 @@ class Task(TaskData, Generic[ResourcesT], frozen=True, kw_only=True):
         if "kind" in detail:
             raise ValueError("`kind` is given by its place: emit(kind, name=…)")
         await self.liaison.emit({"kind": kind, **detail})
+
+    def tokens_used(self, **tokens: int) -> None:
+        """Counts tokens of a model: `task.tokens_used(input=12, output=34, total=46)`.
+
+        The ending has the sums of this attempt, name by name, as its `tokens_used`.
+        """
+        self.liaison.tokens_used(tokens)
 
     async def messages(self) -> list[Message]:
         """What the user has sent in this session since the last call, to be taken into account.

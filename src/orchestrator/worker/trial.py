@@ -155,6 +155,10 @@ class _Liaison:
         self._answer = answer
         self._questions = 0
 
+    def tokens_used(self, tokens: Mapping[str, int]) -> None:
+        """As in earnest."""
+        self._reports.tokens_used(tokens)
+
     async def emit(self, detail: dict[str, Any]) -> None:
         """As in earnest."""
         await self._reports.progress(detail)

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import uvicorn
 from starlette.applications import Starlette
@@ -15,6 +15,9 @@ from tests.servers import free_port, wait_until
 
 Reply = Sequence[str] | dict[str, Any] | int
 """Pieces of text, a refusal in words, calls of tools by name (text may go before, under ""), or an HTTP status."""
+
+USAGE: Final = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
+"""What each answer has used, as far as the server is asked for that."""
 
 
 class ModelServer:
@@ -46,12 +49,13 @@ class ModelServer:
             await serving
 
     async def _complete(self, request: Request) -> Response:
-        self.requests.append(await request.json())
+        asked = await request.json()
+        self.requests.append(asked)
         reply = self._replies.pop(0) if self._replies else None
         if isinstance(reply, int):
             error = {"message": "no, and the key is secret-key"}
             return JSONResponse({"error": error}, reply, {"retry-after-ms": "1"})
-        body = self._hold() if reply is None else _said(reply)
+        body = self._hold() if reply is None else _said(reply, counted="stream_options" in asked)
         return StreamingResponse(body, media_type="text/event-stream")
 
     async def _hold(self) -> AsyncGenerator[str, None]:
@@ -62,7 +66,7 @@ class ModelServer:
             self.left.set()
 
 
-async def _said(reply: Sequence[str] | dict[str, Any]) -> AsyncGenerator[str, None]:
+async def _said(reply: Sequence[str] | dict[str, Any], *, counted: bool) -> AsyncGenerator[str, None]:
     yield _event({"role": "assistant"})
     calls: dict[str, Any] = dict(reply) if isinstance(reply, dict) else {}
     pieces = [calls.pop("", "")] if isinstance(reply, dict) else reply
@@ -74,16 +78,16 @@ async def _said(reply: Sequence[str] | dict[str, Any]) -> AsyncGenerator[str, No
         call = {"index": index, "id": f"call-{name}", "type": "function", "function": function}
         yield _event({"tool_calls": [call]})
     yield _event({}, "tool_calls" if calls else "stop")
+    if counted:
+        yield _chunk(choices=[], usage=USAGE)
     yield "data: [DONE]\n\n"
 
 
 def _event(delta: dict[str, Any], reason: str | None = None) -> str:
     choice = {"index": 0, "delta": delta, "finish_reason": reason}
-    chunk = {
-        "id": "c1",
-        "object": "chat.completion.chunk",
-        "created": 1,
-        "model": "tiny",
-        "choices": [choice],
-    }
+    return _chunk(choices=[choice])
+
+
+def _chunk(**members: Any) -> str:
+    chunk = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "tiny", **members}
     return f"data: {json.dumps(chunk)}\n\n"

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall
+from langchain_core.messages.ai import UsageMetadata
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.config import get_stream_writer
@@ -55,6 +56,20 @@ async def test_tokens_become_chunks() -> None:
         {"kind": "node", "name": "talk", "state": "started"},
         {"kind": "node", "name": "talk", "state": "finished"},
     )
+
+
+async def test_tokens_of_all_models_are_counted() -> None:
+    """The ending has the sum of what models said they used, in nodes that are not heard, too."""
+
+    def think(*_: Any) -> Any:
+        usage = UsageMetadata(input_tokens=5, output_tokens=2, total_tokens=7)
+        return {"messages": [AIMessage("Well.", usage_metadata=usage)]}
+
+    nodes = graph(("plan", think), ("rest", talk("No count.")), ("talk", think))
+    outcome = await run_task(langgraph_agent(nodes, nodes={"talk"}), "?")
+
+    assert outcome.response == "Well."
+    assert outcome.tokens_used == {"input": 10, "output": 4, "total": 14}
 
 
 async def test_messages_are_paragraphs_and_nodes_can_be_chosen() -> None:

@@ -51,6 +51,18 @@ async def test_pieces_become_chunks() -> None:
     assert (server.requests[0]["model"], "tools" in server.requests[0]) == ("tiny", False)
 
 
+async def test_tokens_of_all_requests_are_counted() -> None:
+    """The ending has the sum of what each request used; an endpoint that does not count is not asked."""
+    replies: tuple[Reply, ...] = ({"Weather": {"city": "Rome"}}, ["It is sunny."], ["So be it."])
+    async with model(*replies) as (client, server):
+        outcome = await run_task(openai_agent(client, "tiny", tools={Weather: forecast}), "Weather?")
+        silent = await run_task(openai_agent(client, "tiny", usage=False), "Be it so")
+
+    assert outcome.tokens_used == {"input": 10, "output": 4, "total": 14}
+    assert silent.tokens_used is None
+    assert ["stream_options" in request for request in server.requests] == [True, True, False]
+
+
 async def test_a_refusal_is_an_answer() -> None:
     """What a model says when it will not answer is what viewers read."""
     async with model("I will not.") as (client, _):

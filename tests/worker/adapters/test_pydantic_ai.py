@@ -48,6 +48,22 @@ async def test_pieces_become_chunks() -> None:
     assert outcome.response == "Hello, Ada"
 
 
+async def test_tokens_are_counted() -> None:
+    """The ending has what the whole run used, as Pydantic AI counts it."""
+    agent = Agent(FunctionModel(stream_function=speak))
+    async with agent.run_stream_events("Ada") as events:
+        *_, last = [cast("Any", event) async for event in events]
+    used = last.result.usage
+    outcome = await run_task(pydantic_ai_agent(agent), "Ada")
+
+    assert used.input_tokens
+    assert outcome.tokens_used == {
+        "input": used.input_tokens,
+        "output": used.output_tokens,
+        "total": used.total_tokens,
+    }
+
+
 async def test_tools_are_used_and_shown() -> None:
     """Viewers see which tool is used with what; the tool gets the dependencies that `options` name."""
     agent = Agent(FunctionModel(stream_function=look_up), deps_type=str)

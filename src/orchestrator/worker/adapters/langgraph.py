@@ -14,6 +14,7 @@ except ModuleNotFoundError as error:
     raise ImportError("LangGraph is missing: pip install 'orchestrator[langgraph]'") from error
 
 _STREAM: Any = {"stream_mode": ["messages", "tasks", "custom"], "subgraphs": True, "version": "v2"}
+_COUNTED = {"input": "input_tokens", "output": "output_tokens", "total": "total_tokens"}
 
 
 def config_of(task: Task) -> Any:
@@ -48,9 +49,12 @@ def langgraph_agent(
             async with aclosing(run):  # the graph stops when the task does
                 async for part in run:
                     kind, data = part["type"], part["data"]
-                    if kind == "messages" and (text := _text(data[0], data[1]["langgraph_node"], nodes)):
-                        yield text if last in (None, data[0].id) else f"\n\n{text}"
-                        last = data[0].id
+                    if kind == "messages" and isinstance(data[0], AIMessage):
+                        used: Any = data[0].usage_metadata
+                        task.tokens_used(**{name: used[key] for name, key in _COUNTED.items() if used})
+                        if (text := str(data[0].text)) and (not nodes or data[1]["langgraph_node"] in nodes):
+                            yield text if last in (None, data[0].id) else f"\n\n{text}"
+                            last = data[0].id
                     for event, detail in _events(kind, data, told):
                         await task.emit(event, **detail)
                     if kind == "tasks":
@@ -59,10 +63,6 @@ def langgraph_agent(
             given = Command(resume=answers) if asked else None
 
     return answer
-
-
-def _text(message: object, node: str, nodes: Collection[str]) -> str:
-    return str(message.text) if isinstance(message, AIMessage) and (not nodes or node in nodes) else ""
 
 
 def _events(kind: str, data: Any, told: set[str]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -23,28 +23,31 @@ Tools = Mapping[type[BaseModel], Callable[[Any], Awaitable[str]]]
 
 
 def openai_agent(
-    client: AsyncOpenAI, model: str, *, instructions: str = "", tools: Tools | None = None
+    client: AsyncOpenAI, model: str, *, instructions: str = "", tools: Tools | None = None, usage: bool = True
 ) -> Callable[[Task], AsyncGenerator[str, None]]:
-    """Streams what the model says; its tools show as progress.
-
-    The request's `max_iterations` bounds how often the model is asked.
-    """
+    """Streams what the model says; tools show as progress. `max_iterations` bounds how often it is asked."""
     known = {kind.__name__: (kind, function) for kind, function in (tools or {}).items()}
     described: Any = [_description(kind) for kind in tools or {}] or omit
+    options = {"include_usage": True} if usage else omit  # a few endpoints know no such member
+    request: Any = {"model": model, "tools": described, "stream_options": options}
 
     async def answer(task: Task) -> AsyncGenerator[str, None]:
         told: list[Any] = [{"role": "system", "content": instructions}] if instructions else []
         told.append({"role": "user", "content": task.message})
         apart = ""
         for _ in range(task.max_iterations or _MOST_REQUESTS):
-            asked = client.chat.completions.stream(model=model, messages=told, tools=described)
+            asked = client.chat.completions.stream(messages=told, **request)
             with explained():
                 async with asked as events:  # leaving it closes the connection, and so stops the model
                     async for event in events:
                         if isinstance(event, ContentDeltaEvent | RefusalDeltaEvent):
                             yield apart + event.delta
                             apart = ""
-                    message = (await events.get_final_completion()).choices[0].message
+                    said = await events.get_final_completion()
+            if used := said.usage:
+                counted = {"input": used.prompt_tokens, "output": used.completion_tokens}
+                task.tokens_used(**counted, total=used.total_tokens)
+            message = said.choices[0].message
             if not message.tool_calls:
                 return
             calls = [call.model_dump(include=_CALL) for call in message.tool_calls]
@@ -57,12 +60,8 @@ def openai_agent(
 
 
 def _description(kind: type[BaseModel]) -> Any:
-    described = {
-        "name": kind.__name__,
-        "description": kind.__doc__ or "",
-        "parameters": kind.model_json_schema(),
-    }
-    return {"type": "function", "function": described}
+    about = {"name": kind.__name__, "description": kind.__doc__ or ""}
+    return {"type": "function", "function": {**about, "parameters": kind.model_json_schema()}}
 
 
 async def _use(task: Task, call: Any, known: Mapping[str, Any]) -> Any:

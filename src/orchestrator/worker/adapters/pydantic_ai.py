@@ -64,7 +64,10 @@ def _text(event: Any) -> str:
 
 
 async def _show(task: Task, event: Any) -> None:
-    if isinstance(event, ai.FunctionToolCallEvent):
+    if isinstance(event, ai.AgentRunResultEvent):
+        used = cast("Any", event).result.usage
+        task.tokens_used(input=used.input_tokens, output=used.output_tokens, total=used.total_tokens)
+    elif isinstance(event, ai.FunctionToolCallEvent):
         call = event.part
         await task.emit("tool_call", id=call.tool_call_id, name=call.tool_name, arguments=call.args_as_dict())
     elif isinstance(event, ai.FunctionToolResultEvent):
