@@ -30,9 +30,10 @@ def in_cluster() -> list[str]:
     return shlex.split(found[1])
 
 
-def add_user(valkey: ValkeyServer, name: str, agent: str = "agent-plain") -> str:
-    """Makes the user of the page, for another agent where one is named; the URL by which it logs in."""
+def add_user(valkey: ValkeyServer, name: str, agent: str = "agent-plain", tenant: str = "*") -> str:
+    """Makes the user of the page, for another agent or one tenant where named; the URL by which it logs in."""
     words = [word.replace("agent-plain", agent) for word in lines(name)]
+    words = [word.replace(":*:callbacks", f":{tenant}:callbacks") for word in words]
     scheme, _ = valkey.url.split("://")
     with administrator(valkey) as client:
         made = client.execute_command(*words, *(in_cluster() if "cluster" in scheme else []))

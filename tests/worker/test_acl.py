@@ -75,6 +75,14 @@ REFUSED_TO_PLAIN = {
     "loads a script": ("SCRIPT", "LOAD", "return 1"),
 }
 
+# What is refused to whoever has the agents of another tenant, though it may know the ids of tasks.
+REFUSED_TO_OTHER_TENANTS = {
+    "reports": ("LPUSH", CALLBACKS, "x"),
+    "sees a cancellation": ("EXISTS", f"{{{CALLBACKS}}}:cancel:task-1"),
+    "reads what a user has added": ("LRANGE", f"{{{CALLBACKS}}}:inbox:task-1", 0, -1),
+    "reads what a user has answered": ("HGET", f"{{{CALLBACKS}}}:answers:task-1", "1"),
+}
+
 # What the SDK calls by itself, and the scripts that it runs.
 DIRECT = {
     "client|setinfo",
@@ -200,6 +208,22 @@ def test_a_worker_cannot(users: ValkeyServer, command: tuple[Any, ...]) -> None:
         digest = client.script_load("return redis.call(unpack(ARGV))")
         with pytest.raises(ResponseError, match=r"ACL failure|not allowed from script"):
             client.evalsha(digest, 0, *command)
+
+
+@pytest.mark.parametrize("name", ["plain", "sdk"])
+def test_agents_of_one_tenant(users: ValkeyServer, name: str) -> None:
+    """With its tenant in the patterns an agent gets at nothing of another one."""
+    client = user(add_user(users, name, tenant="acme"))
+    client.lpush(CALLBACKS.replace("tenant-456", "acme"), "x")
+    for command in REFUSED_TO_OTHER_TENANTS.values():
+        with pytest.raises(NoPermissionError):
+            client.execute_command(*command)
+
+
+async def test_a_worker_of_one_tenant_works(users: ValkeyServer, service: Service, tmp_path: Path) -> None:
+    """Every part of the SDK works for the tenant that is named."""
+    (tmp_path / "agents.py").write_text(AGENTS)
+    await every_part(users, service, tmp_path, add_user(users, "sdk", tenant="tenant-456"))
 
 
 def test_a_worker_has_no_other_command(users: ValkeyServer) -> None:
