@@ -20,7 +20,7 @@ async def test_the_sdk_example(tmp_path: Path, valkey: ValkeyServer, service: Se
     """Both of its agents answer, and the one that can fail does so in the words of the page."""
     (tmp_path / "agents.py").write_text(example("sdk"))
     with process(tmp_path, valkey, "-m", "orchestrator", "worker", "agents:worker"):
-        await service.send("two words")
+        await service.send("two words", context="agent-shout")
         assert (await service.callback(20))["status"] == "running"
         assert (await service.ending())["result"]["response"] == "TWO WORDS "
         await service.send("1 + 2.5", context="agent-sum")
