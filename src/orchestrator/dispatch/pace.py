@@ -17,6 +17,9 @@ class Pace:
         self._begun: dict[tuple[str, str], int] = {}
         self._runs: dict[str, Move] = {}
         self._over: dict[str, tuple[str, str]] = {}
+        # Ends are told twice: another replica may tell of the beginning when this one has told of the end.
+        self._ended: dict[str, tuple[str, str]] = {}
+        self._ended_before: dict[str, tuple[str, str]] = {}
 
     def note_moves(self, moves: Iterable[Move]) -> None:
         """Agents began with tasks, or lost them."""
@@ -27,21 +30,20 @@ class Pace:
                 self._runs[move.task] = move
                 self._over.pop(move.task, None)
             else:
-                self._leave(move.task, place)
+                self._runs.pop(move.task, None)
+                self._over[move.task] = place
 
     def note_ended(self, ended: Iterable[Ended]) -> None:
         """Tasks have ended, whether an agent had them or not."""
         for task in ended:
-            self._leave(task.task, (task.context, task.tier))
-
-    def _leave(self, task: str, place: tuple[str, str]) -> None:
-        self._runs.pop(task, None)
-        self._over[task] = place
+            self._runs.pop(task.task, None)
+            self._ended[task.task] = task.context, task.tier
 
     async def tell(self) -> None:
         """Hand on what was gathered. Raises `BrokerError`."""
-        begun, runs, over = self._begun, self._runs, self._over
+        begun, runs, over = self._begun, self._runs, self._ended_before | self._over | self._ended
         self._begun, self._runs, self._over = {}, {}, {}
+        self._ended_before, self._ended = self._ended, {}
         turnover = {place: Turnover(*place, count, [], []) for place, count in begun.items()}
         for move in runs.values():
             turnover[move.context, move.tier].runs.append((move.task, move.until))
