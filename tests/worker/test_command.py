@@ -53,7 +53,6 @@ def start(tmp_path: Path, valkey: ValkeyServer) -> Iterator[Start]:
     def start(*arguments: str, limit: float = 10, **environment: str) -> subprocess.Popen[str]:
         (tmp_path / "agents.py").write_text(AGENTS.format(limit=limit))
         (tmp_path / "stubborn.py").write_text(STUBBORN)
-        (tmp_path / "broken.py").write_text("import agents\n\nraise LookupError('no such luck')\n")
         process = subprocess.Popen(
             [sys.executable, "-m", "orchestrator", "worker", *arguments],
             cwd=tmp_path,
@@ -93,13 +92,22 @@ def test_wrong_use(start: Start, target: str, complaint: str) -> None:
     assert "Traceback" not in errors
 
 
-def test_a_module_that_fails_to_import(start: Start) -> None:
-    """A fault of the user's own module ends with exit code 1 and the line where it happened."""
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("raise LookupError('no such luck')", "LookupError: no such luck ({}:3)"),
+        ("agents.worker.agent('x')(print)", "TypeError: an agent is an `async def` function ({}:3)"),
+        ("raise (", "SyntaxError: '(' was never closed (broken.py, line 3)"),
+    ],
+    ids=["by itself", "by the SDK", "cannot be read"],
+)
+def test_a_module_that_fails_to_import(start: Start, tmp_path: Path, line: str, fault: str) -> None:
+    """A fault of the user's own module ends with exit code 1 and the user's line where it happened."""
+    (tmp_path / "broken.py").write_text(f"import agents\n\n{line}\n")
     process = start("broken:worker")
     _, errors = process.communicate(timeout=30)
 
-    assert "LookupError: no such luck" in errors
-    assert "broken.py:3" in errors
+    assert errors.endswith(f"{fault.format(tmp_path / 'broken.py')}\n")
     assert process.returncode == 1
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import cast
 
 import pytest
-from tests.servers import wait_until
+from tests.servers import free_port, wait_until
 from tests.worker.service import Service
 from tests.worker.supervisor import Supervisor
 
@@ -57,6 +57,17 @@ async def test_a_refused_claim_is_no_empty_one(service: Service, seat: Seat) -> 
     await service.redis.set("{dispatch}:idle", "no set", px=60_000)
 
     assert await seat.turn(Over([("task-over", 1)], []), 4) == Turn(None, told=True)
+
+
+async def test_who_has_left_hears_of_no_recovery() -> None:
+    """A turn that asks Redis nothing does not say that Redis is back."""
+    outages: list[Outage] = []
+    async with AgentQueues(f"redis://127.0.0.1:{free_port()}/0", outages.append) as queues:
+        seat = Seat(queues, ["agent-123"], 4, 15)
+        await seat.leave()
+        assert await seat.turn(Over(), None) == Turn([], told=True)
+
+    assert [bool(outage.error) for outage in outages] == [True]
 
 
 class DeafSeat:

@@ -69,7 +69,7 @@ class Seat:
         """
         if self._failed:
             await self._outages.pause()
-        if not self._registered:
+        if not self._registered and not self._left:
             # Before its answer: whatever is heard meanwhile may mean that it has to be done again.
             self._registered = True
             self._registered = bool(await self._tried("register", self._register())) and self._registered

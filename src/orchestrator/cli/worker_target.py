@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+import orchestrator
 from orchestrator.worker import AgentWorker
 
 
@@ -46,6 +47,9 @@ def _imported(name: str) -> object:
 
 def _import_failed(name: str, error: Exception) -> click.ClickException:
     """One line with the place in the author's file, which is what they need to mend it."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{last.filename}:{last.lineno}"
-    return click.ClickException(f"importing {name!r} failed: {type(error).__name__}: {error} ({place})")
+    not_theirs = ("<frozen ", importlib.__file__, str(Path(orchestrator.__file__).parent))
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [f" ({f.filename}:{f.lineno})" for f in frames if not f.filename.startswith(not_theirs)]
+    # A SyntaxError says by itself where it is.
+    place = places[-1] if places else ""
+    return click.ClickException(f"importing {name!r} failed: {type(error).__name__}: {error}{place}")
