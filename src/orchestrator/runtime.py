@@ -60,7 +60,7 @@ class Runtime:
         self.replica = replica
         self.draining = False
         self.beating = False
-        """Whether the last heartbeat reached Redis."""
+        """Whether Redis took the last heartbeat."""
         self._broker = broker
         self._roster = roster
         self._agenda = agenda
@@ -90,9 +90,9 @@ class Runtime:
         self.listener, self.manager, self.oversight = listener, manager, oversight
 
     @property
-    def can_deliver(self) -> bool:
-        """Whether a publish came back lately and the heartbeat arrives."""
-        return self.beating and self.listener.healthy
+    def hears(self) -> bool:
+        """Whether a publish came back lately."""
+        return self.listener.healthy
 
     async def start(self) -> None:
         """Check the server, join the roster, begin. Raises `BrokerError`."""
@@ -258,7 +258,8 @@ class Runtime:
         self._worker.ring_all(t for t in await self._agenda.tenants() if self._shares.pumps(t))
 
     async def _check_busy(self) -> None:
-        await self._check(busy=True)
+        # Where nothing is heard, nothing tells which sessions have a task.
+        await self._check(busy=self.hears)
 
     async def _check_all(self) -> None:
         while True:

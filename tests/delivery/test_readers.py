@@ -235,18 +235,51 @@ async def test_unused_channel(live: Parts, tenant: Tenant, monkeypatch: pytest.M
     await again.leave()
 
 
+async def watched(live: Parts, tenant: Tenant) -> list[str]:
+    """The sessions that are checked often, after such a check."""
+    for name, sessions in live.manager.sessions_to_check(busy=True):
+        live.manager.check(name, sessions, await tenant.logs.touch(name, sessions))
+    found = list(live.manager.sessions_to_check(busy=True))
+    return sorted(found[0][1]) if found else []
+
+
 async def test_busy_sessions(live: Parts, tenant: Tenant) -> None:
-    """Sessions with a task under way are checked more often than those without."""
+    """Sessions with a task under way are checked more often than those without, until the last of them has ended."""
     reader, other = Reader(live), Reader(live, "sess-2")
     for one in (reader, other):
         await one.open()
-    assert list(live.manager.sessions_to_check(busy=True)) == []
-    task = await tenant.task()
-    await wait_until(lambda: list(live.manager.sessions_to_check(busy=True)) == [(tenant.name, ["sess-1"])])
+    assert await watched(live, tenant) == []
+    first, second = await tenant.task(), await tenant.task()
+    await wait_until(lambda: len(reader.frames) == 2)
+    assert await watched(live, tenant) == ["sess-1"]
     assert [sorted(names) for _, names in live.manager.sessions_to_check(busy=False)] == [
         ["sess-1", "sess-2"]
     ]
-    tenant.report(callback(task, "completed"))
-    await wait_until(lambda: list(live.manager.sessions_to_check(busy=True)) == [])
+    for number, task in enumerate((second, first)):
+        tenant.report(callback(task, "completed"))
+        await wait_until(lambda: len(reader.frames) == 3 + number)  # noqa: B023
+        assert await watched(live, tenant) == ["sess-1"][: 1 - number]
     for one in (reader, other):
         await one.leave()
+
+
+async def test_busy_before_the_socket_came(live: Parts, tenant: Tenant) -> None:
+    """A session whose task began before anybody followed it is checked as often."""
+    await tenant.task()
+    reader = Reader(live)
+    await reader.open()
+    assert await watched(live, tenant) == ["sess-1"]
+    assert reader.frames == []
+    await reader.leave()
+
+
+async def test_a_check_that_was_overtaken(live: Parts, tenant: Tenant) -> None:
+    """What a check read before a task came does not make its session an idle one."""
+    reader = Reader(live)
+    await reader.open()
+    before = await tenant.logs.touch(tenant.name, ["sess-1"])
+    await tenant.task()
+    await wait_until(lambda: len(reader.frames) == 1)
+    live.manager.check(tenant.name, ["sess-1"], before)
+    assert list(live.manager.sessions_to_check(busy=True)) == [(tenant.name, ["sess-1"])]
+    await reader.leave()

@@ -42,9 +42,9 @@ class Deployment:
 
     async def health(self, _request: Request) -> Response:
         """Whether the service does its work: `healthy`, `degraded` or `unhealthy`, and what fails."""
-        redis, database = await asyncio.gather(self._redis_answers(), self._access.reachable())
-        failing = _failing(redis=redis, database=database, issuer=self._has_keys())
-        if not redis:
+        answers, database = await asyncio.gather(self._redis_answers(), self._access.reachable())
+        failing = self._failing(redis_answers=answers, database=database)
+        if "redis" in failing:
             return JsonResponse({"status": "unhealthy", "failing": failing}, 503)
         if failing:
             return JsonResponse({"status": "degraded", "failing": failing})
@@ -58,7 +58,7 @@ class Deployment:
         """Whether this replica can work: a publish came back, it can verify tokens, and it is not draining."""
         if self._runtime.draining:
             return JsonResponse({"status": "draining"}, 503)
-        failing = _failing(redis=self._runtime.can_deliver, issuer=self._has_keys())
+        failing = self._failing()
         if failing:
             return JsonResponse({"status": "not_ready", "failing": failing}, 503)
         return JsonResponse({"status": "ready"})
@@ -108,8 +108,16 @@ class Deployment:
         """What this process would tell now; plain data, as the others' is."""
         return msgspec.to_builtins(self._figures.report(self._runtime.manager.figures()))
 
-    def _has_keys(self) -> bool:
-        return self._tokens is None or self._tokens.ready
+    def _failing(self, *, redis_answers: bool = True, database: bool = True) -> list[str]:
+        """What does not work. A Redis that answers may refuse every write: the heartbeat is one."""
+        redis = redis_answers and self._runtime.beating
+        works = {
+            "redis": redis,
+            "delivery": self._runtime.hears or not redis,
+            "database": database,
+            "issuer": self._tokens is None or self._tokens.ready,
+        }
+        return [name for name, does in works.items() if not does]
 
     async def _redis_answers(self) -> bool:
         try:
@@ -118,7 +126,3 @@ class Deployment:
         except (BrokerError, TimeoutError):
             return False
         return True
-
-
-def _failing(**works: bool) -> list[str]:
-    return [name for name, does in works.items() if not does]

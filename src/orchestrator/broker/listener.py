@@ -19,7 +19,7 @@ from orchestrator.broker.broker import Broker
 from orchestrator.broker.connection import BrokerError
 from orchestrator.broker.endpoint import CONNECT_TIMEOUT_SECONDS, Endpoint
 
-PROBE_SECONDS: Final = 5.0
+PROBE_SECONDS: Final = 3.0
 ECHO_SECONDS: Final = 1.0
 
 

@@ -73,6 +73,8 @@ class Top(msgspec.Struct, frozen=True, array_like=True):
     epoch: str
     offset: int
     mark: int = 0
+    open: bool = False
+    """Whether one of the session's newest tasks has not ended."""
 
 
 class SessionView(msgspec.Struct, frozen=True):

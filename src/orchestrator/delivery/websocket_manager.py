@@ -38,7 +38,8 @@ class _Tenant:
 
     def __init__(self) -> None:
         self.sessions: dict[str, set[Connection]] = {}
-        # Sessions with a task that has not ended, as far as the events told: they are checked more often.
+        # Sessions that have a task under way or may have one: they are checked more often. The check itself tells when
+        # that is over; the channel cannot, since messages are lost and another task of the session may go on.
         self.busy: set[str] = set()
         self.unused_since: float | None = None
         self.count = 0
@@ -91,6 +92,7 @@ class WebSocketManager:
         connection.epoch = opened.epoch
         connection.own_limits = opened.limits
         connection.subscriber.start(opened.start, int(opened.start_mark))
+        self._tenants[connection.tenant].busy.add(connection.session)
         return opened, events
 
     def start(self, connection: Connection, opened: Opened, events: list[Event]) -> None:
@@ -125,6 +127,7 @@ class WebSocketManager:
             sockets = tenant.sessions.get(announced.session)
             if not sockets:
                 continue
+            tenant.busy.add(announced.session)
             if not announced.entry:
                 for connection in sockets:
                     connection.missed(announced.offset)
@@ -132,7 +135,6 @@ class WebSocketManager:
             event = read_event(
                 SessionName(name, announced.session, announced.epoch), announced.offset, announced.entry
             )
-            (tenant.busy.discard if event.ends else tenant.busy.add)(announced.session)
             self._bring(event, announced, sockets)
 
     def _bring(self, event: Event, announced: Announced, sockets: set[Connection]) -> None:
@@ -150,14 +152,18 @@ class WebSocketManager:
         """Compare with where the logs stand; what was missed is read."""
         known = self._tenants.get(tenant)
         for session, top in zip(sessions, tops, strict=True):
-            for connection in tuple(known.sessions.get(session, ())) if known else ():
+            sockets = tuple(known.sessions.get(session, ())) if known else ()
+            if known and sockets:
+                newer = any(connection.announced > top.offset for connection in sockets)
+                (known.busy.add if top.open or newer else known.busy.discard)(session)
+            for connection in sockets:
                 if connection.epoch and top.epoch != connection.epoch:
                     connection.close(1011, "the log begins anew: reconnect")
                 else:
                     connection.compare(top.offset, top.mark)
 
     def sessions_to_check(self, *, busy: bool) -> Iterator[tuple[str, list[str]]]:
-        """Sessions with sockets by tenant: those with a task under way, or all."""
+        """Sessions with sockets by tenant: those that may have a task under way, or all."""
         for name, tenant in list(self._tenants.items()):
             sessions = list(tenant.busy if busy else tenant.sessions)
             if sessions:

@@ -73,12 +73,13 @@ class TenantStats(Struct):
 class Health(Struct):
     """Whether the service does its work.
 
-    Degraded: without the database cached answers go on, and nobody new gets in; without the issuer's keys, which were
-    never obtained, nobody does.
+    Unhealthy: Redis cannot be reached, or takes no writes. Degraded: without the database cached answers go on, and
+    nobody new gets in; without the issuer's keys, which were never obtained, nobody does; without delivery (a publish
+    does not come back) events are read from the log, seconds late.
     """
 
     status: Literal["healthy", "degraded", "unhealthy"]
-    failing: list[Literal["redis", "database", "issuer"]] | Left = UNSET
+    failing: list[Literal["redis", "delivery", "database", "issuer"]] | Left = UNSET
 
 
 class Liveness(Struct):
@@ -91,7 +92,7 @@ class Readiness(Struct):
     """Whether this replica can deliver, proven by a publish that came back, and verify tokens."""
 
     status: Literal["ready", "draining", "not_ready"]
-    failing: list[Literal["redis", "issuer"]] | Left = UNSET
+    failing: list[Literal["redis", "delivery", "issuer"]] | Left = UNSET
 
 
 class States(Struct):
