@@ -3,11 +3,13 @@
 from typing import Any
 
 import pytest
-from tests.diagnosis.conftest import Beat, Look, Run, codes, looked
+from tests.diagnosis.conftest import Beat, Look, Run, client_of, codes, looked
 from tests.environment import read
 
-from orchestrator.diagnosis import callers, replicas
+from orchestrator.diagnosis import callers, replicas, servers
+from orchestrator.diagnosis.examination import examination
 from orchestrator.embedded import ValkeyServer
+from orchestrator.settings import Settings
 
 # The check, what one of two replicas tells, and what that is.
 FAULTS: list[tuple[Run, dict[str, Any], str, str]] = [
@@ -36,6 +38,19 @@ async def test_nobody_lives(look: Look) -> None:
     assert codes(await look(replicas.alive)) == ["no_replica"]
     for check in (replicas.versions, replicas.clocks, callers.sends, callers.credentials, callers.websockets):
         assert [finding.level for finding in await look(check)] == ["skip"]
+
+
+async def test_nobody_can_tell_of_himself(settings: Settings, valkey: ValkeyServer) -> None:
+    """Where Redis takes no heartbeat it is not said that nobody lives."""
+    with client_of(valkey) as client:
+        client.config_set("min-replicas-to-write", 1)
+        try:
+            async with examination(settings) as exam:
+                for check in (servers.reach, servers.writes):
+                    await check(exam)
+                assert [finding.level for finding in await replicas.alive(exam)] == ["skip"]
+        finally:
+            client.config_set("min-replicas-to-write", 0)
 
 
 async def test_one_that_has_just_begun(look: Look, beat: Beat) -> None:

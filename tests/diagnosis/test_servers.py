@@ -25,6 +25,7 @@ HEALTHY: list[Run] = [
     servers.cluster,
     servers.policy,
     servers.memory,
+    servers.writes,
     servers.clock,
     servers.scripts,
     servers.prefix,
@@ -184,6 +185,20 @@ async def test_saves_that_fail(tmp_path: Path) -> None:
             client.bgsave()
             wait_blocking(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err")
             assert codes(await looked(servers.persistence, at(server.url))) == ["redis_cannot_save"]
+
+
+@pytest.mark.parametrize(("option", "code"), [("min-replicas-to-write", "redis_refuses"), ("maxmemory", "")])
+async def test_writes(look: Look, client: Any, option: str, code: str) -> None:
+    """A server that refuses writes is told by its words, unless another check names the cause; nothing is written."""
+    before = client.config_get(option)[option]
+    client.config_set(option, 1)
+    try:
+        (finding,) = await look(servers.writes)
+    finally:
+        client.config_set(option, before)
+    assert (finding.code, "NOREPLICAS" in finding.what) == (code, bool(code))
+    assert finding.level == ("fail" if code else "skip")
+    assert client.dbsize() == 0
 
 
 async def test_scripts_flushed(look: Look, beat: Beat, client: Any) -> None:

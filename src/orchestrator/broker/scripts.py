@@ -7,7 +7,7 @@ from orchestrator.broker.script_source import Script
 from orchestrator.broker.topology import Topology
 
 # Errors that say how the server is, not what the call was: it may be made again later.
-_PASSING: Final = frozenset(
+PASSING: Final = frozenset(
     {"OOM", "LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF", "NOREPLICAS", "BUSY"}
 )
 
@@ -47,4 +47,4 @@ class Scripts:
 
 def _passing(refused: Refused) -> BrokerError:
     """An answer like OOM or LOADING means that nothing was done and that it is not the caller's fault."""
-    return Unavailable(str(refused)) if refused.kind in _PASSING else refused
+    return Unavailable(str(refused)) if refused.kind in PASSING else refused

@@ -65,6 +65,8 @@ class Examination:
         self.servers: list[Server] = []
         self.answering: set[str] = set()
         """`database`, `server` (a Redis server does), `redis` (and the keys of the deployment can be asked for)."""
+        self.takes_writes = True
+        """Whether Redis does, as far as it was asked; else no replica can tell of itself."""
         self._stack = stack
         self._reports: dict[str, Report] | None = None
         self._queues: list[QueueRow] | None = None

@@ -36,6 +36,7 @@ CHECKS: Final = (
     Check("eviction", servers.policy, "server"),
     Check("memory", servers.memory, "server"),
     Check("persistence", servers.persistence, "server"),
+    Check("writes", servers.writes, "server"),
     Check("clock", servers.clock, "server"),
     Check("rights", rights.rights, "server"),
     Check("scripts", servers.scripts, "redis"),

@@ -61,6 +61,11 @@ class Fault(Enum):
     REDIS_CANNOT_SAVE = Known(
         "fail", "Look at the server's disk and log; until a save succeeds it may refuse every write."
     )
+    REDIS_REFUSES = Known(
+        "fail",
+        "Its words say why: `min-replicas-to-write`, data being loaded, a script that does not end (`SCRIPT KILL`);"
+        " until it takes writes, sends get 503.",
+    )
     REDIS_FORGETS = Known("warn", "`CONFIG SET appendonly yes`, and in its configuration.")
     SCRIPTS_FLUSHED = Known("ok", "Nothing: the service loads a script again when it needs it.")
     RIGHTS_MISSING = Known("fail", "Give the user of REDIS_URL what docs/redis-keys.md lists under Rights.")

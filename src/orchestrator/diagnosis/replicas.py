@@ -15,6 +15,8 @@ _FIRST_PROBE_SECONDS: Final = 10.0
 async def alive(exam: Examination) -> list[Finding]:
     """There is one, and each can deliver."""
     reports = await exam.reports()
+    if not reports and not exam.takes_writes:
+        return [unseen("Redis takes no heartbeat, so nothing is known of them")]
     if not reports:
         domain = exam.settings.domain_name
         return [found(Fault.NO_REPLICA, f"no replica of the deployment {domain!r} lives on this Redis")]

@@ -9,11 +9,14 @@ from orchestrator.broker.broker import LEAST_VERSIONS
 from orchestrator.broker.connection import BrokerError, Refused
 from orchestrator.broker.endpoint import Endpoint
 from orchestrator.broker.script_source import every_script
+from orchestrator.broker.scripts import PASSING
 from orchestrator.diagnosis.examination import CHECK_SECONDS, Examination, Server, age, names
-from orchestrator.diagnosis.faults import Fault, Finding, found, well
+from orchestrator.diagnosis.faults import Fault, Finding, found, unseen, well
 
 SKEW_SECONDS: Final = 5.0
 _SLOTS: Final = "16384"
+_OF_OTHER_CHECKS: Final = {"OOM", "MISCONF", "READONLY"}
+"""Reasons to refuse writes that other checks name."""
 _NEARLY_FULL, _FULL = 0.8, 0.97
 
 
@@ -121,6 +124,21 @@ async def persistence(exam: Examination) -> list[Finding]:
     return findings or [
         well("append-only file: a killed server loses nothing, a power cut a second (appendfsync)")
     ]
+
+
+async def writes(exam: Examination) -> list[Finding]:
+    """A write would be taken: one is queued, where the server judges it, and discarded."""
+    findings: list[Finding] = []
+    key = exam.broker.keys.prefix_owner
+    for server in exam.servers:
+        _, queued, _ = await server.ask_all([("MULTI",), ("SET", key, "?"), ("DISCARD",)])
+        if isinstance(queued, Refused) and queued.kind in PASSING:
+            exam.takes_writes = False
+            if queued.kind not in _OF_OTHER_CHECKS:
+                findings.append(found(Fault.REDIS_REFUSES, f"{server.name} takes no write: {queued}"))
+    if exam.takes_writes:
+        return [well("writes are taken")]
+    return findings or [unseen("no write is taken; another line says why")]
 
 
 async def scripts(exam: Examination) -> list[Finding]:
