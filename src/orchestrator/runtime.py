@@ -3,8 +3,6 @@
 import asyncio
 import json
 import random
-import secrets
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
@@ -15,6 +13,7 @@ from orchestrator.broker.connection import BrokerError, ReplyLost, Unavailable
 from orchestrator.broker.keys import AGENDA_PARTS
 from orchestrator.broker.listener import Listener
 from orchestrator.broker.logs import Logs
+from orchestrator.broker.rights import RIGHTS_SECONDS, Rights
 from orchestrator.broker.roster import Roster
 from orchestrator.delivery.callback_worker import CallbackWorker
 from orchestrator.delivery.settlements import Settlements
@@ -46,6 +45,7 @@ class Runtime:
         replica: str,
         broker: Broker,
         roster: Roster,
+        rights: Rights,
         agenda: Agenda,
         logs: Logs,
         worker: CallbackWorker,
@@ -59,10 +59,10 @@ class Runtime:
     ) -> None:
         self.replica = replica
         self.draining = False
-        self.beating = False
-        """Whether Redis took the last heartbeat."""
+        self._beating = False
         self._broker = broker
         self._roster = roster
+        self._rights = rights
         self._agenda = agenda
         self._logs = logs
         self._worker = worker
@@ -78,7 +78,7 @@ class Runtime:
         self._shares = share_out(replica, (), AGENDA_PARTS)
         self._recheck = asyncio.Event()
         self._delivers = True
-        self._refusal = ""
+        self._refusals: dict[Callable[[], Awaitable[None]], str] = {}
         self._deaf = ""
         self._tasks: list[asyncio.Task[None]] = []
         self.manager: WebSocketManager
@@ -90,9 +90,9 @@ class Runtime:
         self.listener, self.manager, self.oversight = listener, manager, oversight
 
     @property
-    def hears(self) -> bool:
-        """Whether a publish came back lately."""
-        return self.listener.healthy
+    def can_write(self) -> bool:
+        """Whether Redis took the last heartbeat, and lets the service do what it does."""
+        return self._beating and self._rights.granted
 
     async def start(self) -> None:
         """Check the server, join the roster, begin. Raises `BrokerError`."""
@@ -106,12 +106,14 @@ class Runtime:
         await self._roster.claim_prefix()
         await self.oversight.start()
         await self._beat()
+        await self._guarded(self._rights.look)
         await self.listener.refresh()
         await self.listener.ring(self._shares.listens)
         self._tasks = [
             asyncio.create_task(self._worker.run()),
             asyncio.create_task(self._settlements.run()),
             asyncio.create_task(self._every(BEAT_SECONDS, self._beat)),
+            asyncio.create_task(self._every(RIGHTS_SECONDS, self._rights.look)),
             asyncio.create_task(self._every(BEAT_SECONDS, self._pace.tell)),
             asyncio.create_task(self._every(LOOK_SECONDS, self._sweep)),
             asyncio.create_task(self._every(LOOK_SECONDS, self._close_overdue)),
@@ -194,13 +196,14 @@ class Runtime:
         except (Unavailable, ReplyLost):
             return False  # the wire says when Redis goes and comes back
         except BrokerError as error:
-            if str(error) != self._refusal:  # once, not every second
-                self._refusal = str(error)
-                self._log.error(LogEvent.REDIS_REFUSED, error=self._refusal)
+            if str(error) not in self._refusals.values():  # once while it lasts, not every second
+                self._log.error(LogEvent.REDIS_REFUSED, error=str(error))
+            self._refusals[work] = str(error)
             return False
         except Exception as error:  # noqa: BLE001 - a fault of ours
             self._log.error(LogEvent.UNEXPECTED_ERROR, exc_info=error)
             return False
+        self._refusals.pop(work, None)
         return True
 
     async def _beat(self) -> None:
@@ -217,9 +220,9 @@ class Runtime:
                 self._roster.note_queues(self._figures.take_queues()),
             )
         except BrokerError:
-            self.beating = False
+            self._beating = False
             raise
-        self.beating = True
+        self._beating = True
         await self._tell_sockets(changed=True)
         if self._tasks:
             await self.listener.refresh()
@@ -259,7 +262,7 @@ class Runtime:
 
     async def _check_busy(self) -> None:
         # Where nothing is heard, nothing tells which sessions have a task.
-        await self._check(busy=self.hears)
+        await self._check(busy=self.listener.healthy)
 
     async def _check_all(self) -> None:
         while True:
@@ -292,8 +295,3 @@ class Runtime:
             for start in range(0, len(sessions), 500):
                 some = sessions[start : start + 500]
                 self.manager.check(tenant, some, await self._logs.touch(tenant, some))
-
-
-def new_replica_name() -> str:
-    """A name that no earlier process had, so that nobody takes a restarted replica for its former self."""
-    return f"{int(time.time()):x}-{secrets.token_hex(6)}"

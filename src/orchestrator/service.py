@@ -26,7 +26,8 @@ from orchestrator.broker.dispatch import Dispatch
 from orchestrator.broker.explanations import Explanations
 from orchestrator.broker.listener import Listener
 from orchestrator.broker.logs import Logs
-from orchestrator.broker.roster import Roster
+from orchestrator.broker.rights import Rights
+from orchestrator.broker.roster import Roster, new_replica_name
 from orchestrator.broker.tasks import Tasks
 from orchestrator.broker.tickets import Tickets
 from orchestrator.broker.turns import Turns
@@ -53,7 +54,7 @@ from orchestrator.figures import Figures
 from orchestrator.metrics import Metrics
 from orchestrator.oversight import Oversight
 from orchestrator.redis_state import RedisState
-from orchestrator.runtime import Runtime, new_replica_name
+from orchestrator.runtime import Runtime
 from orchestrator.settings import Settings
 from orchestrator.store.schema import ensure_schema
 from orchestrator.store.store import Store
@@ -72,6 +73,7 @@ class Service:
         self.store = Store(settings.database_url) if settings.enable_access_validation else None
 
         self.broker: Broker = open_broker(settings, RedisState(self.metrics, log).note)
+        self.rights = Rights(self.broker)
         self.admissions, self.agenda = Admissions(self.broker), Agenda(self.broker)
         self.logs, self.tasks = Logs(self.broker), Tasks(self.broker)
         self.roster = Roster(self.broker, settings.domain_name)
@@ -109,6 +111,7 @@ class Service:
             enqueue=self.enqueue,
             note_ended=self.endings.note,
             note_limits=self.tenant_shares.note,
+            rights=self.rights,
             keys=self.broker.keys,
             clock=self.broker.clock,
             validate=settings.enable_access_validation,
@@ -161,6 +164,7 @@ class Service:
             replica=replica,
             broker=self.broker,
             roster=self.roster,
+            rights=self.rights,
             agenda=self.agenda,
             logs=self.logs,
             worker=worker,

@@ -19,6 +19,7 @@ from orchestrator.broker.admissions import Admissions
 from orchestrator.broker.agenda import Agenda
 from orchestrator.broker.broker import Broker
 from orchestrator.broker.callbacks import Ended
+from orchestrator.broker.rights import Rights
 from orchestrator.dispatch.errands import ErrandRunner
 from orchestrator.errors import Problem
 from orchestrator.metrics import Metrics
@@ -73,6 +74,7 @@ class Sending:
             agenda=agenda,
             enqueue=self.enqueue,
             note_ended=lambda _tenant, ended: self.ended.extend(ended),
+            rights=Rights(broker),
             keys=broker.keys,
             clock=broker.clock,
             validate=records is not None,

@@ -11,8 +11,9 @@ from tests.environment import read
 from tests.servers import SOURCE
 
 from orchestrator.broker.keys import Keys
+from orchestrator.broker.rights import COMMANDS, needs
 from orchestrator.diagnosis.faults import Finding
-from orchestrator.diagnosis.rights import COMMANDS, needs, rights
+from orchestrator.diagnosis.rights import rights
 from orchestrator.embedded import ValkeyServer
 from orchestrator.settings import Settings
 

@@ -1,16 +1,17 @@
 """A Valkey that answers and refuses: nothing is accepted, nothing is left behind, and the service says so."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
 import httpx
 import pytest
 import redis
 from tests.contract.client import Agent, Caller, Tenant, problem, unique
+from tests.contract.socket_client import watch
 from tests.faults.conftest import is_well
-from tests.faults.redis_faults import REFUSALS, Break
-from tests.servers import wait_until
+from tests.faults.redis_faults import REFUSALS, Break, without_rights
+from tests.servers import OrchestratorServer, wait_until
 
 from orchestrator.embedded import ValkeyServer
 
@@ -37,6 +38,20 @@ async def says(http: httpx.AsyncClient, path: str, status: int, document: dict[s
     return (answer.status_code, answer.json()) == (status, document)
 
 
+async def is_unfit(http: httpx.AsyncClient) -> bool:
+    """Whether the service says that Redis is of no use to it."""
+    failing = {"failing": ["redis"]}
+    unhealthy = await says(http, "/health", 503, {"status": "unhealthy", **failing})
+    return unhealthy and await says(http, "/health/ready", 503, {"status": "not_ready", **failing})
+
+
+async def within(seconds: float, condition: Callable[[], Awaitable[bool]]) -> None:
+    """The contract's time, which is part of the rule; a loaded machine has to keep it, too."""
+    began = time.monotonic()
+    await wait_until(condition, seconds + 5)
+    assert time.monotonic() < began + seconds
+
+
 @pytest.mark.parametrize("refuses", REFUSALS.values(), ids=REFUSALS)
 async def test_refusal(
     refuses: Break, redis_server: ValkeyServer, client: Any, caller: Caller, agent: Agent, tenant: Tenant
@@ -50,15 +65,52 @@ async def test_refusal(
             answer = await caller.send(headers={"Idempotency-Key": unique("key")})
             problem(answer, 503, "unavailable")
         assert kept(client) == before
-        began = time.monotonic()
-        unhealthy = {"status": "unhealthy", "failing": ["redis"]}
-        while not await says(caller.http, "/health", 503, unhealthy):
-            assert time.monotonic() < began + 5, (await caller.http.get("/health")).text
-        while not await says(
-            caller.http, "/health/ready", 503, {"status": "not_ready", "failing": ["redis"]}
-        ):
-            assert time.monotonic() < began + 5, (await caller.http.get("/health/ready")).text
+        await within(5, lambda: is_unfit(caller.http))
     await wait_until(lambda: is_well(caller.http), 15)
     sent = await caller.accepted("after")
     assert (await agent.take())["task_id"] == sent["task_id"]
     assert len((await caller.get(f"/api/chat/sessions/{caller.session_id}")).json()["tasks"]) == 2
+
+
+@pytest.mark.parametrize("rule", ["-exists", "-zadd", "-pexpireat", "-rpush", "-evalsha"])
+async def test_a_command_that_is_not_granted(
+    rule: str, redis_server: ValkeyServer, client: Any, caller: Caller
+) -> None:
+    """A script that is stopped half way: no send says that nothing was done when something was, and none follows."""
+    with without_rights(redis_server, rule):
+        before = kept(client)
+        first = await caller.send()
+        problem(first, 503, first.json()["code"])
+        untouched = kept(client) == before
+        assert first.json()["code"] == ("unavailable" if untouched else "outcome_unknown")
+        between = kept(client)
+        for _ in range(3):
+            problem(await caller.send(), 503, "unavailable")
+        assert kept(client) == between
+        await within(5, lambda: is_unfit(caller.http))
+    await wait_until(lambda: is_well(caller.http), 15)
+    sent = await caller.accepted("after")
+
+    async def queued() -> bool:
+        return await caller.status(sent["task_id"]) == "queued"
+
+    await wait_until(queued)
+
+
+async def test_no_right_to_publish(
+    redis_server: ValkeyServer, service: OrchestratorServer, caller: Caller, agent: Agent
+) -> None:
+    """Sends are accepted and their events reach sockets; degraded, and not ready, until the right is given back."""
+    async with watch(service, caller) as socket:
+        with without_rights(redis_server, "resetchannels"):
+
+            async def degraded() -> bool:
+                failing = {"failing": ["delivery"]}
+                ready = await says(caller.http, "/health/ready", 503, {"status": "not_ready", **failing})
+                return ready and await says(caller.http, "/health", 200, {"status": "degraded", **failing})
+
+            await within(5, degraded)
+            sent = await caller.accepted()
+            await agent.complete(await agent.take())
+            await socket.ending(sent["task_id"])
+        await wait_until(lambda: is_well(caller.http), 15)

@@ -19,8 +19,9 @@ from orchestrator.broker.admissions import Admissions, AdmitReply, AdmitRequest
 from orchestrator.broker.agenda import Agenda
 from orchestrator.broker.broker import Clock
 from orchestrator.broker.callbacks import Ended
-from orchestrator.broker.connection import BrokerError, ReplyLost
+from orchestrator.broker.connection import BrokerError, Refused, ReplyLost
 from orchestrator.broker.keys import Keys
+from orchestrator.broker.rights import Rights
 from orchestrator.broker.tasks import UNPUSHED_PATIENCE_MICROS
 from orchestrator.errors import Code, Problem
 from orchestrator.metrics import Counter, Metrics
@@ -93,6 +94,7 @@ class Sender:
         agenda: Agenda,
         enqueue: Enqueue,
         note_ended: Callable[[str, Sequence[Ended]], None],
+        rights: Rights,
         keys: Keys,
         clock: Clock,
         validate: bool,
@@ -107,6 +109,7 @@ class Sender:
         self._agenda = agenda
         self._enqueue = enqueue
         self._note_ended = note_ended
+        self._rights = rights
         self._keys = keys
         self._clock = clock
         self._validate = validate
@@ -167,6 +170,8 @@ class Sender:
 
         Where the decision is to join others or to go to a running agent, it is put once more with what that needs.
         """
+        if not self._rights.granted:
+            raise Problem("unavailable", "Redis does not let the service work", retry_after=1)
         new, sent, joins = proposal.new, False, 0
         try:
             async with asyncio.timeout(within):
@@ -189,11 +194,18 @@ class Sender:
                         case _:
                             return reply, proposal.new
         except (BrokerError, TimeoutError) as error:
-            if sent and isinstance(error, ReplyLost | TimeoutError):
-                detail = "the connection to Redis broke; repeat with the same Idempotency-Key"
-                raise Problem("outcome_unknown", detail, retry_after=1, task_id=new.task) from None
-            raise Problem("unavailable", "Redis cannot be reached", retry_after=1) from None
+            raise self._failure(error, new.task, sent=sent) from None
         raise Problem("unavailable", "access could not be checked", retry_after=1)
+
+    def _failure(self, error: Exception, task: str, *, sent: bool) -> Problem:
+        """What a fault of Redis means for a send: nothing was done, or only Redis knows."""
+        half_done = isinstance(error, Refused) and error.within_script
+        if isinstance(error, Refused):
+            self._rights.doubt(error)
+        if sent and (half_done or isinstance(error, ReplyLost | TimeoutError)):
+            detail = "Redis did not say what became of it; repeat with the same Idempotency-Key"
+            return Problem("outcome_unknown", detail, retry_after=1, task_id=task)
+        return Problem("unavailable", "Redis cannot be reached", retry_after=1)
 
     async def _note(self, new: NewTask) -> None:
         await self._agenda.note(new.tenant, min(new.deadline, new.created + UNPUSHED_LOOK_MICROS))

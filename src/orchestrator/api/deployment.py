@@ -110,10 +110,10 @@ class Deployment:
 
     def _failing(self, *, redis_answers: bool = True, database: bool = True) -> list[str]:
         """What does not work. A Redis that answers may refuse every write: the heartbeat is one."""
-        redis = redis_answers and self._runtime.beating
+        redis = redis_answers and self._runtime.can_write
         works = {
             "redis": redis,
-            "delivery": self._runtime.hears or not redis,
+            "delivery": self._runtime.listener.healthy or not redis,
             "database": database,
             "issuer": self._tokens is None or self._tokens.ready,
         }

@@ -49,6 +49,16 @@ class Refused(BrokerError):
         """The first word of the server's error, like `WRONGTYPE`."""
         return str(self).split(" ", 1)[0]
 
+    @property
+    def lacks_right(self) -> bool:
+        """Whether the user may not do it."""
+        return self.kind == "NOPERM" or self.within_script
+
+    @property
+    def within_script(self) -> bool:
+        """Whether a script was stopped at a command that the user may not send; what it did before stays done."""
+        return "ACL failure in script" in str(self)
+
 
 class _Call:
     __slots__ = ("args", "due", "reply")

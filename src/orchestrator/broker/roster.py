@@ -1,6 +1,8 @@
 """The live replicas of a deployment, what each tells of itself, and the sums that outlive them."""
 
 import asyncio
+import secrets
+import time
 from typing import Any, Final, cast
 
 import msgspec
@@ -108,3 +110,8 @@ class Roster:
         """Execution queues that were used within a week."""
         key = self._keys.queues
         return [name.decode() for name in await self._broker.command(key, "ZRANGE", key, 0, -1)]
+
+
+def new_replica_name() -> str:
+    """A name that no earlier process had, so that nobody takes a restarted replica for its former self."""
+    return f"{int(time.time()):x}-{secrets.token_hex(6)}"

@@ -9,7 +9,19 @@ _INCLUDE: Final = re.compile(r"^-- include ([a-z_ ]+)$", re.MULTILINE)
 _HERE: Final = re.compile(r"^-- here ([a-z_ ]+)$", re.MULTILINE)
 # These need none of the steps that a tenant's scripts share.
 _ALONE: Final = frozenset(
-    {"announce", "due", "exhume", "note", "push", "redeem", "reschedule", "take", "task", "withdraw"}
+    {
+        "announce",
+        "due",
+        "exhume",
+        "note",
+        "push",
+        "redeem",
+        "reschedule",
+        "rights",
+        "take",
+        "task",
+        "withdraw",
+    }
     # the dispatch slot
     | {
         "claim",
