@@ -11,6 +11,11 @@ _NO_EXPIRY: Final = -1
 
 def keys_without_end(client: Any) -> Iterator[str]:
     """Every key that would stay for ever and is not on the list of those that may."""
-    for key in client.scan_iter(count=1000):
-        if client.ttl(key) == _NO_EXPIRY and not any(fnmatch.fnmatchcase(key, p) for p in PERMANENT):
-            yield key
+    keys = list(client.scan_iter(count=1000))
+    asking = client.pipeline(transaction=False)
+    for key in keys:
+        asking.ttl(key)
+    for key, ttl in zip(keys, asking.execute(), strict=True):
+        name = key.decode() if isinstance(key, bytes) else key
+        if ttl == _NO_EXPIRY and not any(fnmatch.fnmatchcase(name, p) for p in PERMANENT):
+            yield name

@@ -38,11 +38,11 @@ class Conversation:
 
     async def admit(self, asked: AdmitRequest, *, pushes: bool = True) -> AdmitReply:
         """Ask, as often as the script wants to know more; the task is pushed unless it is held."""
-        payload, inbox = asked.task.encode(), None
+        payload, inbox = self.payload(asked), None
         reply = await self.tenant.admissions.admit(self.tenant.name, asked, payload)
         if reply.outcome == "merge":
             asked = msgspec.structs.replace(asked, merged=reply.waiting)
-            payload = b"+".join([*reply.payloads, asked.task.encode()])
+            payload = self.joined([*reply.payloads, payload])
         elif reply.outcome == "steer":
             inbox = b'{"task_id":"%b","message":"hi"}' % asked.task.encode()
         if reply.outcome in {"merge", "steer"}:
@@ -54,6 +54,14 @@ class Conversation:
             await self.tenant.admissions.push(asked.queue, asked.task, 1, payload, MARKER_MS)
             await self.tenant.admissions.mark_queued(self.tenant.name, (asked.task, 1))
         return reply
+
+    def payload(self, asked: AdmitRequest) -> bytes:
+        """The task as it is pushed."""
+        return asked.task.encode()
+
+    def joined(self, payloads: list[bytes]) -> bytes:
+        """The task that carries on others."""
+        return b"+".join(payloads)
 
     async def say(self, policy: str, agent: str = "agent-123", **changes: Any) -> str:
         """The task of a message that is accepted."""
