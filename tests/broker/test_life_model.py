@@ -19,8 +19,8 @@ from orchestrator.broker.keys import Keys
 from orchestrator.embedded import ValkeyServer
 
 EXAMPLES: Final = int(os.environ.get("MODEL_EXAMPLES", "0"))
-FEW: Final = 60
-STEPS: Final = 50
+FEW: Final = 40
+STEPS: Final = 45
 
 # In the suite without shrinking: that would take longer than a test may, and the steps tell enough.
 BOUNDS: Final = settings(
