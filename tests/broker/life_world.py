@@ -188,11 +188,13 @@ class LifeWorld:
 
     async def look(self, overdue: Sequence[str] = (), *, lapsed: bool = True, dies: bool = False) -> None:
         """`tend.lua` finds due: these deadlines, all leases if they lapsed, what nobody pushed, what waits its turn."""
-        leased = sorted(task.id for task in self.life.open() if task.leased) if lapsed else []
+        leased = sorted(self._listed("leases")) if lapsed else []
+        queued = [self.life.tasks[name] for name in overdue if name in self.life.tasks]
+        queued = [task for task in queued if task.status != "running"]
         for name, tasks in (("outstanding", overdue), ("leases", leased)):
             self._make_due(name, tasks)
         for name in ("held", "unpushed"):
-            self._make_due(name, [task.decode() for task in self.client.zrange(self.tenant.key(name), 0, -1)])
+            self._make_due(name, sorted(self._listed(name)))
         tended, errands = await self.tenant.tasks.tend(self.tenant.name)
         self.life.deadlines_pass(sorted(overdue))
         self.life.leases_pass(leased)
@@ -201,6 +203,7 @@ class LifeWorld:
         assert set(tended.turns) == {task.session for task in self.life.open() if task.held}
         if not dies:
             await self.run_errands(errands)
+            self.check_withdrawn(queued)
             for session in tended.turns:
                 await self.advance(session)
 
@@ -300,13 +303,18 @@ class LifeWorld:
         """Lost tasks are left where they are until somebody comes to them."""
         assert self.client.zcard(self.tenant.key("outstanding")) == self.life.outstanding
         assert int(self.client.hget(self.tenant.key("tenant"), "running") or 0) == self.life.running
-        assert self._listed("unpushed") == {task.id for task in self.life.open() if task.unpushed}
-        assert self._listed("leases") == {task.id for task in self.life.open() if task.leased}
+        unpushed = {task.id for task in self.life.open() if task.unpushed}
+        assert self._listed("unpushed") - self.life.lost == unpushed
+        leased = {task.id for task in self.life.open() if task.leased}
+        assert self._listed("leases") - self.life.lost == leased
 
     def _listed(self, name: str) -> set[str]:
-        return {
-            task.decode() for task in self.client.zrange(self.tenant.key(name), 0, -1)
-        } - self.life.lost
+        return {task.decode() for task in self.client.zrange(self.tenant.key(name), 0, -1)}
+
+    def check_withdrawn(self, ended: Sequence[Task]) -> None:
+        """What the service has ended before an agent reported it is on no queue."""
+        for task in ended:
+            assert (task.id, task.attempt) not in self.queues[QUEUES[task.context]]
 
     def record(self, task: str) -> dict[bytes, bytes]:
         """What is kept of a task."""
