@@ -101,6 +101,13 @@ class Tenant:
         self.report(*raws)
         return (await self.callbacks.deliver([self.name]))[0]
 
+    async def deliver_all(self, *raws: bytes) -> None:
+        """Push callbacks and have all of them taken, by as many calls as that needs."""
+        delivered = await self.deliver(*raws)
+        while delivered.left:
+            assert delivered.taken
+            delivered = (await self.callbacks.deliver([self.name]))[0]
+
     async def record(self, task: str) -> Record:
         """The task's record, which there is."""
         found = await self.tasks.record(self.name, task)

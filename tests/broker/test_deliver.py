@@ -3,7 +3,10 @@
 import json
 
 from tests.broker.tenant import Tenant, callback, chunk, counted
+from tests.servers import wait_until
 
+from orchestrator.protocol.batches import read_batch
+from orchestrator.protocol.events import SessionName, read_event
 from orchestrator.protocol.tasks import ENDINGS
 
 
@@ -183,3 +186,23 @@ async def test_text_that_agents_send_is_kept_byte_for_byte(tenant: Tenant) -> No
     await tenant.deliver(chunk(task, 'é\n"\\\u2028🚀'))
     assert tenant.client.get(tenant.key(f"text:{task}")).decode() == 'é\n"\\\u2028🚀'
     assert json.loads((await tenant.open())[1][-1].frame())["data"]["delta"] == 'é\n"\\\u2028🚀'
+
+
+async def test_character_cut_in_two(tenant: Tenant) -> None:
+    """An agent that cuts its text between bytes is shown so: the same live, on replay, and in the answer."""
+    task = await tenant.task()
+    channel = tenant.client.pubsub()
+    channel.ssubscribe(tenant.key("events"))
+    await wait_until(lambda: channel.get_message(timeout=0.1))
+    cut = b'{"task_id":"%b","status":"streaming","result":{"delta":"%b"}}'
+    pieces = [b"a\xe2\x82", b"\xacb\xc3", b"\xa9", b"\x80\x80c"]
+    await tenant.deliver(*[cut % (task.encode(), piece) for piece in pieces])
+
+    name = SessionName(tenant.name, "sess-1", (await tenant.open())[0].epoch)
+    batch = read_batch(channel.get_message(timeout=5)["data"])
+    live = [json.loads(read_event(name, told.offset, told.entry).frame())["data"] for told in batch]
+    shown = "".join(data["delta"] for data in live if "delta" in data)
+    assert (await tenant.frames())[-1]["data"]["delta"] == shown == "a\ufffd\ufffdb\ufffd\ufffd\ufffd\ufffdc"
+    await tenant.deliver(callback(task, "completed"))
+    assert (await tenant.frames())[-1]["data"]["response"] == shown
+    channel.close()

@@ -33,10 +33,44 @@ async def test_items_of_a_call(tenant: Tenant) -> None:
 
 
 async def test_bytes_of_a_call(tenant: Tenant) -> None:
-    """One call takes about 256 KiB: it stops with the callback that fills them."""
+    """One call takes 64 KiB: what would go beyond is left for the next one."""
     task = await tenant.task()
-    delivered = await tenant.deliver(*[chunk(task, "x" * 30_000, seq) for seq in range(12)])
-    assert (delivered.taken, delivered.left) == (9, 3)
+    delivered = await tenant.deliver(*[chunk(task, "x" * 30_000, seq) for seq in range(5)])
+    assert (delivered.taken, delivered.left, delivered.stop) == (2, 3, "")
+    rest = (await tenant.callbacks.deliver([tenant.name]))[0]
+    assert (rest.taken, rest.left) == (2, 1)
+
+
+async def test_a_call_takes_any_one_callback(tenant: Tenant) -> None:
+    """The largest that is not read by Python fills a call, alone."""
+    task = await tenant.task()
+    largest = chunk(task, "")[:-3] + b"x" * (65_536 - len(chunk(task, ""))) + b'"}}'
+    delivered = await tenant.deliver(chunk(task, "a"), largest, largest, chunk(task, "b"))
+    taken = [delivered] + [(await tenant.callbacks.deliver([tenant.name]))[0] for _ in range(3)]
+    assert [(reply.taken, reply.stop) for reply in taken] == [(1, "")] * 4
+
+
+async def test_messages_that_agents_say_they_took(tenant: Tenant) -> None:
+    """Each that a callback names may end, so a hundred names are as much as 64 KiB."""
+    task = await tenant.task()
+    named = [f"task-{number}" for number in range(60)]
+    delivered = await tenant.deliver(*[callback(task, "running", took=named)] * 3)
+    assert (delivered.taken, delivered.left) == (1, 2)
+    delivered = await tenant.deliver(callback(task, "running", took=named * 50))
+    assert (delivered.taken, delivered.left) == (1, 2)
+
+
+async def test_one_large_callback_is_looked_at(tenant: Tenant) -> None:
+    """To be looked at it is copied, so of many queues with large ones the first is, and the others are the next."""
+    if tenant.broker.topology.is_cluster:
+        return  # queues lie in slots of their own there
+    others = [tenant.another(f"t-{number}") for number in range(3)]
+    for other in others:
+        other.report(b"x" * 70_000)
+    replies = await tenant.callbacks.deliver([other.name for other in others])
+    assert [(reply.taken, reply.left, reply.stop) for reply in replies] == [
+        (0, 1, "big"), (0, 1, ""), (0, 1, ""),
+    ]  # fmt: skip
 
 
 async def test_share_of_a_queue(tenant: Tenant) -> None:

@@ -84,8 +84,8 @@ async def test_pages(tenant: Tenant) -> None:
 async def test_bytes_of_a_page(tenant: Tenant) -> None:
     """A page ends with the event that fills 256 KiB."""
     task = await tenant.task()
-    await tenant.deliver(*[callback(task, "progress", {"x": "y" * 30_000})] * 8)
-    await tenant.deliver(*[callback(task, "progress", {"x": "y" * 30_000})] * 8)
+    await tenant.deliver_all(*[callback(task, "progress", {"x": "y" * 30_000})] * 8)
+    await tenant.deliver_all(*[callback(task, "progress", {"x": "y" * 30_000})] * 8)
     page, events = await read(tenant)
     assert page.reached == len(events) == 11
 

@@ -10,5 +10,5 @@ if redis.call('LINDEX', KEYS[1], -1) ~= ARGV[2] then return { outcome(t, 0, 'mov
 touch_tenant(t)
 bury(t, ARGV[2], args.reason)
 commit(t)
-redis.call('RPOP', KEYS[1])
+redis.call('LTRIM', KEYS[1], 0, -2) -- an RPOP would hand it over once more
 return { outcome(t, 1) }

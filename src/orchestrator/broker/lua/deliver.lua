@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Callbacks from tenants' queues to their sessions' logs: taking and its whole effect are one step.
 -- KEYS    callback queues; in a Cluster all of one slot
--- ARGV[1] msgpack {keep…, items: at most so many callbacks, bytes: about so much of them}
+-- ARGV[1] msgpack {keep…, items: at most so many callbacks, bytes: so much of them, at least BIG, or what takes as long}
 -- result  a msgpack map per queue: taken, left, stop ('', 'big': deliver_big.lua must take the next one,
 --         'error'), error, size (of a big one), counts, started {{task, µs since accepted}}, ended {{task, status, µs, session}}
 -- include attempts asks callbacks
@@ -10,28 +10,29 @@ local args = cmsgpack.unpack(ARGV[1])
 local share = math.max(2, math.floor(args.items / #KEYS))
 local budget = args.bytes
 
--- Looks at the tail in steps and takes until something stops it; writes nothing.
+-- Looks at the tail, one by one, and takes until something stops it; writes nothing. An element of any size is copied to be
+-- looked at, so none is looked at before its turn.
 local function plan(t)
-  -- Steps grow from 1 to 16: an element of any size is copied to be looked at, so few are as long as nothing is known.
-  local taken, step = 0, 1
+  local taken = 0
   while taken < share and budget > 0 do
-    local items = redis.call('LRANGE', t.queue, -(taken + step), -(taken + 1))
-    for i = #items, 1, -1 do
-      local raw = items[i]
-      if #raw > BIG then return taken, 'big', '', #raw end
-      if taken >= share or budget <= 0 then return taken end
-      local c = envelope(raw)
-      if c then
-        local ok, err = pcall(take, t, raw, c, '')
-        if not ok then return taken, 'error', type(err) == 'table' and err.err or tostring(err) end
-      else
-        bury(t, raw, 'not_json')
-      end
-      taken = taken + 1
-      budget = budget - #raw
+    local raw = redis.call('LINDEX', t.queue, -(taken + 1))
+    if not raw then break end
+    if #raw > BIG then
+      budget = budget - #raw -- another queue's may be as large
+      return taken, 'big', '', #raw
     end
-    if #items < step then break end
-    step = math.min(16, step * 2)
+    local c = #raw <= budget and envelope(raw)
+    local cost = #raw + (c and cost_of_took(c) or 0)
+    -- The first of a call is taken whatever it costs; another that goes beyond the bytes is the first of the next call.
+    if cost > budget and budget < args.bytes then break end
+    if c then
+      local ok, err = pcall(take, t, raw, c, '')
+      if not ok then return taken, 'error', type(err) == 'table' and err.err or tostring(err) end
+    else
+      bury(t, raw, 'not_json')
+    end
+    taken = taken + 1
+    budget = budget - cost
   end
   return taken
 end

@@ -20,6 +20,6 @@ else
   bury(t, raw, args.verdict)
 end
 commit(t)
-redis.call('RPOP', KEYS[1])
+redis.call('LTRIM', KEYS[1], 0, -2) -- an RPOP would hand it over once more
 publish(t)
 return { outcome(t, 1) }

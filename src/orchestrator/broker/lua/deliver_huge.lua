@@ -19,6 +19,6 @@ else
   bury(t, ends, 'too_large')
 end
 commit(t)
-redis.call('RPOP', KEYS[1])
+redis.call('LTRIM', KEYS[1], 0, -2) -- an RPOP would hand it over once more
 publish(t)
 return { outcome(t, 1) }
