@@ -1,8 +1,8 @@
-"""JSON as hostile and broken programs write it: bytes that readers of JSON disagree about, and a reader that is strict."""
+"""JSON as hostile and broken programs write it: bytes that readers of JSON disagree about."""
 
 import json
 from collections.abc import Sequence
-from typing import Any, Final, NoReturn
+from typing import Final
 
 from hypothesis import strategies as st
 
@@ -53,20 +53,3 @@ values = st.recursive(
     ),
     max_leaves=6,
 )
-
-
-def strict_json(text: bytes) -> Any:
-    """What a browser reads; fails where it would refuse, or show something else than what was said."""
-    value = json.loads(text.decode("utf-8"), parse_constant=_refuse, object_pairs_hook=_once)
-    json.dumps(value, ensure_ascii=False).encode("utf-8")  # fails at half a surrogate pair
-    return value
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise AssertionError(f"not strict JSON: {constant}")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    assert len(members) == len(pairs), "a member is given twice"
-    return members

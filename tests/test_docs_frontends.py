@@ -10,7 +10,7 @@ from typing import Final
 import httpx
 import pytest
 from tests.browser.deployment import deployment
-from tests.contract.socket_client import dial, strict_json
+from tests.contract.socket_client import dial
 from tests.pages import Block, blocks, page
 from tests.security.minting import SECRET
 from tests.servers import OrchestratorServer, base_environment

@@ -5,11 +5,12 @@ import json
 import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final, NoReturn, Self
+from typing import Any, Final, Self
 from urllib.parse import quote, urlencode
 
 from tests.contract.client import Caller
 from tests.servers import OrchestratorServer
+from tests.strict_json import strict_json
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -32,11 +33,6 @@ _POSITION: Final = re.compile(r"^([^:]+):(\d+)-(.+)$")
 _TIME: Final = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$")
 
 
-def strict_json(text: str | bytes) -> Any:
-    """`text` as JSON that every reader understands; NaN, Infinity and members given twice fail."""
-    return json.loads(text, parse_constant=_refuse, object_pairs_hook=_once)
-
-
 def offset_of(position: str) -> int:
     """The offset in a position."""
     return _parts(position)[1]
@@ -51,16 +47,6 @@ def _parts(position: str) -> tuple[str, int]:
     match = _POSITION.match(position)
     assert match, f"no position: {position!r}"
     return match[1], int(match[2])
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise AssertionError(f"not strict JSON: {constant}")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    assert len(members) == len(pairs), f"a member given twice: {pairs}"
-    return members
 
 
 @asynccontextmanager

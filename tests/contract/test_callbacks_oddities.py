@@ -10,8 +10,9 @@ import pytest
 from tests.contract.client import Agent, Caller
 from tests.contract.conftest import Command
 from tests.contract.exchange import asked, dead_letters, ended, push
-from tests.contract.socket_client import Frame, strict_json, watch
+from tests.contract.socket_client import Frame, watch
 from tests.servers import OrchestratorServer
+from tests.strict_json import strict_json
 
 ODD_VALUES: dict[str, bytes] = {
     "invalid UTF-8": b'"a\xff\xfeb"',

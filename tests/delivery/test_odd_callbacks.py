@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from tests.broker.tenant import KEEPING, Tenant, callback, raw_client
 from tests.broker.told_log import ToldLog
 from tests.delivery.parts import Parts
-from tests.odd_json import AROUND, BROKEN, membered, strict_json, values
+from tests.odd_json import AROUND, BROKEN, membered, values
 from tests.servers import wait_blocking
+from tests.strict_json import strict_json
 
 from orchestrator.broker.broker import Broker
 from orchestrator.broker.keys import Keys
