@@ -1,6 +1,4 @@
-"""`python -m benchmarks`: what a message costs on this machine, in about a minute; `… hostile`: what peers cost that
-give nothing back, in about four; `… cancellation`: how fast a stop is, in about one; `… fairness`: whose
-task is next, by three rules, in about two.
+"""What the service costs and what it withstands, measured on this machine: `python -m benchmarks NAME`.
 
 The load runs on the same machine, so a rate says little; CPU per message comes from the kernel's accounting and
 says more. Compare figures of one run, not of two machines.
@@ -12,7 +10,7 @@ import platform
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from benchmarks import cancellation, fairness, hostile
+from benchmarks import cancellation, drain, durability, fairness, hostile, jitter, slow_readers
 from benchmarks.deployment import Measured, deployment
 from benchmarks.measures import Result, idle, latency, round_trips, streamed_events
 
@@ -22,19 +20,39 @@ MEASURES: tuple[Callable[[Measured], Coroutine[Any, Any, Result]], ...] = (
     lambda measured: latency(measured, count=300),
     lambda measured: idle(measured, tenants=1_000, seconds=20),
 )
+PLAIN = {
+    "messages": "what a message costs, in about a minute; what runs without a name",
+    "hostile": "what peers cost that give nothing back, in about four minutes",
+    "cancellation": "how fast a stop is, in about a minute",
+    "fairness": "whose task is next, by three rules, in about two minutes",
+}
+CHOSEN = {
+    "drain": (drain, "what a deploy costs those who follow, in about a minute"),
+    "slow-readers": (slow_readers, "what slow readers cost the others, in about two minutes"),
+    "jitter": (jitter, "clients that lose their connection again and again, in about a minute and a half"),
+    "durability": (durability, "what it costs to lose nothing to a power cut, in about two minutes"),
+}
 
 
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parts = {
+    parts = parser.add_subparsers(metavar="NAME")
+    runs = {
         "messages": messages,
         "hostile": hostile.run,
         "cancellation": cancellation.run,
         "fairness": fairness.run,
     }
-    parser.add_argument("what", nargs="?", choices=parts, default="messages")
-    parts[parser.parse_args().what]()
+    parser.set_defaults(run=lambda _: messages())
+    for name, says in PLAIN.items():
+        parts.add_parser(name, help=says).set_defaults(run=lambda _, run=runs[name]: run())
+    for name, (part, says) in CHOSEN.items():
+        found = parts.add_parser(name, help=says, description=part.__doc__)
+        part.options(found)
+        found.set_defaults(run=part.run)
+    chosen = parser.parse_args()
+    chosen.run(chosen)
 
 
 def messages() -> None:

@@ -1,16 +1,19 @@
-"""One service with its own Valkey and SQLite, for measuring: started here, ended here."""
+"""Services with a Valkey and SQLite of their own, for measuring: started here, ended here."""
 
 import asyncio
 import json
 import os
+import random
+import resource
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from tests.servers import OrchestratorServer, base_environment, orchestrator_server
 
-from orchestrator.embedded import EmbeddedValkey, load_demo
+from orchestrator.embedded import EmbeddedValkey, ValkeyServer, load_demo
 from orchestrator.settings import Settings
 
 
@@ -29,16 +32,53 @@ class Measured:
         return {name: cpu_seconds(pid) for name, pid in self._pids.items()}
 
 
+class Ground(NamedTuple):
+    """What services stand on."""
+
+    folder: Path
+    valkey: ValkeyServer
+    environment: Mapping[str, str]
+
+
+class Fleet:
+    """Replicas of one deployment, and what a proxy in front of them would do."""
+
+    def __init__(self, ground: Ground, stack: ExitStack) -> None:
+        self.replicas: list[OrchestratorServer] = []
+        self._ground = ground
+        self._stack = stack
+        self._started = 0
+
+    def add(self) -> OrchestratorServer:
+        """One more replica, ready."""
+        self._started += 1
+        log = self._ground.folder / f"service-{self._started}.log"
+        self.replicas.append(self._stack.enter_context(orchestrator_server(self._ground.environment, log)))
+        return self.replicas[-1]
+
+    def pick(self) -> OrchestratorServer:
+        """Any of them, for one request or socket."""
+        return random.choice(self.replicas)
+
+
 def cpu_seconds(pid: int) -> float:
     """CPU that a process used so far, by the kernel's accounting."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def allow_files(count: int) -> None:
+    """As many open files as the system lets us have; services inherit it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < count:
+        wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 @contextmanager
-def deployment(settings: Mapping[str, str] | None = None) -> Generator[Measured]:
-    """A running service with the demo tenant and no limits in the way; `settings` by the names of their variables."""
-    with TemporaryDirectory() as folder, EmbeddedValkey(Path(folder)) as valkey:
+def ground(settings: Mapping[str, str] | None = None, below: Path | None = None) -> Generator[Ground]:
+    """The demo tenant and no limits in the way; the data lies in a folder `below` that one, if it matters where."""
+    with TemporaryDirectory(dir=below) as name, EmbeddedValkey(Path(name)) as valkey:
         limits = {
             "professional": {
                 "requests_per_minute": 1_000_000_000,
@@ -49,12 +89,31 @@ def deployment(settings: Mapping[str, str] | None = None) -> Generator[Measured]
         environment = {
             **base_environment(),
             "REDIS_URL": valkey.url,
-            "DATABASE_URL": f"sqlite+aiosqlite:///{folder}/orchestrator.db",
+            "DATABASE_URL": f"sqlite+aiosqlite:///{name}/orchestrator.db",
             "ORCHESTRATOR_MAX_REQUESTS_PER_SESSION": "0",
             "ORCHESTRATOR_TIER_LIMITS": json.dumps(limits),
             "ORCHESTRATOR_LOG_LEVEL": "WARNING",
             **(settings or {}),
         }
         asyncio.run(load_demo(Settings.from_environment(environment)))
-        with orchestrator_server(environment, Path(folder) / "service.log") as service:
-            yield Measured(service, service.process.pid, valkey.pid, valkey.url)
+        yield Ground(Path(name), valkey, environment)
+
+
+@contextmanager
+def deployment(settings: Mapping[str, str] | None = None, below: Path | None = None) -> Generator[Measured]:
+    """A running service; `settings` by the names of their variables."""
+    with (
+        ground(settings, below) as (folder, valkey, environment),
+        orchestrator_server(environment, folder / "service.log") as service,
+    ):
+        yield Measured(service, service.process.pid, valkey.pid, valkey.url)
+
+
+@contextmanager
+def fleet(replicas: int, settings: Mapping[str, str] | None = None) -> Generator[tuple[Fleet, ValkeyServer]]:
+    """So many running replicas, and their Valkey."""
+    with ground(settings) as stands_on, ExitStack() as stack:
+        found = Fleet(stands_on, stack)
+        for _ in range(replicas):
+            found.add()
+        yield found, stands_on.valkey

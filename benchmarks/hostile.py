@@ -4,7 +4,6 @@ The peers are of this machine and far more than one address may be otherwise: lo
 """
 
 import json
-import resource
 import statistics
 import threading
 import time
@@ -17,7 +16,7 @@ import httpx
 import redis
 from tests.security.hostile_peers import Hostile, Watched, crowd, kernel_memory, kinds, mixed
 
-from benchmarks.deployment import Measured, deployment
+from benchmarks.deployment import Measured, allow_files, deployment
 from benchmarks.measures import CALLBACKS, TENANT
 from orchestrator.embedded import DEMO_TENANT
 
@@ -35,7 +34,7 @@ KIB, MIB = 1024, 1024 * 1024
 
 def run() -> None:
     """Print a table by kind, then what all together do."""
-    _allow_files(3 * TOGETHER)
+    allow_files(3 * TOGETHER)
     found = kinds(SESSION, DEMO_TENANT, "professional")
     print(f"{'kind':<24}{'KiB of memory each':>20}{'KiB in the kernel each':>24}")
     for kind in found:
@@ -97,14 +96,6 @@ def _streaming(measured: Measured) -> Generator[None]:
     finally:
         over.set()
         thread.join()
-
-
-def _allow_files(count: int) -> None:
-    """As many open files as the system lets us have; the service inherits it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < count:
-        wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class _Peak(threading.Thread):

@@ -33,12 +33,14 @@ class Result(msgspec.Struct):
     note: str = ""
 
 
-def _client(measured: Measured) -> redis.asyncio.Redis:
+def client_of(redis_url: str) -> redis.asyncio.Redis:
+    """A client that sends nothing twice."""
     options: dict[str, Any] = {"retry": Retry(NoBackoff(), 0), "socket_timeout": 30}
-    return redis.asyncio.Redis.from_url(measured.redis_url, **options)  # pyright: ignore[reportUnknownMemberType]
+    return redis.asyncio.Redis.from_url(redis_url, **options)  # pyright: ignore[reportUnknownMemberType]
 
 
-async def _send(http: httpx.AsyncClient, session: str) -> str:
+async def send(http: httpx.AsyncClient, session: str) -> str:
+    """A message that has to be accepted; the id of its task."""
     answer = await http.post(
         "/api/chat/send", headers={**TENANT, "X-Session-ID": session}, json={"message": "hello"}
     )
@@ -46,7 +48,8 @@ async def _send(http: httpx.AsyncClient, session: str) -> str:
     return str(answer.json()["task_id"])
 
 
-def _ending(task: str) -> str:
+def ending(task: str) -> str:
+    """The callback that ends a task."""
     return json.dumps({"task_id": task, "status": "completed", "result": {"response": "hello"}})
 
 
@@ -67,18 +70,18 @@ async def streamed_events(measured: Measured, tasks: int, chunks: int) -> Result
     """Chunks of many tasks of one session's socket; an agent pushes them with plain LPUSH, 100 a call."""
     url = f"{measured.service.ws_url}/ws/stream?tenant_id={DEMO_TENANT}&tier=professional"
     async with (
-        _client(measured) as agent,
+        client_of(measured.redis_url) as agent,
         httpx.AsyncClient(base_url=measured.service.url, timeout=30) as http,
         websockets.connect(url, max_queue=None, compression=None) as socket,
     ):
         await socket.recv()
-        ids = [await _send(http, "stream") for _ in range(tasks)]
+        ids = [await send(http, "stream") for _ in range(tasks)]
         reports = [
             json.dumps({"task_id": task, "status": "streaming", "seq": seq, "result": {"delta": "word "}})
             for seq in range(chunks)
             for task in ids
-        ] + [_ending(task) for task in ids]
-        seen = asyncio.create_task(_endings(socket, tasks))
+        ] + [ending(task) for task in ids]
+        seen = asyncio.create_task(endings(socket, tasks))
         cost = _Cost(measured)
         began = time.perf_counter()
         for start in range(0, len(reports), 100):
@@ -90,7 +93,8 @@ async def streamed_events(measured: Measured, tasks: int, chunks: int) -> Result
         )
 
 
-async def _endings(socket: Any, wanted: int) -> None:
+async def endings(socket: Any, wanted: int) -> None:
+    """Returns when so many tasks have ended on this socket."""
     while wanted:
         frame = json.loads(await socket.recv())
         wanted -= frame["type"] in {"agent_response", "error"} and "task_id" in frame
@@ -100,17 +104,17 @@ async def round_trips(measured: Measured, count: int) -> Result:
     """POST to answered frame, 50 at once; an agent answers each task with one plain LPUSH."""
     url = f"{measured.service.ws_url}/ws/trips?tenant_id={DEMO_TENANT}&tier=professional"
     async with (
-        _client(measured) as agent,
+        client_of(measured.redis_url) as agent,
         httpx.AsyncClient(base_url=measured.service.url, timeout=30) as http,
         websockets.connect(url, max_queue=None, compression=None) as socket,
     ):
         await socket.recv()
         await agent.delete(QUEUE)  # what earlier measures left waiting
         answering = asyncio.create_task(_answer(agent, count))
-        seen = asyncio.create_task(_endings(socket, count))
+        seen = asyncio.create_task(endings(socket, count))
         cost = _Cost(measured)
         for _ in range(count // AT_ONCE):
-            await asyncio.gather(*(_send(http, "trips") for _ in range(AT_ONCE)))
+            await asyncio.gather(*(send(http, "trips") for _ in range(AT_ONCE)))
         await asyncio.gather(answering, seen)
         return cost.result("round trip, 50 at once", count)
 
@@ -118,7 +122,7 @@ async def round_trips(measured: Measured, count: int) -> Result:
 async def _answer(agent: redis.asyncio.Redis, count: int) -> None:
     for _ in range(count):
         popped: Any = await agent.brpop([QUEUE], timeout=20)  # pyright: ignore[reportGeneralTypeIssues]
-        await agent.lpush(CALLBACKS, _ending(json.loads(popped[1])["task_id"]))
+        await agent.lpush(CALLBACKS, ending(json.loads(popped[1])["task_id"]))
 
 
 async def latency(measured: Measured, count: int) -> Result:
@@ -126,17 +130,17 @@ async def latency(measured: Measured, count: int) -> Result:
     url = f"{measured.service.ws_url}/ws/alone?tenant_id={DEMO_TENANT}&tier=professional"
     took: list[float] = []
     async with (
-        _client(measured) as agent,
+        client_of(measured.redis_url) as agent,
         httpx.AsyncClient(base_url=measured.service.url, timeout=30) as http,
         websockets.connect(url, compression=None) as socket,
     ):
         await socket.recv()
         cost = _Cost(measured)
         for _ in range(count):
-            task = await _send(http, "alone")
+            task = await send(http, "alone")
             began = time.perf_counter()
-            await agent.lpush(CALLBACKS, _ending(task))
-            await _endings(socket, 1)
+            await agent.lpush(CALLBACKS, ending(task))
+            await endings(socket, 1)
             took.append((time.perf_counter() - began) * 1000)
         quantiles = statistics.quantiles(took, n=100)
         note = f"LPUSH to frame: p50 {quantiles[49]:.2f} ms, p99 {quantiles[98]:.2f} ms"
@@ -145,7 +149,7 @@ async def latency(measured: Measured, count: int) -> Result:
 
 async def idle(measured: Measured, tenants: int, seconds: float) -> Result:
     """Nothing happens, with many tenants that were active within the hour; CPU as a share of a core."""
-    async with _client(measured) as client:
+    async with client_of(measured.redis_url) as client:
         now = int(time.time() * 1_000_000)
         for number in range(tenants):
             name = f"tenant-{number}"

@@ -54,6 +54,8 @@ class Viewer:
         """Hash of each response."""
         self.shown: dict[str, str] = {}
         """Text of each task that streams."""
+        self.merged = 0
+        """Frames that stood for several events."""
         self.misread = 0
         """Responses that do not begin with what was shown."""
         self.absences: list[Absence] = []
@@ -84,6 +86,12 @@ class Viewer:
     def start(self) -> None:
         """Connects, and goes on by itself."""
         self._following = asyncio.create_task(self._follow())
+
+    async def dial_anew(self, at_once: int, pause: float) -> None:
+        """Leaves and comes back, to read at another pace."""
+        await self.stop()
+        self.at_once, self.pause = at_once, pause
+        self.start()
 
     async def stop(self) -> None:
         """Leaves."""
@@ -162,6 +170,7 @@ class Viewer:
             return
         self.breaks += (position.epoch, position.offset) != (self.reached.epoch, self.reached.offset + covers)
         self.reached = position
+        self.merged += covers > 1
         if frame["type"] == "agent_chunk":
             task = frame["task_id"]
             self.shown[task] = self.shown.get(task, "") + frame["data"]["delta"]
