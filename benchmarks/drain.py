@@ -17,7 +17,7 @@ from tests.viewer import Absence, Viewer
 
 from benchmarks.deployment import Fleet, allow_files, fleet
 from benchmarks.measures import client_of
-from benchmarks.talk import DEMO, Speech, Talk
+from benchmarks.talk import ARRIVAL_SECONDS, DEMO, Speech, Talk
 
 SETTLE_SECONDS = 5
 DRAIN_SECONDS = 30
@@ -53,17 +53,16 @@ def run(chosen: argparse.Namespace) -> None:
 
 async def _deploy(replicas: Fleet, redis_url: str, chosen: argparse.Namespace) -> None:
     viewers = [Viewer(f"s-{n}", DEMO, lambda: replicas.pick().ws_url) for n in range(chosen.clients)]
-    limits = httpx.Limits(max_connections=200)
     async with (
         client_of(redis_url) as agent,
-        httpx.AsyncClient(timeout=30, limits=limits) as http,
+        httpx.AsyncClient(timeout=30) as http,
     ):
         talk = Talk(agent, http, lambda: replicas.pick().url)
         async with talk.answering():
             await arrive(viewers)
             speech = Speech(10, chosen.every, lambda n: f"word{n} ")
             people = [asyncio.create_task(talk.converse(viewer.session, speech)) for viewer in viewers]
-            await asyncio.sleep(SETTLE_SECONDS + chosen.every)
+            await asyncio.sleep(ARRIVAL_SECONDS + SETTLE_SECONDS)
             before, began = talk.pushed, time.perf_counter()
             stops = [await _replace(replicas, viewers) for _ in range(chosen.replicas)]
             rate = (talk.pushed - before) / (time.perf_counter() - began)

@@ -43,7 +43,7 @@ async def _shake(replicas: Fleet, redis_url: str, chosen: argparse.Namespace) ->
     viewers = [_Counting(f"s-{n}", replicas, chosen) for n in range(chosen.clients)]
     async with (
         client_of(redis_url) as agent,
-        httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_connections=200)) as http,
+        httpx.AsyncClient(timeout=30) as http,
     ):
         talk = Talk(agent, http, lambda: replicas.pick().url)
         async with talk.answering():

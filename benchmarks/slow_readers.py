@@ -1,7 +1,7 @@
 """What those who read 1 KB/s cost the others: the same streams without slow readers, with some, and without again.
 
-Latency is from the word of an agent, which pushes every 5 ms, to the frame at a client that reads at once. The slow ones
-lag, get merged frames, are closed with 4408, resume, and in the end have every word.
+Latency is from the word of an agent, which pushes every 5 ms, to the frame at a client that reads at once. The
+slow ones lag, get merged frames, are closed with 4408, resume, and in the end have every word.
 """
 
 import argparse
@@ -24,13 +24,13 @@ from tests.viewer import Viewer
 from benchmarks.deployment import Measured, allow_files, deployment
 from benchmarks.drain import arrive, print_proof
 from benchmarks.measures import client_of
-from benchmarks.talk import DEMO, Speech, Talk
+from benchmarks.talk import ARRIVAL_SECONDS, DEMO, Speech, Talk
 
 SETTLE_SECONDS: Final = 3
 SESSION_OF_FAST: Final = 10
 """So many of the fast ones follow one session together."""
 STAMP: Final = 20
-LOUD: Final = 4_000
+LOUD: Final = 2_000
 """Characters of a piece in the sessions of those who will be slow: 1 KB/s has to be too little."""
 MIB: Final = 1024 * 1024
 
@@ -66,7 +66,8 @@ class Phase:
         self.most = self.memory = 0
         """Memory of the service: at most, and at the end."""
         self.began = time.monotonic()
-        self.cpu = 0.0
+        self.cpu: dict[str, float] = {}
+        """Share of a core of each process; `load` is this one."""
 
     @property
     def frames(self) -> int:
@@ -85,12 +86,13 @@ async def _read(measured: Measured, chosen: argparse.Namespace) -> None:
     slow = [Viewer(f"slow-{n}", DEMO, lambda: url) for n in range(chosen.slow)]
     async with (
         client_of(measured.redis_url) as agent,
-        httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_connections=200)) as http,
+        httpx.AsyncClient(timeout=30) as http,
     ):
         talk = Talk(agent, http, lambda: measured.service.url)
         async with talk.answering():
             await arrive([*fast, *slow])
             people = _begin(talk, fast, slow, chosen.every)
+            await asyncio.sleep(ARRIVAL_SECONDS)
             phases = [await _phase("all read at once", fast, measured, chosen.seconds)]
             async with _slowly(slow) as closes:
                 phases.append(await _phase("some read 1 KB/s", fast, measured, 2 * chosen.seconds))
@@ -114,7 +116,7 @@ def _begin(
     talk: Talk, fast: Sequence[Viewer], slow: Sequence[Viewer], every: float
 ) -> list[asyncio.Task[None]]:
     word = Speech(20, every, lambda _: f"{time.perf_counter_ns():0{STAMP}d} ")
-    loud = Speech(200, 0.1, lambda _: "x" * LOUD)
+    loud = Speech(100, 0.1, lambda _: "x" * LOUD)
     speeches = {viewer.session: word for viewer in fast} | {viewer.session: loud for viewer in slow}
     return [asyncio.create_task(talk.converse(session, speech)) for session, speech in speeches.items()]
 
@@ -140,7 +142,7 @@ async def _phase(name: str, fast: Sequence[Viewer], measured: Measured, seconds:
             pushed = int(frame["data"]["delta"][:STAMP])
             phase.took[int(time.monotonic())].append((time.perf_counter_ns() - pushed) / 1e6)
 
-    before = measured.cpu_seconds()["service"]
+    before = _cpu(measured)
     for viewer in fast:
         viewer.on_event = note
     while time.monotonic() - phase.began < seconds:
@@ -149,18 +151,31 @@ async def _phase(name: str, fast: Sequence[Viewer], measured: Measured, seconds:
         await asyncio.sleep(0.2)
     for viewer in fast:
         viewer.on_event = lambda _: None
-    phase.cpu = (measured.cpu_seconds()["service"] - before) / (time.monotonic() - phase.began)
+    took = time.monotonic() - phase.began
+    phase.cpu = {who: (used - before[who]) / took for who, used in _cpu(measured).items()}
     print(f"{name}: {phase.frames} frames", flush=True)
     return phase
 
 
+def _cpu(measured: Measured) -> dict[str, float]:
+    return {**measured.cpu_seconds(), "load": time.process_time()}
+
+
 def _print(phases: Sequence[Phase]) -> None:
-    heads = ("frames", "p50 ms", "p99 ms", "MiB at most", "at the end", "CPU %")
+    heads = (
+        "frames",
+        "p50 ms",
+        "p99 ms",
+        "MiB at most",
+        "at the end",
+        *(f"{who} %" for who in phases[0].cpu),
+    )
     print(f"{'':<20}" + "".join(f"{head:>13}" for head in heads))
     for phase in phases:
         latency = f"{phase.percentile(50):>13.1f}{phase.percentile(99):>13.1f}"
         memory = f"{phase.most / MIB:>13.0f}{phase.memory / MIB:>13.0f}"
-        print(f"{phase.name:<20}{phase.frames:>13}{latency}{memory}{phase.cpu * 100:>13.0f}")
+        cpu = "".join(f"{share * 100:>13.0f}" for share in phase.cpu.values())
+        print(f"{phase.name:<20}{phase.frames:>13}{latency}{memory}{cpu}")
     before, during, after = phases
     for of in (50, 99):
         without = (before.percentile(of) + after.percentile(of)) / 2

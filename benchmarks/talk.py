@@ -19,6 +19,9 @@ from orchestrator.embedded import DEMO_TENANT
 
 DEMO: Final = Tenant(DEMO_TENANT, "professional", "agent-123")
 PUSH_SECONDS: Final = 0.005
+ARRIVAL_SECONDS: Final = 10.0
+"""Within which all have begun to talk."""
+POSTS_AT_ONCE: Final = 50
 _AGAIN_SECONDS: Final = 0.1
 
 
@@ -50,6 +53,7 @@ class Talk:
         self.spoken: dict[str, int] = {}
         """Pieces of each task's answer."""
         self._agent, self._http, self._entrance = agent, http, entrance
+        self._posts = asyncio.Semaphore(POSTS_AT_ONCE)
         self._speeches: dict[str, Speech] = {}
         self._ended: dict[str, asyncio.Event] = {}
         self._reports: list[str] = []
@@ -57,7 +61,7 @@ class Talk:
     async def converse(self, session: str, speech: Speech) -> None:
         """One message after the other, each once the last was answered, until it is over."""
         self._speeches[session] = speech
-        await asyncio.sleep(random.random() * speech.every)
+        await asyncio.sleep(random.random() * ARRIVAL_SECONDS)
         while not self.over.is_set():
             task = await self._send(session)
             self.tasks[session].append(task)
@@ -98,6 +102,14 @@ class Talk:
                 return str(answer.json()["task_id"])
             await asyncio.sleep(_AGAIN_SECONDS)
 
+    async def _post(self, headers: dict[str, str]) -> httpx.Response | None:
+        body = {"message": "go", "timeout": 3000}
+        async with self._posts:  # a pool of connections is slow where thousands wait for one
+            try:
+                return await self._http.post(f"{self._entrance()}/api/chat/send", headers=headers, json=body)
+            except httpx.TransportError:
+                return None
+
     async def _take(self) -> None:
         async with asyncio.TaskGroup() as answers:
             while True:
@@ -106,18 +118,19 @@ class Talk:
                     answers.create_task(self._answer(json.loads(found[1])))
 
     async def _answer(self, task: dict[str, Any]) -> None:
-        name, speech, said, number = task["task_id"], self._speeches[task["session_id"]], "", 0
+        name, speech, number = task["task_id"], self._speeches[task["session_id"]], 0
+        said: list[str] = []
         while number < speech.pieces and not self.over.is_set():
             piece = speech.piece(number)
             if speech.streamed:
-                said += piece
+                said.append(piece)
                 self._report(name, "streaming", seq=number, result={"delta": piece})
             else:
                 self._report(name, "progress", result={"piece": piece})
             number += 1
             await asyncio.sleep(speech.every)
-        self._report(name, "completed", result={"response": said})
-        self.said[name], self.spoken[name] = hash(said), number
+        self._report(name, "completed", result={"response": "".join(said)})
+        self.said[name], self.spoken[name] = hash("".join(said)), number
         self._ended.setdefault(name, asyncio.Event()).set()
 
     def _report(self, task: str, status: str, **members: Any) -> None:

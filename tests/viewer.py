@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlencode
@@ -52,8 +52,8 @@ class Viewer:
         self.endings: Counter[str] = Counter()
         self.answers: dict[str, int] = {}
         """Hash of each response."""
-        self.shown: dict[str, str] = {}
-        """Text of each task that streams."""
+        self.shown: defaultdict[str, list[str]] = defaultdict(list)
+        """Text of each task that streams, by pieces."""
         self.merged = 0
         """Frames that stood for several events."""
         self.misread = 0
@@ -172,15 +172,14 @@ class Viewer:
         self.reached = position
         self.merged += covers > 1
         if frame["type"] == "agent_chunk":
-            task = frame["task_id"]
-            self.shown[task] = self.shown.get(task, "") + frame["data"]["delta"]
+            self.shown[frame["task_id"]].append(frame["data"]["delta"])
         elif frame["type"] in _ENDINGS:
             self._end(frame["task_id"], frame["data"].get("response") or "")
 
     def _end(self, task: str, response: str) -> None:
         self.endings[task] += 1
         self.answers[task] = hash(response)
-        self.misread += not response.startswith(self.shown.pop(task, ""))
+        self.misread += not response.startswith("".join(self.shown.pop(task, ())))
 
     def _note_caught_up(self) -> None:
         if self._target is None or self.offset < self._target:

@@ -85,6 +85,21 @@ async def test_refusal_is_of_one_call(wire: Wire) -> None:
     await wire.call("DEL", "a")
 
 
+async def test_primary_that_became_a_replica(wire: Wire, own: ValkeyServer) -> None:
+    """Who takes no writes any more is left for whom the address leads to now; each call gets its own reply."""
+    number = await wire.call("CLIENT", "ID")
+    with raw_client(own.port) as client:
+        client.replicaof("127.0.0.1", str(free_port()))
+        calls = [wire.call("PING"), wire.call("SET", "a", "text"), wire.call("PING")]
+        with pytest.raises(Refused, match="READONLY"):
+            await calls[1]
+        assert (await calls[0], await calls[2]) == (b"PONG", b"PONG")
+        assert await wire.call("CLIENT", "ID") != number
+        client.replicaof("NO", "ONE")
+    assert await wire.call("SET", "a", "text") == b"OK"
+    await wire.call("DEL", "a")
+
+
 async def test_call_that_nobody_waits_for(wire: Wire) -> None:
     """A caller that gave up does not shift the replies of the others."""
     given_up = wire.call("ECHO", "1")

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from orchestrator.broker.endpoint import CONNECT_TIMEOUT_SECONDS, Endpoint
 from orchestrator.errors import OrchestratorError
@@ -81,6 +81,7 @@ class Wire:
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._closed = False
+        self._outdated = False
         self.connected = False
         self.failure = "not connected yet"
         """Why the server is not reached, as far as it is known; without credentials."""
@@ -132,6 +133,8 @@ class Wire:
                 await connection.connect()
             self.connected = True
             self._on_state(True, "")
+            self._outdated = False
+            self._wake.set()
             reading = asyncio.create_task(self._read(connection))
             writing = asyncio.create_task(self._write(connection))
             try:
@@ -152,7 +155,7 @@ class Wire:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            if not self._unsent:
+            if not self._unsent or self._outdated:
                 continue
             calls = [call for call in self._unsent if not call.reply.done()]
             self._unsent.clear()
@@ -164,7 +167,8 @@ class Wire:
             await connection.send_packed_command(packed, check_health=False)
 
     async def _read(self, connection: Any) -> None:
-        while True:
+        # Behind one address another server may be the primary by now; this one keeps our connection, for ever.
+        while self._sent or not self._outdated:
             try:
                 reply, error = (
                     await connection.read_response(timeout=math.inf, disconnect_on_error=False),
@@ -173,6 +177,7 @@ class Wire:
             except ResponseError as refusal:
                 reply, error = None, refusal
             call = self._sent.popleft()
+            self._outdated |= isinstance(error, ReadOnlyError)
             if call.reply.done():
                 continue
             if error is not None:
