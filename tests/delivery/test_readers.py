@@ -12,7 +12,7 @@ from orchestrator.broker.connection import Unavailable
 from orchestrator.broker.logs import Logs
 from orchestrator.delivery import connection as connection_module
 from orchestrator.delivery import websocket_manager
-from orchestrator.protocol.position import Position
+from orchestrator.protocol.position import Position, parse_position
 from orchestrator.protocol.subscriber import QUEUED_BYTES_MAX
 
 
@@ -137,6 +137,33 @@ async def test_too_slow(live: Parts, tenant: Tenant, monkeypatch: pytest.MonkeyP
     assert slow.closed == (4408, "too slow: reconnect with position")
     assert idle.closed is None
     await idle.leave()
+
+
+async def test_too_slow_comes_back(live: Parts, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was closed with 4408 gets the rest from where it stopped to read: merged, without a seam."""
+    slow = Reader(live)
+    await slow.open()
+    task = await tenant.task()
+    tenant.report(chunk(task, "0 ", 0))
+    await wait_until(lambda: slow.offsets[-1:] == [3])
+    slow.gate.clear()
+    tenant.report(*(chunk(task, f"{number} ", number) for number in range(1, 50)))
+    await wait_until(lambda: slow.connection.unread_for(asyncio.get_running_loop().time()) > 0)
+    monkeypatch.setattr(connection_module, "UNREAD_SECONDS_MAX", 0.0)
+    live.manager.close_overdue()
+    await wait_until(lambda: slow.closed)
+    await slow.leave()
+
+    again = Reader(live)
+    position = parse_position(slow.frames[-1]["position"])
+    assert position
+    await again.open(position)
+    await wait_until(lambda: again.offsets[-1:] == [52])
+    assert again.frames[0]["covers"] > 1
+    assert int(again.frames[0]["position"].split(":")[1].split("-")[0]) == 3 + again.frames[0]["covers"]
+    shown = [frame["data"]["delta"] for frame in slow.frames + again.frames if frame["type"] == "agent_chunk"]
+    assert "".join(shown) == "".join(f"{number} " for number in range(50))
+    await again.leave()
 
 
 async def test_epoch_that_ended(live: Parts, tenant: Tenant) -> None:
