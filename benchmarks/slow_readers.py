@@ -43,7 +43,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--seconds", type=float, default=30, help="of each phase; the slow one lasts twice as long (30)"
     )
     parser.add_argument(
-        "--every", type=float, default=0.5, help="seconds between two words of an answer (0.5)"
+        "--every", type=float, default=1.0, help="seconds between two words of an answer (1)"
     )
 
 

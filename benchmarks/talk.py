@@ -90,17 +90,18 @@ class Talk:
         """Sent until it is accepted: the key makes that once."""
         headers = {**TENANT, "X-Session-ID": session, "Idempotency-Key": uuid4().hex}
         while True:
-            try:
-                answer = await self._http.post(
-                    f"{self._entrance()}/api/chat/send",
-                    headers=headers,
-                    json={"message": "go", "timeout": 3000},
-                )
-            except httpx.TransportError:
-                answer = None
+            answer = await self._post(headers)
             if answer is not None and answer.status_code == 202:
                 return str(answer.json()["task_id"])
             await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _post(self, headers: dict[str, str]) -> httpx.Response | None:
+        body = {"message": "go", "timeout": 3000}
+        async with self._posts:  # a pool of connections is slow where thousands wait for one
+            try:
+                return await self._http.post(f"{self._entrance()}/api/chat/send", headers=headers, json=body)
+            except httpx.TransportError:
+                return None
 
     async def _post(self, headers: dict[str, str]) -> httpx.Response | None:
         body = {"message": "go", "timeout": 3000}
