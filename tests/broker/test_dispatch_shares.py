@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pytest
 from tests.broker.floor import Floor, home
 
 from orchestrator.broker.dispatch import Waiting
@@ -71,6 +72,31 @@ async def test_agents_without_workers_hide_nothing(floor: Floor) -> None:
     await backlog(floor, "many", 10, "agent-live")
     await backlog(floor, "one", 10, "agent-live")
     assert Counter(await turns(floor, worker, 10)) == {"many": 5, "one": 5}
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["while they run", "when they are over"])
+async def test_runs_that_take_less_than_expected_hold_up_nobody(floor: Floor, *, early: bool) -> None:
+    """Who comes while others run, or later, waits for what they took, not for what was expected of their runs."""
+    worker = await floor.worker("w1")
+    floor.client.hset("{dispatch}:c:agent-1", "avg", 100)
+    await floor.wait(*(f"a-{i}" for i in range(40)), tenant="acme")
+
+    async def finish(*tasks: str) -> None:
+        for task in tasks:
+            floor.client.hincrby(f"{{dispatch}}:l:{task}", "start", -1_000)  # it took a second
+        await floor.finish(*tasks, worker=worker)
+
+    first = await floor.claim(worker, 4)
+    if early:
+        await floor.wait("g-1", "g-2", tenant="globex")
+    await finish(*first)
+    if not early:
+        await floor.wait("g-1", "g-2", tenant="globex")
+    begun: list[str] = []
+    for _ in range(6):
+        begun += await floor.claim(worker, 1)
+        await finish(begun[-1])
+    assert {"g-1", "g-2"} < set(begun)
 
 
 async def test_who_comes_back_begins_at_the_present(floor: Floor) -> None:
