@@ -9,7 +9,7 @@ from typing import Final
 
 from orchestrator.broker.agenda import Agenda
 from orchestrator.broker.broker import Broker, UnfitServer
-from orchestrator.broker.connection import BrokerError, ReplyLost, Unavailable
+from orchestrator.broker.connection import BrokerError, Refused, ReplyLost, Unavailable
 from orchestrator.broker.keys import AGENDA_PARTS
 from orchestrator.broker.listener import Listener
 from orchestrator.broker.logs import Logs
@@ -96,14 +96,11 @@ class Runtime:
 
     async def start(self) -> None:
         """Check the server, join the roster, begin. Raises `BrokerError`."""
+        await self._broker.check_server()
         try:
-            await self._broker.check_server()
-        except Unavailable as error:
-            where = self._broker.topology.where
-            raise UnfitServer(
-                f"REDIS_URL: no server answers at {where}; start it, or mend the setting"
-            ) from error
-        await self._roster.claim_prefix()
+            await self._roster.claim_prefix()
+        except (Unavailable, Refused) as error:
+            raise UnfitServer(f"REDIS_URL: {self._broker.topology.where} refuses writes: {error}") from error
         await self.oversight.start()
         await self._beat()
         await self._guarded(self._rights.look)

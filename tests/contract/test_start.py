@@ -1,5 +1,6 @@
 """How a server starts, refuses to start, and ends (contract §2, §6, §8)."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.contract.client import Caller, Tenant, unique
 from tests.contract.conftest import Command, Connect, StartService
+from tests.diagnosis.strange_server import strange_server
 from tests.servers import (
     OrchestratorServer,
     base_environment,
@@ -196,6 +198,22 @@ def test_a_redis_that_is_not_there(tmp_path: Path) -> None:
     url = f"redis://:hunter2@127.0.0.1:{free_port()}/0"
     lines = refused({"REDIS_URL": url, **database(tmp_path)}, 1)
     assert not [line for line in lines if "hunter2" in line]
+
+
+@pytest.mark.parametrize("told", ["redis_version:6.2.14\n", "redis_version:7.2.4\nvalkey_version:7.1.9\n"])
+async def test_a_redis_that_is_too_old(tmp_path: Path, told: str) -> None:
+    """Exit code 1, and which version it is and which is needed; Valkey is judged by its own."""
+    async with strange_server(told) as url:
+        lines = await asyncio.to_thread(refused, {"REDIS_URL": url, **database(tmp_path)}, 1)
+    kind, version, least = ("valkey", "7.1.9", "7.2") if "valkey" in told else ("redis", "6.2.14", "7.0")
+    assert f"REDIS_URL: {kind} {version} is too old, {least} or newer is needed" in lines[-1]
+
+
+def test_a_redis_that_refuses_writes(tmp_path: Path) -> None:
+    """Exit code 1: the setting, where it leads, and the server's own words."""
+    with valkey_server(tmp_path / "valkey", options={"min-replicas-to-write": "1"}) as valkey:
+        lines = refused(own(tmp_path, valkey), 1)
+    assert f"REDIS_URL: 127.0.0.1:{valkey.port} refuses writes: NOREPLICAS" in lines[-1]
 
 
 def own(directory: Path, valkey: ValkeyServer) -> dict[str, str]:

@@ -1,9 +1,8 @@
 """Faults of a real Valkey: what each does to it, and how it is healed."""
 
-import os
-import signal
+import threading
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -89,13 +88,35 @@ def replica(server: ValkeyServer) -> Generator[None]:
 
 
 @contextmanager
-def frozen(server: ValkeyServer) -> Generator[None]:
-    """While it takes connections and answers nothing."""
-    os.kill(server.pid, signal.SIGSTOP)
+def busy(server: ValkeyServer) -> Generator[None]:
+    """While somebody's script does not end: BUSY."""
+    with administrator(server) as client, administrator(server) as caller:
+        caller.ping()
+        client.config_set("busy-reply-threshold", 50)
+        looping = threading.Thread(target=_loop_for_ever, args=(caller,))
+        looping.start()
+        try:
+            wait_blocking(lambda: _is_busy(client))
+            yield
+        finally:
+            client.script_kill()
+            looping.join()
+            client.config_set("busy-reply-threshold", 5_000)
+
+
+def _loop_for_ever(caller: Any) -> None:
+    with suppress(redis.RedisError):  # until it is killed
+        caller.eval("while true do end", 0)
+
+
+def _is_busy(client: Any) -> bool:
     try:
-        yield
-    finally:
-        os.kill(server.pid, signal.SIGCONT)
+        client.dbsize()
+    except redis.BusyLoadingError:
+        return False
+    except redis.ResponseError as error:
+        return "BUSY" in str(error)
+    return False
 
 
 Break = Callable[[ValkeyServer], Any]

@@ -12,7 +12,7 @@ from tests.contract.conftest import Connect
 from tests.contract.socket_client import closing, dial, socket_url
 from tests.faults.conftest import is_well
 from tests.faults.proxy import MESSAGES, RINGS, Proxy
-from tests.faults.redis_faults import REFUSALS, administrator
+from tests.faults.redis_faults import REFUSALS, administrator, busy
 from tests.servers import SOURCE, OrchestratorServer, orchestrator_server, wait_until
 
 from orchestrator.broker.script_source import Script
@@ -59,6 +59,17 @@ async def test_refusals(
     """A server that refuses is told by what it refuses for, and by nothing that only follows from it."""
     with REFUSALS[word](redis_server):
         assert await failing(environment) == {NAMED[word]}
+
+
+async def test_a_script_that_does_not_end(
+    whole: httpx.AsyncClient, redis_server: ValkeyServer, environment: dict[str, str]
+) -> None:
+    """Whose script it is cannot be seen, that there is one and how to end it can."""
+    with busy(redis_server):
+        finding = (await found(environment))["redis_refuses"]
+        assert "BUSY" in finding.what
+        assert "SCRIPT KILL" in finding.remedy
+        assert (await whole.get("/health")).json() == {"status": "unhealthy", "failing": ["redis"]}
 
 
 async def test_refused_sockets(

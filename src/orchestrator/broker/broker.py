@@ -6,7 +6,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from orchestrator.broker.connection import Argument, BrokerError, OnState, Reply
+from orchestrator.broker.connection import Argument, BrokerError, OnState, Reply, Unavailable
 from orchestrator.broker.endpoint import Endpoint
 from orchestrator.broker.keys import Keys
 from orchestrator.broker.scripts import Scripts
@@ -98,8 +98,14 @@ class Broker:
         self.clock.set(int(seconds) + int(micros) / 1_000_000, asked)
 
     async def check_server(self) -> None:
-        """Raise `UnfitServer` where the server is too old or would evict what must not be lost."""
-        server = _info(await self.command(self.keys.replicas, "INFO", "server"))
+        """Raise `UnfitServer` where no server is, or one that is too old or would evict what must not be lost."""
+        try:
+            server = _info(await self.command(self.keys.replicas, "INFO", "server"))
+        except Unavailable as error:
+            where = self.topology.where
+            raise UnfitServer(
+                f"REDIS_URL: no server answers at {where}; start it, or mend the setting"
+            ) from error
         kind = "valkey" if "valkey_version" in server else "redis"
         version = server[f"{kind}_version"]
         if tuple(int(part) for part in version.split(".")[:2]) < LEAST_VERSIONS[kind]:
