@@ -132,18 +132,22 @@ end
 local function seconds_of(l) return math.max(0, (l.away or now) - l.start) / 1000 end
 
 -- A busy tenant is behind the present, since its runs took less than was expected: the present goes back to it, and who
--- began there with it. Up to 100 tenants in up to 100 contexts, those first that are next.
+-- began there with it, those first that are next, in up to 200 places: one call may not hold Redis for long.
 local function draw_back(pool, vt)
   redis.call('HSET', D .. 'v', pool, exact(vt))
+  local most = 200
   local later = redis.call('ZRANGEBYSCORE', D .. 'turn:' .. pool, '(' .. exact(vt), '+inf', 'WITHSCORES', 'LIMIT', 0, 100)
   for i = 1, #later, 2 do
     local home = later[i]
     local own = math.max(virtual_time(pool, home), vt)
     if own < tonumber(later[i + 1]) then
       redis.call('ZADD', D .. 'turn:' .. pool, 'XX', exact(own), home)
-      for _, ctx in ipairs(redis.call('ZRANGE', D .. 'where:' .. home, 0, 99)) do
+      local places = redis.call('ZRANGE', D .. 'where:' .. home, 0, most - 1)
+      most = most - #places
+      for _, ctx in ipairs(places) do
         if redis.call('ZADD', D .. 'ready:' .. ctx, 'XX', 'LT', 'CH', exact(own), home) == 1 then show_head(pool_of(ctx), ctx) end
       end
+      if most <= 0 then return end
     end
   end
 end
