@@ -10,7 +10,7 @@ import platform
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from benchmarks import cancellation, drain, durability, fairness, hostile, jitter, slow_readers
+from benchmarks import cancellation, drain, durability, fairness, holding, hostile, jitter, slow_readers
 from benchmarks.deployment import Measured, deployment
 from benchmarks.measures import Result, idle, latency, round_trips, streamed_events
 
@@ -25,6 +25,7 @@ PLAIN = {
     "hostile": "what peers cost that give nothing back, in about four minutes",
     "cancellation": "how fast a stop is, in about a minute",
     "fairness": "whose task is next, by three rules, in about two minutes",
+    "holding": "how long one call holds Redis at the worst, in about a minute",
 }
 CHOSEN = {
     "drain": (drain, "what a deploy costs those who follow, in about a minute"),
@@ -43,6 +44,7 @@ def main() -> None:
         "hostile": hostile.run,
         "cancellation": cancellation.run,
         "fairness": fairness.run,
+        "holding": holding.run,
     }
     parser.set_defaults(run=lambda _: messages())
     for name, says in PLAIN.items():

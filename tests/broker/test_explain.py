@@ -45,6 +45,10 @@ class Desk:
         """A worker of the SDK begins to live."""
         await self.dispatch.register(name, contexts or (AGENT,), slots, LEASE_MS)
 
+    def reads(self) -> int:
+        """How many hashes the server has read so far."""
+        return int(self.client.info("commandstats").get("cmdstat_hmget", {"calls": 0})["calls"])
+
     async def claim(self, worker: str, n: int = 1) -> list[Claimed]:
         """What the worker gets."""
         return await self.dispatch.claim(worker, LEASE_MS, n)
@@ -124,6 +128,28 @@ async def test_more_than_is_looked_at(desk: Desk) -> None:
     place = await desk.place("orchestrator:zz:callbacks", "mine")
     assert place is not None
     assert (place.ahead, place.more) == (200, True)
+
+
+async def test_own_tasks_that_are_looked_at(desk: Desk) -> None:
+    """Of a tenant's own 200 are looked at in a call, not 200 in each of its contexts: each is read from Redis."""
+    contexts = [f"agent-{number}" for number in range(20)]
+    for context in contexts:
+        names = [f"task-{context}-{number}" for number in range(100)]
+        await desk.wait(ACME, *names, context=context)
+    asked = [Asked(f"task-{context}-99", 1, context, "free") for context in contexts]
+    before = desk.reads()
+    told = await desk.explanations.explain(ACME, asked)
+    assert desk.reads() - before < 300
+    assert [place and place.own for place, _ in told] == [99] * 20
+
+
+async def test_ended_tasks_are_no_longer_ahead(desk: Desk) -> None:
+    """Whichever is asked for first, and however far back."""
+    await desk.wait(ACME, *[f"task-{number}" for number in range(12)])
+    await desk.dispatch.finish([("task-1", 0), ("task-4", 0), ("task-9", 0)])
+    asked = [Asked(f"task-{number}", 1, AGENT, "free") for number in (0, 5, 3, 11)]
+    told = await desk.explanations.explain(ACME, asked)
+    assert [place and place.own for place, _ in told] == [0, 3, 2, 8]
 
 
 async def test_cap(desk: Desk) -> None:

@@ -4,8 +4,8 @@
 -- result  msgpack {{Place (protocol/waiting.py), false where the attempt does not wait here; Supply}, …}
 -- A tenant takes its next turn when its virtual time is the least, and then it rises by what a run takes divided by the
 -- tenant's weight. So of another tenant those come first whose turns lie before the one that is asked for. A tenant that
--- waits in several contexts has a turn in each, one after the other. 200 tenants are looked at, and 100 contexts: each
--- costs three or four reads.
+-- waits in several contexts has a turn in each, one after the other. 200 tenants are looked at, 100 contexts, and 200 of
+-- the tenant's own attempts: each costs up to four reads.
 -- include dispatch supply
 
 local home, asked = unpack(cmsgpack.unpack(ARGV[1]))
@@ -50,19 +50,25 @@ local function turns_before(found, turn)
   return sum
 end
 
--- Which entries at the head of the tenant's list wait no more, though nobody has passed them over yet.
-local stale = {}
-local function stale_before(ctx, index)
-  if not stale[ctx] then
-    stale[ctx] = {}
-    for i, entry in ipairs(redis.call('LRANGE', D .. 'q:' .. ctx .. ':' .. home, 0, OWN_MAX - 1)) do
-      local task, att = entry:match('^(.*) (%d+)$')
-      local l = redis.call('HMGET', D .. 'l:' .. task, 'state', 'att')
-      if l[1] ~= 'w' or l[2] ~= att then table.insert(stale[ctx], i - 1) end
-    end
+-- Which entries at the head of the tenant's lists wait no more, though nobody has passed them over yet.
+local own_looked, heads = 0, {}
+local function head_of(ctx, upto)
+  local head = heads[ctx] or { upto = 0, stale = {} }
+  heads[ctx] = head
+  local last = math.min(upto, head.upto + OWN_MAX - own_looked)
+  local entries = last > head.upto and redis.call('LRANGE', D .. 'q:' .. ctx .. ':' .. home, head.upto, last - 1) or {}
+  for i, entry in ipairs(entries) do
+    local task, att = entry:match('^(.*) (%d+)$')
+    local l = redis.call('HMGET', D .. 'l:' .. task, 'state', 'att')
+    if l[1] ~= 'w' or l[2] ~= att then table.insert(head.stale, head.upto + i - 1) end
   end
+  head.upto, own_looked = head.upto + #entries, own_looked + #entries
+  return head
+end
+
+local function stale_before(ctx, index)
   local n = 0
-  for _, at in ipairs(stale[ctx]) do if at < index then n = n + 1 end end
+  for _, at in ipairs(head_of(ctx, index).stale) do if at < index then n = n + 1 end end
   return n
 end
 
