@@ -20,7 +20,7 @@ BENCH := $(VENV)/.bench-installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test coverage fuzz check format bench lock clean python
+.PHONY: help run test coverage fuzz model check format bench lock clean python
 
 help: ## List these targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -35,8 +35,12 @@ test: $(DEV) ## Run the whole test suite (ARGS="tests/contract -x" narrows it)
 coverage: $(DEV) ## Run the suite and show which lines it never reached, server processes included
 	@$(BIN)/python -m pytest -q --cov --cov-report=term $(ARGS)
 
-fuzz: $(DEV) ## Try every route with many more generated requests than the suite (FUZZ_EXAMPLES=1000)
-	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} $(BIN)/python -m pytest -q tests/security/test_description_fuzz.py $(ARGS)
+fuzz: $(DEV) ## Try routes, odd JSON of agents and of clients with many more examples than the suite (FUZZ_EXAMPLES=1000)
+	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} $(BIN)/python -m pytest -q tests/security/test_description_fuzz.py \
+		tests/contract/test_odd_requests.py tests/delivery/test_odd_callbacks.py $(ARGS)
+
+model: $(DEV) ## Try many more histories of tasks than the suite against a model of their life (MODEL_EXAMPLES=1000)
+	@MODEL_EXAMPLES=$${MODEL_EXAMPLES:-300} $(BIN)/python -m pytest -q tests/broker/test_life_model.py $(ARGS)
 
 check: $(DEV) ## Lint, formatting and strict types, of the source and the tests
 	$(BIN)/ruff check .

@@ -1,7 +1,7 @@
 """How long one call of a script holds Redis, at the worst that agents and tenants may give it.
 
-Redis does one thing at a time, so whatever holds it holds everybody. The server's own clock tells (`SLOWLOG`): of each case
-the shortest of some tries, since everything longer is this machine's doing, and of each try its longest call.
+Redis does one thing at a time, so whatever holds it holds everybody. The server's own clock tells (`SLOWLOG`): of each
+case the shortest of some tries, since everything longer is this machine's doing, and of each try its longest call.
 """
 
 import asyncio
@@ -74,7 +74,9 @@ async def _longest(tenant: Tenant, case: Case) -> int:
 def _cases() -> Iterator[Case]:
     for name, value in _values():
         yield Case(f"64 KiB of {name}", _reported(_within(value, ROOM), 4), _pump)
-    yield Case("128 chunks", _reported(b'{"task_id":"T","status":"streaming","result":{"delta":"x"}}', 128), _pump)
+    yield Case(
+        "128 chunks", _reported(b'{"task_id":"T","status":"streaming","result":{"delta":"x"}}', 128), _pump
+    )
     yield Case("100 messages taken, said ten times", _taken(100, 10), _pump)
     yield Case("one message taken, said in 128 callbacks", _taken(1, 128), _pump)
     for size in (MIB, HUGE_BYTES):
@@ -204,7 +206,10 @@ def _crowd(contexts: int, own: int) -> Callable[[Tenant], Awaitable[list[tuple[s
         await dispatch.register("w1", names, 4, 60_000)
         for number in range(250):
             home = f"orchestrator:t{number}:callbacks"
-            waits = [Waiting(f"task-{number}-{n}", 1, names[(3 * number + n) % contexts], "free", home) for n in range(3)]
+            waits = [
+                Waiting(f"task-{number}-{n}", 1, names[(3 * number + n) % contexts], "free", home)
+                for n in range(3)
+            ]
             await dispatch.ready(waits)
         asked: list[tuple[str, int, str, str]] = []
         for number in range(20):

@@ -14,6 +14,7 @@ from tests.contract.socket_client import dial
 from tests.pages import Block, blocks, page
 from tests.security.minting import SECRET
 from tests.servers import OrchestratorServer, base_environment
+from tests.strict_json import strict_json
 from tests.test_docs_readme import headers, local
 
 GUIDE: Final = blocks(page("docs/frontends.md"))

@@ -1,4 +1,4 @@
-"""The life of tasks as the contract has it, in Python: what each report, end and loss does, and what viewers are told."""
+"""The life of tasks as the contract has it: what each report, end and loss does, and what viewers are told."""
 
 from collections import Counter
 from typing import Any, Final
@@ -185,7 +185,7 @@ class Life:
 
     def try_again(self, task: Task, asked: dict[str, Any] | None = None) -> None:
         """An attempt is over without an answer, as its agent asked or because its worker is gone."""
-        result = asked.get("result", {}) if asked else {"reason": "worker_lost"}
+        result: dict[str, Any] = asked.get("result", {}) if asked else {"reason": "worker_lost"}
         if task.attempt >= ATTEMPTS_MAX:
             own = result.get("error", {}).get("code", "agent_failed")
             return self.end(task, "failed", own if asked else "too_many_attempts")

@@ -1,6 +1,6 @@
 """The life of tasks, their attempts and the session's log together, against the real scripts (contract §3 to §5).
 
-Replicas die between any two steps, workers are lost, agents say everything twice and too late, and the server loses keys.
+Replicas die between any two steps, workers are lost, agents say everything twice and too late, the server loses keys.
 After each step the records, the queues, the figures and each session's log are what the model says; in the end each
 task has ended once.
 """
@@ -11,7 +11,9 @@ from typing import Any, Final
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from tests.broker.life import Task
-from tests.broker.life_world import CONTEXTS, LEASE_MS, SESSIONS, WORKER, Hand, LifeWorld
+from tests.broker.life_reports import endings, reports
+from tests.broker.life_witness import SESSIONS
+from tests.broker.life_world import CONTEXTS, LEASE_MS, WORKER, Hand, LifeWorld
 from tests.broker.tenant import Tenant
 
 from orchestrator.broker.admissions import AdmitRequest
@@ -19,17 +21,8 @@ from orchestrator.protocol.position import Position, parse_position
 from orchestrator.protocol.turn_policies import TURN_POLICIES, TurnPolicy
 
 OUTSTANDING_MAX: Final = 7
-BIG: Final = "x" * 66_000
-"""Makes a callback one that Python reads."""
-HOLDING: Final = ("leases", "run", "e", "capped", "ready", "waiting", "q")
-FIGURES: Final = ("held", "outstanding", "unpushed", "leases")
-ENDS: Final = ("completed", "completed", "completed", "failed", "failed", "timeout", "cancelled")
-RESULTS: Final[tuple[dict[str, Any], ...]] = (
-    {}, {}, {}, {"response": "r"}, {"response": BIG}, {"error": {"code": "own"}},
-)  # fmt: skip
-
-# What may happen next, each as often as it stands here. As rules of their own half of them would be left out in each run,
-# and of messages without agents, or agents without messages, there is nothing to see.
+# What may happen next, each as often as it stands here. As rules of their own half of them would be left out in each
+# run, and of messages without agents, or agents without messages, there is nothing to see.
 STEPS: Final = (
     *["a_message_is_sent"] * 6,
     *["a_send_is_repeated"] * 1,
@@ -129,7 +122,7 @@ class LifeModel(RuleBasedStateMachine):
         self.before[asked.session].append(stood)
 
     def a_send_is_repeated(self, data: st.DataObject) -> None:
-        """After a broken connection by its task, which finds what was done, though its next attempt has begun; or too late."""
+        """By its task, which finds what was done, though the next attempt has begun; or so late that it is refused."""
         if self.life.tasks:
             task = self.life.tasks[data.draw(st.sampled_from(sorted(self.life.tasks)))]
             asked, position = self.requests[task.id]
@@ -166,30 +159,16 @@ class LifeModel(RuleBasedStateMachine):
             return
         says_attempt = data.draw(st.sampled_from([True, True, False]))
         for _ in range(data.draw(st.integers(1, 3))):
-            told = {"task_id": hand.task, **self.some_report(data)}
+            told = {"task_id": hand.task, **data.draw(reports())}
             self.world.report(told | ({"attempt": hand.attempt} if says_attempt else {}))
         self.do(self.world.pump())
-
-    def some_report(self, data: st.DataObject) -> dict[str, Any]:
-        """Its status and what goes with it."""
-        status = data.draw(st.sampled_from(["running", "streaming", "streaming", "streaming", "progress"]))
-        if status == "streaming":
-            delta = data.draw(st.text(st.characters(codec="utf-8"), max_size=8))
-            seq = data.draw(st.sampled_from([None, *range(6)]))
-            return {"status": status, "result": {"delta": delta}, **({} if seq is None else {"seq": seq})}
-        lease = status == "running" and data.draw(st.booleans())
-        result = data.draw(st.sampled_from([{}, {"step": 1}, {"step": 1}, {"step": BIG}]))
-        return {"status": status, "result": result, **({"lease": 30} if lease else {})}
 
     def an_agent_ends(self, data: st.DataObject) -> None:
         """Its attempt; the callback may have to wait, and a worker may tell the dispatch before."""
         hand = self.some_hand(data)
         if hand is None:
             return
-        status, result = data.draw(st.sampled_from(ENDS)), data.draw(st.sampled_from(RESULTS))
-        told = {"task_id": hand.task, "status": status, "result": result, "attempt": hand.attempt}
-        retry = status == "failed" and data.draw(st.booleans())
-        self.world.report(told | ({"retry": True} if retry else {}))
+        self.world.report({"task_id": hand.task, "attempt": hand.attempt, **data.draw(endings())})
         if data.draw(st.booleans()):
             self.do(self.world.dispatch.finish([(hand.task, hand.attempt)], hand.worker))
         if data.draw(st.sampled_from([True, True, False])):
@@ -254,20 +233,20 @@ class LifeModel(RuleBasedStateMachine):
     def readers_resume(self, data: st.DataObject) -> None:
         """With positions of events, with those of answers to sends, and with none."""
         session, back = data.draw(st.sampled_from(SESSIONS)), data.draw(st.integers(0, 30))
-        log = self.world.logs[session]
+        log = self.world.witness.logs[session]
         for position in [*log.positions[-1 - back :][:2], *self.before[session][-1 - back :][:1]]:
             log.resume(position)
         log.resume_earliest()
 
     def a_reader_acknowledges(self, data: st.DataObject) -> None:
         """What reached it, and what it has shown."""
-        log = self.world.logs[data.draw(st.sampled_from(SESSIONS))]
+        log = self.world.witness.logs[data.draw(st.sampled_from(SESSIONS))]
         if not log.history or not log.exists():
             return
         offset = data.draw(st.integers(0, log.top))
         self.do(self.tenant.logs.settle(self.tenant.name, log.session, log.epoch, log.top, offset))
         for known in log.history:
-            record = self.world.record(known.task) if known.ends else {}
+            record = self.world.witness.record(known.task) if known.ends else {}
             if record:
                 assert b"delivered_at" in record
                 assert b"acknowledged_at" in record or known.offset > offset
@@ -309,24 +288,6 @@ class LifeModel(RuleBasedStateMachine):
             self.do(self.world.look(sorted({task.id for task in self.life.open()} | self.life.ghosts)))
             self.do(self.world.look())
             self.world.check()
-            self.nothing_is_left()
+            self.do(self.world.check_rest(sorted(self.requests)))
         finally:
-            self.world.channel.close()
-
-    def nothing_is_left(self) -> None:
-        """But ledgers and logs: each accepted task has one ending, and nothing counts or holds it any more."""
-        assert self.life.open() == []
-        for task in self.requests:
-            ends = self.world.endings[task]
-            assert ends == 1 or (task in self.life.lost and not ends), task
-        client, key = self.tenant.client, self.tenant.key
-        assert [name for name in FIGURES if client.exists(key(name))] == []
-        assert [int(figure or 0) for figure in client.hmget(key("tenant"), "running", "bytes")] == [0, 0]
-        assert not any(client.llen(queue) for queue in [*self.world.queues, self.tenant.queue])
-        dispatch = self.world.dispatch
-        while claimed := self.do(dispatch.claim(WORKER, LEASE_MS, 100)):
-            names = [(claim.task, claim.attempt) for claim in claimed]
-            self.do(dispatch.finish(names, WORKER, ran=False))
-        self.do(dispatch.finish([(task, 0) for task in self.requests]))
-        left = [key for kind in HOLDING for key in client.scan_iter(f"{{dispatch}}:{kind}:*", count=1000)]
-        assert left == []
+            self.world.witness.channel.close()

@@ -1,4 +1,4 @@
-"""A tenant on a real server beside `Life`, its model: whatever is done is done to both, and then they are compared."""
+"""A tenant on a real server beside `Life`, its model: whatever is done is done to both."""
 
 import asyncio
 import json
@@ -9,26 +9,23 @@ from typing import Any, Final
 import msgspec
 from tests.broker.conversation import MARKER_MS, OTHER, Conversation
 from tests.broker.life import Life, Task
+from tests.broker.life_witness import SESSIONS, Witness
 from tests.broker.tenant import AGENT, Tenant
 from tests.broker.test_attempts import PAYLOAD
-from tests.broker.told_log import ToldLog
-from tests.permanent_keys import keys_without_end
-from tests.servers import wait_blocking
 
 from orchestrator.broker.admissions import AdmitRequest
 from orchestrator.broker.dispatch import Dispatch, Waiting
 from orchestrator.broker.errands import Errand, Errands
 from orchestrator.broker.keys import execution_queue
 from orchestrator.delivery.callback_handler import judge_big
-from orchestrator.protocol.batches import Announced, read_batch
 from orchestrator.protocol.task_message import for_attempt
-from orchestrator.protocol.tasks import TRANSITIONS, Status
 
 CONTEXTS: Final = (AGENT, OTHER)
 QUEUES: Final = {context: execution_queue(context, "free") for context in CONTEXTS}
-SESSIONS: Final = ("sess-1", "sess-2")
 LEASE_MS: Final = 600_000
 WORKER: Final = "w1"
+HOLDING: Final = ("leases", "run", "e", "capped", "ready", "waiting", "q")
+FIGURES: Final = ("held", "outstanding", "unpushed", "leases")
 
 
 class Hand(msgspec.Struct, frozen=True):
@@ -66,23 +63,15 @@ class LifeWorld:
         self.tenant = tenant
         self.client = tenant.client
         self.client.flushall()
-        self.channel = self.client.pubsub()
-        self.channel.ssubscribe(tenant.key("events"))
-        wait_blocking(lambda: self.channel.get_message(timeout=1), why="subscribed")
         self.dispatch = Dispatch(tenant.broker.run)
         self.life = Life()
-        self.logs = {name: ToldLog(runner, tenant, name) for name in SESSIONS}
-        for log in self.logs.values():
-            log.lost = self.life.lost
+        self.witness = Witness(runner, tenant, self.life)
         self.talks = {name: Said(self, name) for name in SESSIONS}
         self.queues: dict[str, list[tuple[str, int]]] = {queue: [] for queue in QUEUES.values()}
         self.hands: list[Hand] = []
         self.reported: list[dict[str, Any]] = []
-        self.endings: Counter[str] = Counter()
         self._undelivered: list[dict[str, Any]] = []
         self._known: set[tuple[str, int]] = set()
-        self._statuses: dict[str, Status] = {}
-        self._heard: dict[str, list[Announced]] = {name: [] for name in SESSIONS}
 
     # The way to the queues
 
@@ -188,13 +177,13 @@ class LifeWorld:
 
     async def look(self, overdue: Sequence[str] = (), *, lapsed: bool = True, dies: bool = False) -> None:
         """`tend.lua` finds due: these deadlines, all leases if they lapsed, what nobody pushed, what waits its turn."""
-        leased = sorted(self._listed("leases")) if lapsed else []
+        leased = sorted(self.witness.listed("leases")) if lapsed else []
         queued = [self.life.tasks[name] for name in overdue if name in self.life.tasks]
         queued = [task for task in queued if task.status != "running"]
         for name, tasks in (("outstanding", overdue), ("leases", leased)):
             self._make_due(name, tasks)
         for name in ("held", "unpushed"):
-            self._make_due(name, sorted(self._listed(name)))
+            self._make_due(name, sorted(self.witness.listed(name)))
         tended, errands = await self.tenant.tasks.tend(self.tenant.name)
         self.life.deadlines_pass(sorted(overdue))
         self.life.leases_pass(leased)
@@ -243,91 +232,29 @@ class LifeWorld:
         self.life.counts.clear()
         return "retried" if task.open else "ended"
 
-    # What always holds
-
     def check(self) -> None:
         """The server is as the model says, and so is what everybody has heard of it."""
-        self._check_logs()
-        self._check_records()
-        self._check_queues()
-        self._check_figures()
-        assert list(keys_without_end(self.client)) == []
-
-    def _check_logs(self) -> None:
-        """Live events are the model's, in order; every reader of everything is told the same."""
-        for session, log in self.logs.items():
-            log.attempts.update({task.id: task.attempt for task in self.life.tasks.values()})
-            for told in [told for told in self.life.told if told.session == session]:
-                announced = self._next_announced(session)
-                assert announced.epoch == log.epoch or announced.offset == 1
-                log.note(announced)
-                known = log.history[-1]
-                assert (known.task, known.type) == (told.task, told.type)
-                assert told.data.items() <= known.data.items()
-                self.endings[known.task] += known.ends
-            top = log.stands_at()
-            assert top in {None, log.top}
-        self.life.told.clear()
-        for log in self.logs.values():
-            log.read_all()
-
-    def _next_announced(self, session: str) -> Announced:
-        """The next event of a session on the tenant's channel."""
-        while not self._heard[session]:
-            message = self.channel.get_message(timeout=5)
-            assert message, "the model has an event that was not announced"
-            for announced in read_batch(message["data"]):
-                self._heard[announced.session].append(announced)
-        return self._heard[session].pop(0)
-
-    def _check_records(self) -> None:
-        """And each status follows the one before by the contract's table."""
-        reading = self.client.pipeline(transaction=False)
-        for task in self.life.tasks:
-            reading.hmget(self.tenant.key(f"task:{task}"), "status", "attempt", "code", "held", "seq")
-        for task, kept in zip(self.life.tasks.values(), reading.execute(), strict=True):
-            status, attempt, code, held, seq = [(value or b"").decode() for value in kept]
-            assert (status, int(attempt), bool(held)) == (task.status, task.attempt, task.held), task
-            assert int(seq) == task.seq or not task.open
-            assert code in {"", task.code}
-            before = self._statuses.get(task.id, "accepted")
-            assert status == before or task.status in _after(before), (before, status)
-            self._statuses[task.id] = task.status
-
-    def _check_queues(self) -> None:
-        for queue, expected in self.queues.items():
-            found = [json.loads(raw) for raw in self.client.lrange(queue, 0, -1)]
-            assert [(told["task_id"], told["attempt"]) for told in found] == expected
-
-    def _check_figures(self) -> None:
-        """Lost tasks are left where they are until somebody comes to them."""
-        assert self.client.zcard(self.tenant.key("outstanding")) == self.life.outstanding
-        assert int(self.client.hget(self.tenant.key("tenant"), "running") or 0) == self.life.running
-        unpushed = {task.id for task in self.life.open() if task.unpushed}
-        assert self._listed("unpushed") - self.life.lost == unpushed
-        leased = {task.id for task in self.life.open() if task.leased}
-        assert self._listed("leases") - self.life.lost == leased
-
-    def _listed(self, name: str) -> set[str]:
-        return {task.decode() for task in self.client.zrange(self.tenant.key(name), 0, -1)}
+        self.witness.check(self.queues)
 
     def check_withdrawn(self, ended: Sequence[Task]) -> None:
         """What the service has ended before an agent reported it is on no queue."""
         for task in ended:
             assert (task.id, task.attempt) not in self.queues[QUEUES[task.context]]
 
-    def record(self, task: str) -> dict[bytes, bytes]:
-        """What is kept of a task."""
-        found: dict[bytes, bytes] = self.client.hgetall(self.tenant.key(f"task:{task}"))
-        return found
-
-
-def _after(status: Status) -> set[Status]:
-    """Where a task may get by the contract's table, in however many steps."""
-    seen: set[Status] = set()
-    ahead = [status]
-    while ahead:
-        follows = TRANSITIONS[ahead.pop()] - seen
-        seen |= follows
-        ahead += follows
-    return seen
+    async def check_rest(self, accepted: Sequence[str]) -> None:
+        """Each accepted task has one ending; only ledgers and logs are left, and nothing counts or holds a task."""
+        assert self.life.open() == []
+        for task in accepted:
+            ends = self.witness.endings[task]
+            assert ends == 1 or (task in self.life.lost and not ends), task
+        key = self.tenant.key
+        assert [name for name in FIGURES if self.client.exists(key(name))] == []
+        assert [int(figure or 0) for figure in self.client.hmget(key("tenant"), "running", "bytes")] == [0, 0]
+        assert not any(self.client.llen(queue) for queue in [*self.queues, self.tenant.queue])
+        while claimed := await self.dispatch.claim(WORKER, LEASE_MS, 100):
+            await self.dispatch.finish([(claim.task, claim.attempt) for claim in claimed], WORKER, ran=False)
+        await self.dispatch.finish([(task, 0) for task in accepted])
+        left = [
+            held for kind in HOLDING for held in self.client.scan_iter(f"{{dispatch}}:{kind}:*", count=1000)
+        ]
+        assert left == []

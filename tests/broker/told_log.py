@@ -145,7 +145,7 @@ class ToldLog:
         self.adopt(opened.epoch)
         start = self.top - length if known else 0
         torn = [known.offset for known in self.history[start:] if known.ends and known.task in self.lost]
-        assert opened.start in ([start] if not torn else torn)
+        assert opened.start in (torn or [start])
         self._read_on(opened.start, events, opened.reached, opened.reached_mark)
 
     def _open(self, resume: Position | str) -> tuple[Opened, list[Event]]:

@@ -1,4 +1,4 @@
-"""Sends and frames whose JSON readers disagree about: refused in words, or taken and passed on as strict JSON (contract §3, §4).
+"""Sends and frames of odd JSON: refused in words, or taken and passed on as strict JSON (contract §3, §4).
 
 Few in the suite, the same each time; `make fuzz` tries many more, and others at each run.
 """
@@ -8,25 +8,41 @@ from typing import Any, Final
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.contract.client import Caller
 from tests.contract.conftest import NewTenant
 from tests.contract.socket_client import Socket, watch
+from tests.generated import bounds
 from tests.odd_json import AROUND, BROKEN, membered, values
 from tests.servers import OrchestratorServer
 from tests.strict_json import strict_json
 
 EXAMPLES: Final = int(os.environ.get("FUZZ_EXAMPLES", "0"))
-FEW: Final = 120
-MEMBERS: Final = ("user_info", "metadata", "stream", "max_iterations", "timeout", "turn_policy", "message_type", "x")
+FEW: Final = 100
+MEMBERS: Final = (
+    "user_info",
+    "metadata",
+    "stream",
+    "max_iterations",
+    "timeout",
+    "turn_policy",
+    "message_type",
+    "x",
+)
 KINDS: Final = (
-    b'"send"', b'"send"', b'"send"', b'"cancel"', b'"answer"', b'"ack"', b'"ping"', b'"subscribe"', b'"unsubscribe"', b'"auth"', b'"x"',
+    b'"send"', b'"send"', b'"send"', b'"cancel"', b'"answer"', b'"ack"', b'"ping"', b'"subscribe"', b'"unsubscribe"',
+    b'"auth"', b'"x"',
 )  # fmt: skip
 FRAME_MEMBERS: Final = (
-    "request_id", "task_id", "position", "events", "topics", "answer", "question", "conversation_id", "idempotency_key", "context_type", *MEMBERS,
+    "request_id", "task_id", "position", "events", "topics", "answer", "question", "conversation_id", "idempotency_key",
+    "context_type", *MEMBERS,
 )  # fmt: skip
-AMPLE: Final = {"requests_per_minute": 1_000_000, "max_outstanding": 100_000, "messages_per_second": 100_000}
+AMPLE: Final[dict[str, int]] = {
+    "requests_per_minute": 1_000_000,
+    "max_outstanding": 100_000,
+    "messages_per_second": 100_000,
+}
 
 pytestmark = pytest.mark.timeout(110 + 2 * EXAMPLES)
 
@@ -61,10 +77,7 @@ def some(strategy: st.SearchStrategy[Any]) -> list[Any]:
     """So many of them."""
     found: list[Any] = []
 
-    @settings(
-        max_examples=20 * EXAMPLES or FEW, derandomize=not EXAMPLES, database=None, phases=(Phase.generate,),
-        suppress_health_check=list(HealthCheck), deadline=None,
-    )  # fmt: skip
+    @bounds(FEW, 20 * EXAMPLES)
     @given(strategy)
     def collect(one: Any) -> None:
         found.append(one)
@@ -76,7 +89,7 @@ def some(strategy: st.SearchStrategy[Any]) -> list[Any]:
 @pytest.fixture
 async def ample(http: httpx.AsyncClient, new_tenant: NewTenant) -> Caller:
     """A caller whose tenant has no limits to speak of."""
-    return Caller(http, await new_tenant(**AMPLE))
+    return Caller(http, await new_tenant("professional", **AMPLE))
 
 
 async def test_odd_bodies(ample: Caller, redis_client: Any) -> None:

