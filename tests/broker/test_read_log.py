@@ -130,11 +130,3 @@ async def test_large_event_is_read_whole(tenant: Tenant) -> None:
     envelope = {"task_id": task, "status": "completed", "has_response": True}
     await tenant.callbacks.deliver_big(tenant.name, raw, envelope, "")
     assert len((await told(tenant))[-1][1]["response"]) == 1_000_000
-
-
-async def test_repaired_text_is_told_the_same(tenant: Tenant) -> None:
-    """A chunk that is cut inside a character does not break its neighbours on replay."""
-    task = await tenant.task()
-    raw = b'{"task_id":"%b","status":"streaming","result":{"delta":"%b"}}'
-    await tenant.deliver(raw % (task.encode(), b"a\xe2\x82"), raw % (task.encode(), b"\xacb"))
-    assert [data["delta"] for _, data in await told(tenant, 2)] == ["a€b"]
