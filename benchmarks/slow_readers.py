@@ -42,9 +42,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds", type=float, default=30, help="of each phase; the slow one lasts twice as long (30)"
     )
-    parser.add_argument(
-        "--every", type=float, default=1.0, help="seconds between two words of an answer (1)"
-    )
+    parser.add_argument("--every", type=float, default=1.0, help="seconds between two words of an answer (1)")
 
 
 def run(chosen: argparse.Namespace) -> None:
@@ -63,8 +61,8 @@ class Phase:
         self.name = name
         self.took: defaultdict[int, list[float]] = defaultdict(list)
         """Milliseconds of each frame, by second."""
-        self.most = self.memory = 0
-        """Memory of the service: at most, and at the end."""
+        self.halfway = self.most = self.memory = 0
+        """Memory of the service: after half of it, at most, and at the end."""
         self.began = time.monotonic()
         self.cpu: dict[str, float] = {}
         """Share of a core of each process; `load` is this one."""
@@ -147,6 +145,8 @@ async def _phase(name: str, fast: Sequence[Viewer], measured: Measured, seconds:
         viewer.on_event = note
     while time.monotonic() - phase.began < seconds:
         phase.memory = watched.memory
+        if time.monotonic() - phase.began < seconds / 2:
+            phase.halfway = phase.memory
         phase.most = max(phase.most, phase.memory)
         await asyncio.sleep(0.2)
     for viewer in fast:
@@ -173,7 +173,7 @@ def _print(phases: Sequence[Phase]) -> None:
     print(f"{'':<20}" + "".join(f"{head:>13}" for head in heads))
     for phase in phases:
         latency = f"{phase.percentile(50):>13.1f}{phase.percentile(99):>13.1f}"
-        memory = f"{phase.most / MIB:>13.0f}{phase.memory / MIB:>13.0f}"
+        memory = "".join(f"{size / MIB:>13.0f}" for size in (phase.halfway, phase.most, phase.memory))
         cpu = "".join(f"{share * 100:>13.0f}" for share in phase.cpu.values())
         print(f"{phase.name:<20}{phase.frames:>13}{latency}{memory}{cpu}")
     before, during, after = phases

@@ -108,7 +108,7 @@ async def speaking(agent: Agent, tasks: Sequence[dict[str, Any]]) -> AsyncGenera
             said.append(f"{len(said)} ")
             for task in tasks:
                 await say(agent, task, said[-1:], len(said) - 1)
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1)
 
     talk = asyncio.create_task(speak())
     try:
