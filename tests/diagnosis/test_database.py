@@ -4,9 +4,9 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from tests.conftest import PostgresServer
 from tests.diagnosis.conftest import Run, codes, looked
 from tests.environment import read
+from tests.postgres import PostgresServer
 from tests.servers import free_port
 
 from orchestrator.diagnosis import database

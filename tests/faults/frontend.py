@@ -1,0 +1,136 @@
+"""A frontend of one session: it follows by WebSocket, loses its socket all the time, and comes back with its position."""
+
+import asyncio
+import json
+import random
+import time
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import httpx
+from tests.contract.socket_client import EVENT_TYPES, dial
+from tests.faults.record import Connection, Customer, Followed, Frame, SessionKey, View, place_of
+from tests.servers import OrchestratorServer
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import WebSocketException
+
+_SILENCE: Final = 4.0
+"""Seconds without a frame after which it asks, and as many again after which it goes elsewhere."""
+
+
+class Frontend:
+    """What it saw is in `followed`. While `restless`, it cuts its socket without a close frame every few seconds."""
+
+    def __init__(
+        self,
+        key: SessionKey,
+        customer: Customer,
+        replicas: list[OrchestratorServer],
+        http: httpx.AsyncClient,
+        chance: random.Random,
+    ) -> None:
+        self.followed = Followed(key)
+        self.restless = True
+        self._customer = customer
+        self._replicas = replicas
+        self._http = http
+        self._chance = chance
+        self._views: set[asyncio.Task[None]] = set()
+
+    @property
+    def position(self) -> str | None:
+        """The last position that it has."""
+        return self.followed.connections[-1].resumes_at if self.followed.connections else None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Who it is, in requests."""
+        key, customer = self.followed.key, self._customer
+        return {"X-Tenant-ID": customer.id, "X-Tenant-Tier": customer.tier, "X-Session-ID": key.session}
+
+    async def run(self) -> None:
+        """Follows until it is cancelled."""
+        while True:
+            replica = self._chance.randrange(len(self._replicas))
+            try:
+                async with dial(self._url(replica), open_timeout=4, close_timeout=0.5) as socket:
+                    await self._follow(socket, replica)
+            except (OSError, TimeoutError, WebSocketException, EOFError) as end:
+                self._note_end(repr(end))
+            await asyncio.sleep(self._chance.uniform(0.05, 0.5))
+
+    async def view(self) -> View:
+        """The session as any replica tells it; asks until one does."""
+        while True:
+            server = self._chance.choice(self._replicas)
+            url = f"{server.url}/api/chat/sessions/{self.followed.key.session}"
+            try:
+                answer = await self._http.get(url, headers=self.headers)
+                if answer.status_code == 200:
+                    body = answer.json()
+                    tasks = {ledger["task_id"]: ledger for ledger in body["tasks"]}
+                    return View(time.time(), body["position"], tasks)
+            except httpx.HTTPError:
+                pass
+            await asyncio.sleep(0.3)
+
+    def has_reached(self, position: str) -> bool:
+        """Whether it has seen everything up to there."""
+        mine, wanted = self.position, place_of(position)
+        return mine is not None and place_of(mine).offset >= wanted.offset
+
+    def _url(self, replica: int) -> str:
+        given = {"tenant_id": self._customer.id, "tier": self._customer.tier, "position": self.position}
+        query = urlencode({name: value for name, value in given.items() if value is not None})
+        return f"{self._replicas[replica].ws_url}/ws/{self.followed.key.session}?{query}"
+
+    async def _follow(self, socket: ClientConnection, replica: int) -> None:
+        asked = self.position
+        ack = json.loads(await asyncio.wait_for(socket.recv(), 5))["data"]
+        connection = Connection(time.time(), replica, asked, ack["recovered"], ack["position"])
+        self.followed.connections.append(connection)
+        if not connection.recovered:
+            self._look_at(connection)
+        cut_at = time.monotonic() + self._chance.uniform(1, 8)
+        while not (self.restless and time.monotonic() > cut_at):
+            for_long = cut_at - time.monotonic() if self.restless else _SILENCE
+            await self._read(socket, connection, min(_SILENCE, max(0.01, for_long)))
+        socket.transport.abort()
+        connection.end = "cut by the client"
+
+    async def _read(self, socket: ClientConnection, connection: Connection, patience: float) -> None:
+        try:
+            text = await asyncio.wait_for(socket.recv(), patience)
+        except TimeoutError:
+            if patience == _SILENCE:
+                await socket.send('{"type": "ping"}')
+                text = await asyncio.wait_for(socket.recv(), _SILENCE)
+            else:
+                return
+        if frame := _event(json.loads(text)):
+            connection.frames.append(frame)
+
+    def _look_at(self, connection: Connection) -> None:
+        async def look() -> None:
+            connection.view = await self.view()
+
+        task = asyncio.create_task(look())
+        self._views.add(task)
+        task.add_done_callback(self._views.discard)
+
+    def _note_end(self, end: str) -> None:
+        if self.followed.connections and not self.followed.connections[-1].end:
+            self.followed.connections[-1].end = end
+
+
+def _event(frame: dict[str, Any]) -> Frame | None:
+    if frame["type"] not in EVENT_TYPES or "position" not in frame:
+        return None
+    return Frame(
+        time.time(),
+        frame["type"],
+        frame["task_id"],
+        frame["position"],
+        frame.get("covers", 1),
+        frame["data"],
+    )

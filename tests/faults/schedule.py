@@ -1,0 +1,77 @@
+"""When which fault strikes: at first each alone, in turn; in the second half two at a time."""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from tests.faults.deployment import Deployment
+from tests.faults.fault import Fault
+from tests.faults.record import Loss, Strike
+
+_BREATH: Final = (1.0, 4.0)
+"""Seconds between two faults."""
+_LAST_SECONDS: Final = 3.0
+"""No fault begins so shortly before the end of the load."""
+
+
+class Schedule:
+    """Strikes and heals; `strikes` is what was done, and `losses` which writes were taken back."""
+
+    def __init__(self, deployment: Deployment, chance: random.Random) -> None:
+        self.strikes: list[Strike] = []
+        self.losses: list[Loss] = []
+        self._deployment = deployment
+        self._chance = chance
+        self._began = time.monotonic()
+        self._under_way: dict[str, str] = {}
+
+    @property
+    def told(self) -> str:
+        """What is under way, in words."""
+        return ", ".join(f"{name} ({subject})" for subject, name in self._under_way.items()) or "no fault"
+
+    async def run(self, seconds: float, faults: Sequence[type[Fault]]) -> None:
+        """Returns when all is healed."""
+        self._began = time.monotonic()
+        if faults:
+            order = self._order(faults)
+            await self._some(order, seconds / 2 if len(faults) > 1 else seconds)
+            await asyncio.gather(*(self._some(order, seconds) for _ in range(2 if len(faults) > 1 else 0)))
+
+    def _order(self, faults: Sequence[type[Fault]]) -> Iterator[type[Fault]]:
+        """Each before any a second time, in a new order every time."""
+        while True:
+            yield from self._chance.sample(list(faults), len(faults))
+
+    async def _some(self, order: Iterator[type[Fault]], until: float) -> None:
+        while True:
+            await asyncio.sleep(self._chance.uniform(*_BREATH))
+            if self._now > until - _LAST_SECONDS:
+                return
+            fault = next(order)(self._deployment, self._chance)
+            if not any(_same(fault.subject, other) for other in self._under_way):
+                await self._strike(fault)
+
+    async def _strike(self, fault: Fault) -> None:
+        self._under_way[fault.subject] = fault.name
+        began = self._now
+        try:
+            await fault.strike()
+            await asyncio.sleep(fault.lasts)
+        finally:
+            await fault.heal()
+            del self._under_way[fault.subject]
+            self.strikes.append(Strike(f"{fault.name} ({fault.subject})", began, self._now))
+            self.losses += fault.losses
+
+    @property
+    def _now(self) -> float:
+        return time.monotonic() - self._began
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two subjects have something in common: `replicas` are all of them."""
+    both = one.startswith("replica") and other.startswith("replica")
+    return one == other or (both and "replicas" in (one, other))

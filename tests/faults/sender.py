@@ -1,0 +1,104 @@
+"""Sends messages as a careful frontend does: with a key it tries until it knows, without one it tries once."""
+
+import asyncio
+import random
+import time
+from typing import Any, Final
+
+import httpx
+from tests.faults.plan import Plan
+from tests.faults.record import Answer, Message, Sent
+from tests.servers import OrchestratorServer
+
+_PATIENCE: Final = 60.0
+"""Seconds for which a message with a key is tried."""
+_PASSING: Final = frozenset({"unreachable", "unavailable", "outcome_unknown", "rate_limited", "queue_full"})
+
+
+class Sender:
+    """Messages of every session; `sent` is each with all of its answers."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        replicas: list[OrchestratorServer],
+        http: httpx.AsyncClient,
+        chance: random.Random,
+    ) -> None:
+        self.sent: list[Sent] = []
+        self._plan = plan
+        self._replicas = replicas
+        self._http = http
+        self._chance = chance
+        self._open: set[asyncio.Task[None]] = set()
+
+    async def run(self, seconds: float) -> None:
+        """Sends for so long, then waits for what is still being tried or cancelled."""
+        until = time.monotonic() + seconds
+        for pause, message in self._plan.messages():
+            await asyncio.sleep(pause)
+            if time.monotonic() > until:
+                break
+            self._begin(message)
+        await asyncio.gather(*self._open)
+
+    def _begin(self, message: Message) -> None:
+        sent = Sent(message)
+        self.sent.append(sent)
+        task = asyncio.create_task(self._send(sent))
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
+
+    async def _send(self, sent: Sent) -> None:
+        until = time.monotonic() + _PATIENCE
+        while True:
+            answer = await self._try(sent.message)
+            sent.answers.append(answer)
+            if answer.status == 202:
+                await self._maybe_cancel(sent)
+                return
+            passes = answer.status == 0 or answer.code in _PASSING
+            if not (sent.message.key and passes and time.monotonic() < until):
+                return
+            await asyncio.sleep(self._chance.uniform(0.3, 1.5))
+
+    async def _try(self, message: Message) -> Answer:
+        replica = self._chance.randrange(len(self._replicas))
+        url = f"{self._replicas[replica].url}/api/chat/send"
+        try:
+            answer = await self._http.post(url, headers=self._headers(message), json=_body(message))
+        except httpx.HTTPError as error:
+            # Only a connection that was never made says for certain that nothing was sent.
+            refused = isinstance(error, httpx.ConnectError)
+            return Answer(time.time(), replica, 503 if refused else 0, "unreachable" if refused else "")
+        body: dict[str, Any] = answer.json()
+        return Answer(time.time(), replica, answer.status_code, body.get("code", ""), body.get("task_id"))
+
+    async def _maybe_cancel(self, sent: Sent) -> None:
+        if sent.message.cancel_after is None or sent.accepted is None:
+            return
+        await asyncio.sleep(sent.message.cancel_after)
+        sent.cancel_asked = True
+        server = self._chance.choice(self._replicas)
+        url = f"{server.url}/api/chat/tasks/{sent.accepted.task_id}/cancel"
+        try:
+            answer = await self._http.post(url, headers=self._headers(sent.message))
+        except httpx.HTTPError:
+            return
+        if answer.status_code == 200:
+            sent.cancelled = answer.json()["status"]
+
+    def _headers(self, message: Message) -> dict[str, str]:
+        customer = self._plan.customer(message.session)
+        headers = {
+            "X-Tenant-ID": customer.id,
+            "X-Tenant-Tier": customer.tier,
+            "X-Session-ID": message.session.session,
+            "X-Agent-ID": customer.agent(message.kind),
+        }
+        return headers | ({"Idempotency-Key": message.key} if message.key else {})
+
+
+def _body(message: Message) -> dict[str, Any]:
+    body = {"message": message.text, "stream": message.stream, "turn_policy": message.policy}
+    return body | ({"timeout": message.timeout} if message.timeout else {})
