@@ -2,7 +2,11 @@
 
 from typing import Final
 
-from tests.faults import process_faults
+from tests.faults import database_faults, process_faults, valkey_faults
 from tests.faults.fault import Fault
 
-FAULTS: Final[tuple[type[Fault], ...]] = (*process_faults.FAULTS,)
+FAULTS: Final[tuple[type[Fault], ...]] = (
+    *process_faults.FAULTS,
+    *valkey_faults.FAULTS,
+    *database_faults.FAULTS,
+)

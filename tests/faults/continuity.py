@@ -1,6 +1,6 @@
 """Whether what a client saw of its session proves itself: no hole, no repeat, no disorder, one ending, whole texts."""
 
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -32,7 +32,7 @@ class Text:
 class Reader:
     """Follows a session as its client did, frame by frame; `violations` is what a client could object to."""
 
-    def __init__(self, followed: Followed, silent: Set[str] = frozenset()) -> None:
+    def __init__(self, followed: Followed, silent: AbstractSet[str] = frozenset()) -> None:
         self.key = followed.key
         self._silent = silent
         """Tasks whose sender wanted no chunks."""

@@ -18,7 +18,7 @@ class DurableValkey(ValkeyServer):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory, port=free_port(), options=_OPTIONS)
-        self.folder = directory
+        self.snapshot = directory / "dump.rdb"
 
     def freeze(self) -> None:
         """SIGSTOP: it answers nobody, and its connections stay."""
@@ -40,4 +40,4 @@ class DurableValkey(ValkeyServer):
 
     @property
     def _file(self) -> Path:
-        return next((self.folder / "appendonlydir").glob("*.incr.aof"))
+        return next((self.snapshot.parent / "appendonlydir").glob("*.incr.aof"))

@@ -5,6 +5,7 @@ import random
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import httpx
@@ -16,6 +17,7 @@ from tests.faults.plan import Plan
 from tests.faults.record import ENDED, Ledger, Record, SessionKey
 from tests.faults.schedule import Schedule
 from tests.faults.sender import Sender
+from tests.servers import wait_until
 
 Tell = Callable[[str], None]
 QUIET: Final = 90.0
@@ -71,9 +73,8 @@ class Experiment:
 
     async def _until(self, condition: Callable[[], Awaitable[bool]], within: float) -> None:
         """Returns when it is true; what is not true in time is found by the verdict."""
-        deadline = time.monotonic() + within
-        while not await condition() and time.monotonic() < deadline:
-            await asyncio.sleep(0.5)
+        with suppress(AssertionError):
+            await wait_until(condition, within)
 
     async def _all_follow(self) -> bool:
         return all(followed.connections for followed in self.record.followed.values())

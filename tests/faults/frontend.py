@@ -1,4 +1,4 @@
-"""A frontend of one session: it follows by WebSocket, loses its socket all the time, and comes back with its position."""
+"""A frontend of one session: its socket is lost all the time, and it comes back with its position."""
 
 import asyncio
 import json

@@ -33,4 +33,4 @@ async def run(
 
 def tell(line: str) -> None:
     """Progress, beside the result."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 - whoever runs this wants to see it move
+    print(line, file=sys.stderr, flush=True)
