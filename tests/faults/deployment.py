@@ -12,6 +12,7 @@ from typing import Final
 from tests.faults.child import AGENTS, QUEUES, Child
 from tests.faults.durable_valkey import DurableValkey
 from tests.faults.plan import Plan
+from tests.faults.proxy import Proxy
 from tests.postgres import PostgresServer, postgres_server
 from tests.servers import SOURCE, OrchestratorServer
 
@@ -45,17 +46,33 @@ class Deployment:
         self._settings = dict(settings)
         self._number_of_replicas = replicas
         self.replicas: list[OrchestratorServer] = []
+        self.to_valkey: list[Proxy] = []
+        """The line of each replica to Valkey."""
+        self.to_replicas: list[Proxy] = []
+        """The line of the clients to each replica."""
         self.workers: list[Child] = []
 
     async def start(self) -> None:
         """Returns once every replica is ready."""
         await asyncio.to_thread(self.valkey.start)
         await self._create_tenants()
-        self.replicas = [self._replica(number) for number in range(self._number_of_replicas)]
+        self._lay_lines()
         self.workers = [*(self._sdk_worker(n) for n in range(3)), *(self._plain_agent(n) for n in range(2))]
         for worker in self.workers:
             worker.start()
         await asyncio.gather(*(self.start_replica(number) for number in range(len(self.replicas))))
+
+    def _lay_lines(self) -> None:
+        """Every replica is behind a line of its own on both sides."""
+        for number in range(self._number_of_replicas):
+            self.to_valkey.append(self._line(self.valkey.port, redis=True))
+            self.replicas.append(self._replica(number))
+            self.to_replicas.append(self._line(self.replicas[number].port))
+
+    def _line(self, port: int, *, redis: bool = False) -> Proxy:
+        line = Proxy(port, redis=redis)
+        line.start()
+        return line
 
     async def start_replica(self, number: int) -> None:
         """Starts one as a supervisor would: again, if it ended because something else was away."""
@@ -74,12 +91,19 @@ class Deployment:
             replica.kill()
         for worker in self.workers:
             worker.kill()
+        for line in (*self.to_replicas, *self.to_valkey):
+            line.stop()
         self.valkey.kill()
 
     @property
     def database_url(self) -> str:
         """Where tenants and agents are kept."""
         return self.postgres.get_uri(driver="psycopg")
+
+    @property
+    def ports(self) -> list[int]:
+        """Where clients find each replica."""
+        return [line.port for line in self.to_replicas]
 
     def clock_file(self, number: int) -> Path:
         """Where the replica reads by how many seconds its clock is wrong."""
@@ -92,7 +116,7 @@ class Deployment:
     def _replica(self, number: int) -> OrchestratorServer:
         limits = dict.fromkeys(TIERS, _ROOM)
         env = {
-            "REDIS_URL": self.valkey.url,
+            "REDIS_URL": f"redis://127.0.0.1:{self.to_valkey[number].port}/0",
             "DATABASE_URL": self.database_url,
             "PYTHONPATH": f"{SHIM}:{SOURCE}",
             "FAULTS_CLOCK": str(self.clock_file(number)),

@@ -17,6 +17,7 @@ from tests.faults.plan import Plan
 from tests.faults.record import ENDED, Ledger, Record, SessionKey
 from tests.faults.schedule import Schedule
 from tests.faults.sender import Sender
+from tests.faults.strays import Strays
 from tests.servers import wait_until
 
 Tell = Callable[[str], None]
@@ -40,10 +41,11 @@ class Experiment:
         # A send is answered within 5 s, or its replica is frozen.
         self._http = httpx.AsyncClient(timeout=7, verify=plain, trust_env=False, limits=limits)
         self._frontends = {
-            key: Frontend(key, plan.customer(key), deployment.replicas, self._http, self._own_chance())
+            key: Frontend(key, plan.customer(key), deployment.ports, self._http, self._own_chance())
             for key in plan.sessions
         }
-        self._sender = Sender(plan, deployment.replicas, self._http, self._own_chance())
+        self._sender = Sender(plan, deployment.ports, self._http, self._own_chance())
+        self._strays = Strays(self.record, deployment.valkey.port, self._own_chance())
         self._schedule = Schedule(deployment, self._own_chance())
         self.record.sent = self._sender.sent
         self.record.followed = {key: frontend.followed for key, frontend in self._frontends.items()}
@@ -56,15 +58,18 @@ class Experiment:
             following = [asyncio.create_task(frontend.run()) for frontend in self._frontends.values()]
             await self._until(self._all_follow, 30)
             telling = asyncio.create_task(self._progress())
+            straying = asyncio.create_task(self._strays.run())
             await asyncio.gather(self._sender.run(seconds), self._schedule.run(seconds, faults))
+            await _end(straying)
             self._tell("no more faults; waiting until all is quiet")
             for frontend in self._frontends.values():
                 frontend.restless = False
             await self._until(self._is_quiet, QUIET)
             await self._read_ledgers()
-            for task in (telling, *following):
-                task.cancel()
-            await asyncio.gather(telling, *following, return_exceptions=True)
+            if not self.record.losses:
+                urls = [replica.url for replica in self._deployment.replicas]
+                self.record.uncounted = await self._strays.uncounted(urls)
+            await _end(telling, *following)
         return self.record
 
     def _own_chance(self) -> random.Random:
@@ -73,8 +78,13 @@ class Experiment:
 
     async def _until(self, condition: Callable[[], Awaitable[bool]], within: float) -> None:
         """Returns when it is true; what is not true in time is found by the verdict."""
+
+        async def now_and_then() -> bool:
+            await asyncio.sleep(0.5)
+            return await condition()
+
         with suppress(AssertionError):
-            await wait_until(condition, within)
+            await wait_until(now_and_then, within)
 
     async def _all_follow(self) -> bool:
         return all(followed.connections for followed in self.record.followed.values())
@@ -115,3 +125,12 @@ class Experiment:
                 f"{time.monotonic() - began:4.0f} s  {len(self.record.sent)} sent, {accepted} accepted, "
                 f"{ended} endings seen in {len(frames)} frames; {self._schedule.told}"
             )
+
+
+async def _end(*tasks: asyncio.Task[None]) -> None:
+    """Ends what would go on for ever; what ended by itself went wrong."""
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with suppress(asyncio.CancelledError):
+            await task

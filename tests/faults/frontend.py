@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 import httpx
 from tests.contract.socket_client import EVENT_TYPES, dial
 from tests.faults.record import Connection, Customer, Followed, Frame, SessionKey, View, place_of
-from tests.servers import OrchestratorServer
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import WebSocketException
 
@@ -25,14 +24,14 @@ class Frontend:
         self,
         key: SessionKey,
         customer: Customer,
-        replicas: list[OrchestratorServer],
+        ports: list[int],
         http: httpx.AsyncClient,
         chance: random.Random,
     ) -> None:
         self.followed = Followed(key)
         self.restless = True
         self._customer = customer
-        self._replicas = replicas
+        self._ports = ports
         self._http = http
         self._chance = chance
         self._views: set[asyncio.Task[None]] = set()
@@ -51,7 +50,7 @@ class Frontend:
     async def run(self) -> None:
         """Follows until it is cancelled."""
         while True:
-            replica = self._chance.randrange(len(self._replicas))
+            replica = self._chance.randrange(len(self._ports))
             try:
                 async with dial(self._url(replica), open_timeout=4, close_timeout=0.5) as socket:
                     await self._follow(socket, replica)
@@ -62,8 +61,8 @@ class Frontend:
     async def view(self) -> View:
         """The session as any replica tells it; asks until one does."""
         while True:
-            server = self._chance.choice(self._replicas)
-            url = f"{server.url}/api/chat/sessions/{self.followed.key.session}"
+            port = self._chance.choice(self._ports)
+            url = f"http://127.0.0.1:{port}/api/chat/sessions/{self.followed.key.session}"
             try:
                 answer = await self._http.get(url, headers=self.headers)
                 if answer.status_code == 200:
@@ -82,7 +81,7 @@ class Frontend:
     def _url(self, replica: int) -> str:
         given = {"tenant_id": self._customer.id, "tier": self._customer.tier, "position": self.position}
         query = urlencode({name: value for name, value in given.items() if value is not None})
-        return f"{self._replicas[replica].ws_url}/ws/{self.followed.key.session}?{query}"
+        return f"ws://127.0.0.1:{self._ports[replica]}/ws/{self.followed.key.session}?{query}"
 
     async def _follow(self, socket: ClientConnection, replica: int) -> None:
         asked = self.position

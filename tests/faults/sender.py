@@ -8,7 +8,6 @@ from typing import Any, Final
 import httpx
 from tests.faults.plan import Plan
 from tests.faults.record import Answer, Message, Sent
-from tests.servers import OrchestratorServer
 
 _PATIENCE: Final = 60.0
 """Seconds for which a message with a key is tried."""
@@ -21,13 +20,13 @@ class Sender:
     def __init__(
         self,
         plan: Plan,
-        replicas: list[OrchestratorServer],
+        ports: list[int],
         http: httpx.AsyncClient,
         chance: random.Random,
     ) -> None:
         self.sent: list[Sent] = []
         self._plan = plan
-        self._replicas = replicas
+        self._ports = ports
         self._http = http
         self._chance = chance
         self._open: set[asyncio.Task[None]] = set()
@@ -63,8 +62,8 @@ class Sender:
             await asyncio.sleep(self._chance.uniform(0.3, 1.5))
 
     async def _try(self, message: Message) -> Answer:
-        replica = self._chance.randrange(len(self._replicas))
-        url = f"{self._replicas[replica].url}/api/chat/send"
+        replica = self._chance.randrange(len(self._ports))
+        url = f"http://127.0.0.1:{self._ports[replica]}/api/chat/send"
         try:
             answer = await self._http.post(url, headers=self._headers(message), json=_body(message))
         except httpx.HTTPError as error:
@@ -79,8 +78,8 @@ class Sender:
             return
         await asyncio.sleep(sent.message.cancel_after)
         sent.cancel_asked = True
-        server = self._chance.choice(self._replicas)
-        url = f"{server.url}/api/chat/tasks/{sent.accepted.task_id}/cancel"
+        port = self._chance.choice(self._ports)
+        url = f"http://127.0.0.1:{port}/api/chat/tasks/{sent.accepted.task_id}/cancel"
         try:
             answer = await self._http.post(url, headers=self._headers(sent.message))
         except httpx.HTTPError:
