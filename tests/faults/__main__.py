@@ -12,6 +12,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
 from tests.faults.catalogue import FAULTS
@@ -27,7 +28,8 @@ def main() -> int:
     """Run what was asked for; the exit code."""
     asked = _arguments().parse_args()
     outcomes = [
-        asyncio.run(run(seconds, asked.seed, faults)) for seconds, faults in _parts(asked.seconds, asked.only)
+        asyncio.run(run(seconds, asked.seed, faults, keep=asked.keep))
+        for seconds, faults in _parts(asked.seconds, asked.only)
     ]
     for outcome in outcomes:
         for history in outcome.histories:
@@ -44,11 +46,12 @@ def _arguments() -> argparse.ArgumentParser:
         epilog=f"faults:\n{faults}\n\nexample:\n  make faults ARGS='--seconds 60 --only replica_killed,worker_killed'",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--seconds", type=float, default=270, help="how long messages are sent (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=220, help="how long messages are sent (%(default)s)")
     parser.add_argument(
         "--seed", type=int, default=1, help="another seed, another order of events (%(default)s)"
     )
     parser.add_argument("--only", default="", metavar="FAULT,…", help="these faults instead of all of them")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="leave logs and data in a folder below this")
     parser.add_argument("--json", action="store_true", help="the figures as a JSON object")
     return parser
 

@@ -1,6 +1,6 @@
 """Whether what a client saw of its session proves itself: no hole, no repeat, no disorder, one ending, whole texts."""
 
-from collections.abc import Set as AbstractSet
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -32,10 +32,10 @@ class Text:
 class Reader:
     """Follows a session as its client did, frame by frame; `violations` is what a client could object to."""
 
-    def __init__(self, followed: Followed, silent: AbstractSet[str] = frozenset()) -> None:
+    def __init__(self, followed: Followed, streams: Mapping[str, bool] | None = None) -> None:
         self.key = followed.key
-        self._silent = silent
-        """Tasks whose sender wanted no chunks."""
+        self._streams = streams or {}
+        """Whether the sender of a task wanted chunks, where that is known."""
         self.violations: list[Violation] = []
         self.endings: dict[str, Frame] = {}
         """The one ending of each task, since the client last had to begin anew."""
@@ -86,7 +86,7 @@ class Reader:
         self._last = place
 
     def _chunk(self, frame: Frame) -> None:
-        if frame.task_id in self._silent:
+        if not self._streams.get(frame.task_id, True):
             self._object("unwanted_chunk", frame, "it was sent with stream: false")
         text, attempt = self._texts.get(frame.task_id), frame.data["attempt"]
         if text is None or attempt > text.attempt:
@@ -106,7 +106,9 @@ class Reader:
     def _end(self, frame: Frame) -> None:
         self.endings[frame.task_id] = frame
         text = self._texts.pop(frame.task_id, None)
-        if frame.type != "agent_response" or frame.task_id in self._silent or (text and text.is_partial):
+        # Of a task whose sender is not known an answer without chunks may be what was asked for.
+        expected = self._streams.get(frame.task_id, text is not None)
+        if frame.type != "agent_response" or not expected or (text and text.is_partial):
             return
         shown = text.text if text else ""
         response = str(frame.data.get("response") or "")

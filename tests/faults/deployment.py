@@ -154,11 +154,14 @@ class Deployment:
 
 
 @asynccontextmanager
-async def deployment(plan: Plan, *, replicas: int = 3, **settings: str) -> AsyncGenerator[Deployment]:
-    """A running deployment of a plan's tenants in a folder of its own, gone afterwards."""
+async def deployment(
+    plan: Plan, *, replicas: int = 3, keep: Path | None = None, **settings: str
+) -> AsyncGenerator[Deployment]:
+    """A running deployment of a plan's tenants, in a folder that is gone afterwards, or in `keep`, which stays."""
     with ExitStack() as stack:
-        folder = Path(tempfile.mkdtemp(prefix="faults-"))
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix="faults-", dir=keep))
+        if keep is None:
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
         postgres = stack.enter_context(postgres_server())
         made = Deployment(folder, postgres, plan, replicas=replicas, settings=settings)
         stack.callback(made.stop)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.faults.deployment import deployment
@@ -20,12 +21,18 @@ class Outcome(NamedTuple):
 
 
 async def run(
-    seconds: float, seed: int, faults: Sequence[type[Fault]], *, load: Load | None = None, replicas: int = 3
+    seconds: float,
+    seed: int,
+    faults: Sequence[type[Fault]],
+    *,
+    load: Load | None = None,
+    replicas: int = 3,
+    keep: Path | None = None,
 ) -> Outcome:
     """Loads a new deployment for so many seconds, lets these faults strike it, and judges."""
     tell("starting Valkey, Postgres, replicas and workers")
     plan = Plan(seed, load or Load())
-    async with deployment(plan, replicas=replicas) as made:
+    async with deployment(plan, replicas=replicas, keep=keep) as made:
         record = await Experiment(made, plan, seed, tell).run(seconds, faults)
         verdict = judge(record)
         return Outcome(summary(record, verdict), list(histories(record, verdict, made.logs())))

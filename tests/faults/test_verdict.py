@@ -111,11 +111,15 @@ def test_planted_in_what_was_seen(rule: str) -> None:
 
 
 def test_a_silent_task() -> None:
-    """Who wants no chunks gets none, and the whole answer all the same."""
+    """Who wants no chunks gets none, and the whole answer all the same; who wants them gets them."""
     followed = Followed(KEY, [connection([*WHOLE[:2], answer(3)])])
-    assert Reader(followed, {"task-1"}).violations == []
+    assert Reader(followed, {"task-1": False}).violations == []
+    asked = Reader(followed, {"task-1": True}).violations
+    assert [violation.rule for violation in asked] == ["text"]
     spoken = Followed(KEY, [connection([*WHOLE[:3], answer(4)])])
-    assert [violation.rule for violation in Reader(spoken, {"task-1"}).violations] == ["unwanted_chunk"]
+    assert [violation.rule for violation in Reader(spoken, {"task-1": False}).violations] == [
+        "unwanted_chunk"
+    ]
 
 
 def test_a_prefix_is_no_text() -> None:

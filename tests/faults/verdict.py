@@ -32,8 +32,8 @@ class _Judge:
         self._record = record
         self._found: list[Violation] = []
         self._lost: set[str] = set()
-        silent = {task_id for sent in record.sent if not sent.message.stream for task_id in sent.tasks}
-        self._readers = {key: Reader(followed, silent) for key, followed in record.followed.items()}
+        streams = {task_id: sent.message.stream for sent in record.sent for task_id in sent.tasks}
+        self._readers = {key: Reader(followed, streams) for key, followed in record.followed.items()}
 
     def verdict(self) -> Verdict:
         for reader in self._readers.values():
