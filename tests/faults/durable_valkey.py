@@ -1,16 +1,16 @@
 """A Valkey that keeps its append-only file, and can be made to have forgotten the end of it."""
 
 import os
-import signal
 from pathlib import Path
 from typing import Final
 
+from tests.faults.redis_faults import harmless
 from tests.servers import free_port
 
 from orchestrator.embedded import DURABLE, ValkeyServer
 
 # One file from the first write on, so that its length is a moment in time.
-_OPTIONS: Final = {**DURABLE, "auto-aof-rewrite-percentage": "0", "enable-debug-command": "local"}
+_OPTIONS: Final = {**DURABLE, **harmless(), "auto-aof-rewrite-percentage": "0"}
 
 
 class DurableValkey(ValkeyServer):
@@ -18,15 +18,7 @@ class DurableValkey(ValkeyServer):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory, port=free_port(), options=_OPTIONS)
-        self.snapshot = directory / "dump.rdb"
-
-    def freeze(self) -> None:
-        """SIGSTOP: it answers nobody, and its connections stay."""
-        os.kill(self.pid, signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """SIGCONT."""
-        os.kill(self.pid, signal.SIGCONT)
+        self._files = directory / "appendonlydir"
 
     @property
     def written(self) -> int:
@@ -40,4 +32,4 @@ class DurableValkey(ValkeyServer):
 
     @property
     def _file(self) -> Path:
-        return next((self.snapshot.parent / "appendonlydir").glob("*.incr.aof"))
+        return next(self._files.glob("*.incr.aof"))

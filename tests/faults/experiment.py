@@ -66,6 +66,7 @@ class Experiment:
                 frontend.restless = False
             await self._until(self._is_quiet, QUIET)
             await self._read_ledgers()
+            self.record.strays = {"dead": len(self._strays.dead), "dropped": self._strays.dropped}
             if not self.record.losses:
                 urls = [replica.url for replica in self._deployment.replicas]
                 self.record.uncounted = await self._strays.uncounted(urls)

@@ -214,6 +214,8 @@ class _Link:
                 await self._write(writer, self._left_of(data, way))
 
     async def _write(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        if writer.is_closing():  # asyncio would complain of each
+            return
         try:
             writer.write(data)
             await writer.drain()

@@ -213,5 +213,7 @@ class Record:
     losses: list[Loss] = field(default_factory=list[Loss])
     leftovers: list[str] = field(default_factory=list[str])
     """What was still in Redis, one line each."""
+    strays: dict[str, int] = field(default_factory=dict[str, int])
+    """Callbacks that were pushed to be dropped, by what has to become of them."""
     uncounted: list[str] = field(default_factory=list[str])
     """What was dropped and is in no counter and no dead letter, one line each."""

@@ -24,11 +24,12 @@ def summary(record: Record, verdict: Verdict) -> dict[str, Any]:
         "accepted": sum(sent.accepted is not None for sent in record.sent),
         "frames": len(frames),
         "events": sum(frame.covers for frame in frames),
-        "connections": len(connections),
+        "reconnects": len(connections) - len(record.followed),
         "recovered_false": sum(not connection.recovered for connection in connections),
         "retried_tasks": len({frame.task_id for frame in frames if frame.data.get("status") == "retrying"}),
         "endings": dict(_endings(record)),
         "faults": dict(Counter(strike.name.partition(" ")[0] for strike in record.strikes)),
+        "strays": record.strays,
         "lost_acceptances": len(verdict.lost),
         "violations": dict(Counter(violation.rule for violation in verdict.violations)),
     }

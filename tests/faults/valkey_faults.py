@@ -1,15 +1,14 @@
-"""Faults of Valkey: restarted, frozen, full, without a disk, and without the last second of what it had confirmed."""
+"""Faults of Valkey: restarted, frozen, refusing writes, and without the last second of what it had confirmed."""
 
 import asyncio
 import random
 import time
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import redis
 from tests.faults.durable_valkey import DurableValkey
 from tests.faults.fault import Fault
 from tests.faults.record import Loss
-from tests.servers import wait_blocking
+from tests.faults.redis_faults import REFUSALS, Break, frozen
 
 
 class _OfValkey(Fault):
@@ -19,9 +18,6 @@ class _OfValkey(Fault):
     @property
     def valkey(self) -> DurableValkey:
         return self.deployment.valkey
-
-    def _client(self) -> Any:
-        return redis.Redis(port=self.valkey.port, decode_responses=True, socket_timeout=10)
 
 
 class ValkeyRestarted(_OfValkey):
@@ -36,65 +32,47 @@ class ValkeyRestarted(_OfValkey):
         await asyncio.to_thread(self.valkey.start)
 
 
-class ValkeyPaused(_OfValkey):
+class _WhileHarmed(_OfValkey):
+    """One of `redis_faults`, from its beginning to its end."""
+
+    harm: ClassVar[Break]
+    seconds: ClassVar = (2.0, 6.0)
+
+    async def strike(self) -> None:
+        self._harm = type(self).harm(self.valkey)
+        await asyncio.to_thread(self._harm.__enter__)
+
+    async def heal(self) -> None:
+        await asyncio.to_thread(self._harm.__exit__, None, None, None)
+
+
+class ValkeyPaused(_WhileHarmed):
     """SIGSTOP of Valkey for ten seconds: connections stay and nobody answers."""
 
     name = "valkey_paused"
     seconds: ClassVar = (10.0, 10.0)
-
-    async def strike(self) -> None:
-        self.valkey.freeze()
-
-    async def heal(self) -> None:
-        self.valkey.thaw()
+    harm = frozen
 
 
-class ValkeyFull(_OfValkey):
+class ValkeyFull(_WhileHarmed):
     """Valkey is out of memory: it refuses what would need more, agents' reports too."""
 
     name = "valkey_full"
-    seconds: ClassVar = (2.0, 6.0)
-
-    async def strike(self) -> None:
-        await asyncio.to_thread(self._limit, "1mb")
-
-    async def heal(self) -> None:
-        await asyncio.to_thread(self._limit, "0")
-
-    def _limit(self, size: str) -> None:
-        with self._client() as client:
-            client.config_set("maxmemory", size)
+    harm = REFUSALS["OOM"]
 
 
-class ValkeyDiskFull(_OfValkey):
+class ValkeyDiskFull(_WhileHarmed):
     """Valkey cannot save to its disk and refuses every write (`MISCONF`)."""
 
     name = "valkey_disk_full"
-    seconds: ClassVar = (2.0, 6.0)
+    harm = REFUSALS["MISCONF"]
 
-    async def strike(self) -> None:
-        await asyncio.to_thread(self._break)
 
-    async def heal(self) -> None:
-        await asyncio.to_thread(self._mend)
+class ValkeyReadOnly(_WhileHarmed):
+    """Valkey is a replica for a while and takes no writes, as in the middle of a failover."""
 
-    def _break(self) -> None:
-        # A folder where the snapshot belongs: the save fails for every user, root included.
-        self.valkey.snapshot.mkdir()
-        with self._client() as client:
-            client.config_set("save", "86400 1000000000")
-            self._save(client, "err")
-
-    def _mend(self) -> None:
-        self.valkey.snapshot.rmdir()
-        with self._client() as client:
-            self._save(client, "ok")
-            client.config_set("save", "")
-        self.valkey.snapshot.unlink()
-
-    def _save(self, client: Any, status: str) -> None:
-        client.bgsave()
-        wait_blocking(lambda: client.info("persistence")["rdb_last_bgsave_status"] == status, 20, status)
+    name = "valkey_read_only"
+    harm = REFUSALS["READONLY"]
 
 
 class ValkeyLostSecond(_OfValkey):
@@ -119,5 +97,6 @@ FAULTS: tuple[type[Fault], ...] = (
     ValkeyPaused,
     ValkeyFull,
     ValkeyDiskFull,
+    ValkeyReadOnly,
     ValkeyLostSecond,
 )
