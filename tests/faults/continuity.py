@@ -40,7 +40,7 @@ class Reader:
         self.endings: dict[str, Frame] = {}
         """The one ending of each task, since the client last had to begin anew."""
         self.resets = 0
-        self._last: Position | None = None
+        self.last: Position | None = None
         self._hidden = 0
         self._texts: dict[str, Text] = {}
         self._first_seen: dict[str, int] = {}
@@ -50,12 +50,12 @@ class Reader:
                 self._read(frame)
 
     def _connect(self, connection: Connection) -> None:
-        if connection.recovered and self._last is not None:
+        if connection.recovered and self.last is not None:
             return
         # The client begins anew: what it had is void, and the session's view has the rest.
         if not connection.recovered:
             self.resets += 1
-        self._last = place_of(connection.position)
+        self.last = place_of(connection.position)
         self.endings.clear()
         self._texts.clear()
         self._first_seen.clear()
@@ -75,7 +75,7 @@ class Reader:
             self._texts[frame.task_id] = Text(frame.data["attempt"], self._hidden)
 
     def _follow(self, frame: Frame) -> None:
-        place, last = frame.place, self._last
+        place, last = frame.place, self.last
         assert last is not None, "a frame before the acknowledgement"
         if place.epoch != last.epoch:
             self._object("disorder", frame, f"another epoch than {last}")
@@ -83,7 +83,7 @@ class Reader:
             self._object("repeat", frame, f"the client had {last}")
         elif place.offset != last.offset + frame.covers:
             self._object("hole", frame, f"covers {frame.covers} after {last}")
-        self._last = place
+        self.last = place
 
     def _chunk(self, frame: Frame) -> None:
         if not self._streams.get(frame.task_id, True):

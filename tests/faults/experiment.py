@@ -58,9 +58,11 @@ class Experiment:
             following = [asyncio.create_task(frontend.run()) for frontend in self._frontends.values()]
             await self._until(self._all_follow, 30)
             telling = asyncio.create_task(self._progress())
-            straying = asyncio.create_task(self._strays.run())
+            # Where an ending may be taken back, a late report may be the first.
+            may_stray = not any(fault.takes_back for fault in faults)
+            straying = [asyncio.create_task(self._strays.run())] if may_stray else []
             await asyncio.gather(self._sender.run(seconds), self._schedule.run(seconds, faults))
-            await _end(straying)
+            await _end(*straying)
             self._tell("no more faults; waiting until all is quiet")
             for frontend in self._frontends.values():
                 frontend.restless = False

@@ -55,7 +55,7 @@ def connection(frames: list[Frame], **more: Any) -> Connection:
 def record(*connections: Connection, **more: Any) -> Record:
     """A record of one session and one accepted message that was completed."""
     sent = Sent(MESSAGE, [Answer(10.0, 0, 202, "", "task-1")])
-    final = View(20.0, "e:6-6", {"task-1": DONE})
+    final = View(20.0, connections[-1].resumes_at, {"task-1": DONE})
     parts: dict[str, Any] = {
         "sent": [sent],
         "followed": {KEY: Followed(KEY, list(connections), final)},
@@ -198,6 +198,13 @@ def test_a_lost_acceptance() -> None:
     assert rules(given) == set()
     given.losses[:] = [Loss(20.0, 21.0)]
     assert rules(given) == {"lost"}
+
+
+def test_not_to_the_end() -> None:
+    """A client that has not seen the newest event in the end is behind, however long it had."""
+    given = record(connection(WHOLE))
+    given.followed[KEY].final = View(20.0, "e:7-7", {"task-1": DONE})
+    assert rules(given) == {"behind"}
 
 
 def test_what_is_left() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from tests.faults.continuity import Reader, Violation
-from tests.faults.record import ENDED, Followed, Frame, Ledger, Record, Sent, SessionKey
+from tests.faults.record import ENDED, Followed, Frame, Ledger, Record, Sent, SessionKey, place_of
 
 _REPLACING: Final = {"superseded": {"interrupt", "latest"}, "merged": {"merge"}}
 """Codes of tasks that another message of their session ended, and the policies that do so."""
@@ -53,6 +53,8 @@ class _Judge:
         for task_id in _strangers(self._record, reader.key):
             self._object("stranger", reader.key, task_id, "a task that no answer has named")
         final = self._record.followed[reader.key].final
+        if final and (reader.last is None or place_of(final.position) != reader.last):
+            self._object("behind", reader.key, None, f"seen up to {reader.last}, and it is {final.position}")
         for task_id, ledger in (final.tasks if final else {}).items():
             if ledger["status"] not in ENDED and task_id not in self._record.ledgers:
                 self._object("no_ending", reader.key, task_id, f"still {ledger['status']}")
