@@ -12,4 +12,4 @@ async def test_the_promise_is_kept() -> None:
     lasting = [fault for fault in FAULTS if not fault.takes_back]
     outcome = await run(35, 1, lasting, load=Load(tenants_per_tier=1, sessions_per_tenant=4, rate=8))
     assert not outcome.histories, "\n".join(outcome.histories)
-    assert outcome.figures["accepted"] > 100
+    assert outcome.figures["accepted"] > 50
