@@ -20,7 +20,7 @@ class Load(NamedTuple):
 
     tenants_per_tier: int = 2
     sessions_per_tenant: int = 5
-    rate: float = 12.0
+    rate: float = 16.0
     """Messages a second, all sessions together."""
 
 

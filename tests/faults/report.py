@@ -11,6 +11,8 @@ from tests.faults.verdict import Verdict
 
 _MOST_HISTORIES: Final = 10
 _MOST_LINES: Final = 40
+_AROUND: Final = 15.0
+"""Seconds before and after a task that may explain what became of it."""
 
 
 def summary(record: Record, verdict: Verdict) -> dict[str, Any]:
@@ -67,20 +69,22 @@ def _words(value: Any) -> str:
 def _history(record: Record, violation: Violation, logs: list[Path]) -> Iterator[str]:
     key, task_id = violation.key, violation.task_id
     yield f"VIOLATION {violation.rule} in {key.tenant}/{key.session}, {task_id}: {violation.detail}"
-    for sent in record.sent:
-        if task_id in sent.tasks:
-            yield f"  {sent}"
+    about = [sent for sent in record.sent if task_id in sent.tasks]
+    yield from (f"  {sent}" for sent in about)
     if followed := record.followed.get(key):
-        yield from _seen(followed, task_id)
+        yield from _seen(followed, task_id, [answer.at for sent in about for answer in sent.answers])
     yield f"  ledger: {record.ledgers.get(task_id or '')}"
     if task_id:
         lines = [f"  {path.name}: {line}" for path in logs for line in _lines_with(path, task_id)]
         yield from lines[:_MOST_LINES]
 
 
-def _seen(followed: Followed, task_id: str | None) -> Iterator[str]:
-    """The connections of the session, each with what it showed of the task."""
+def _seen(followed: Followed, task_id: str | None, moments: list[float]) -> Iterator[str]:
+    """The connections of the session at that time, each with what it showed of the task."""
+    moments = moments + [frame.at for frame in followed.frames if frame.task_id == task_id]
     for made in followed.connections:
+        if moments and not min(moments) - _AROUND < made.at < max(moments) + _AROUND:
+            continue
         told = f"{made.at:.3f} replica {made.replica} {made.asked} -> {made.position} {made.recovered}"
         yield f"  connected {told}; {len(made.frames)} frames, then {made.end or 'open'}"
         for before, frame in zip([None, *made.frames], made.frames, strict=False):
