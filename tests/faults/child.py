@@ -47,6 +47,12 @@ class Child:
         if self._process is not None:
             self._process.send_signal(number)
 
+    def stop(self, within: float = 40.0) -> None:
+        """SIGTERM, and gone when this returns; `subprocess.TimeoutExpired` where it does not go."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(within)
+
     def kill(self) -> None:
         """SIGKILL, and gone when this returns; a frozen one as well."""
         if self._process is not None:

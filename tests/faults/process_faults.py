@@ -103,6 +103,19 @@ class WorkerKilled(_OfWorker):
         self.worker.start()
 
 
+class WorkerStopped(_OfWorker):
+    """SIGTERM of a worker: one of the SDK finishes what it has; another is started in its place."""
+
+    name = "worker_stopped"
+    seconds: ClassVar = (0.0, 1.0)
+
+    async def strike(self) -> None:
+        await asyncio.to_thread(self.worker.stop)
+
+    async def heal(self) -> None:
+        self.worker.start()
+
+
 class WorkerFrozen(_OfWorker):
     """SIGSTOP of a worker for longer than its leases; it wakes up and goes on with what others have."""
 
@@ -122,5 +135,6 @@ FAULTS: tuple[type[Fault], ...] = (
     ReplicasRolled,
     ClockJumped,
     WorkerKilled,
+    WorkerStopped,
     WorkerFrozen,
 )

@@ -21,7 +21,9 @@ from orchestrator.metrics import Counter
 _EVERY: Final = (0.3, 1.0)
 """Seconds between two of them."""
 _KEYS: Final = Keys("orchestrator", "orchestrator")
-_COUNTERS_LIVE: Final = frozenset({"worker_killed", "worker_frozen", "clock_jumped", "database_away"})
+_COUNTERS_LIVE: Final = frozenset(
+    {"worker_killed", "worker_stopped", "worker_frozen", "clock_jumped", "database_away"}
+)
 """Faults through which a replica keeps its counters, and hears what each of its scripts counted."""
 
 
