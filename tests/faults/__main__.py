@@ -28,7 +28,7 @@ def main() -> int:
     """Run what was asked for; the exit code."""
     asked = _arguments().parse_args()
     outcomes = [
-        asyncio.run(run(seconds, asked.seed, faults, keep=asked.keep))
+        asyncio.run(run(seconds, asked.seed, faults, at_once=asked.at_once, keep=asked.keep))
         for seconds, faults in _parts(asked.seconds, asked.only)
     ]
     for outcome in outcomes:
@@ -51,6 +51,9 @@ def _arguments() -> argparse.ArgumentParser:
         "--seed", type=int, default=1, help="another seed, another order of events (%(default)s)"
     )
     parser.add_argument("--only", default="", metavar="FAULT,…", help="these faults instead of all of them")
+    parser.add_argument(
+        "--at-once", type=int, default=2, metavar="N", help="faults in the second half (%(default)s)"
+    )
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave logs and data in a folder below this")
     parser.add_argument("--json", action="store_true", help="the figures as a JSON object")
     return parser

@@ -29,7 +29,9 @@ _EACH: Final = 10.0
 class Experiment:
     """Runs once; `record` is what it wrote down."""
 
-    def __init__(self, deployment: Deployment, plan: Plan, seed: int, tell: Tell) -> None:
+    def __init__(
+        self, deployment: Deployment, plan: Plan, seed: int, tell: Tell, *, at_once: int = 2
+    ) -> None:
         self.record = Record()
         self._deployment = deployment
         self._plan = plan
@@ -46,7 +48,7 @@ class Experiment:
         }
         self._sender = Sender(plan, deployment.ports, self._http, self._own_chance())
         self._strays = Strays(self.record, deployment.valkey.port, self._own_chance())
-        self._schedule = Schedule(deployment, self._own_chance())
+        self._schedule = Schedule(deployment, self._own_chance(), at_once)
         self.record.sent = self._sender.sent
         self.record.followed = {key: frontend.followed for key, frontend in self._frontends.items()}
         self.record.strikes = self._schedule.strikes

@@ -27,13 +27,14 @@ async def run(
     *,
     load: Load | None = None,
     replicas: int = 3,
+    at_once: int = 2,
     keep: Path | None = None,
 ) -> Outcome:
     """Loads a new deployment for so many seconds, lets these faults strike it, and judges."""
     tell("starting Valkey, Postgres, replicas and workers")
     plan = Plan(seed, load or Load())
     async with deployment(plan, replicas=replicas, keep=keep) as made:
-        record = await Experiment(made, plan, seed, tell).run(seconds, faults)
+        record = await Experiment(made, plan, seed, tell, at_once=at_once).run(seconds, faults)
         verdict = judge(record)
         return Outcome(summary(record, verdict), list(histories(record, verdict, made.logs())))
 

@@ -1,4 +1,4 @@
-"""When which fault strikes: at first each alone, in turn; in the second half two at a time."""
+"""When which fault strikes: at first each alone, in turn; in the second half several at a time."""
 
 import asyncio
 import random
@@ -19,11 +19,12 @@ _LAST_SECONDS: Final = 3.0
 class Schedule:
     """Strikes and heals; `strikes` is what was done, and `losses` which writes were taken back."""
 
-    def __init__(self, deployment: Deployment, chance: random.Random) -> None:
+    def __init__(self, deployment: Deployment, chance: random.Random, at_once: int) -> None:
         self.strikes: list[Strike] = []
         self.losses: list[Loss] = []
         self._deployment = deployment
         self._chance = chance
+        self._at_once = at_once
         self._began = time.monotonic()
         self._under_way: dict[str, str] = {}
 
@@ -35,10 +36,9 @@ class Schedule:
     async def run(self, seconds: float, faults: Sequence[type[Fault]]) -> None:
         """Returns when all is healed."""
         self._began = time.monotonic()
-        if faults:
-            order = self._order(faults)
-            await self._some(order, seconds / 2 if len(faults) > 1 else seconds)
-            await asyncio.gather(*(self._some(order, seconds) for _ in range(2 if len(faults) > 1 else 0)))
+        order = self._order(faults)
+        await self._some(order, seconds / 2)
+        await asyncio.gather(*(self._some(order, seconds) for _ in range(self._at_once)))
 
     def _order(self, faults: Sequence[type[Fault]]) -> Iterator[type[Fault]]:
         """Each before any a second time, in a new order every time."""
