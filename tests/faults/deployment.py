@@ -24,7 +24,12 @@ from orchestrator.store.store import Store
 SHIM: Final = Path(__file__).parent / "clock"
 """On the path of the replicas: shifts their clocks by what a file says."""
 # Faults are what is tried here, so no limit may get in their way.
-_ROOM: Final = {"requests_per_minute": 1_000_000, "max_outstanding": 100_000, "max_connections": 10_000}
+_ROOM: Final = {
+    "requests_per_minute": 1_000_000,
+    "max_outstanding": 100_000,
+    "max_connections": 10_000,
+    "messages_per_second": 1_000,
+}
 
 
 class Deployment:

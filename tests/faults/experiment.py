@@ -46,7 +46,7 @@ class Experiment:
             key: Frontend(key, plan.customer(key), deployment.ports, self._http, self._own_chance())
             for key in plan.sessions
         }
-        self._sender = Sender(plan, deployment.ports, self._http, self._own_chance())
+        self._sender = Sender(plan, deployment.ports, self._http, self._frontends, self._own_chance())
         self._strays = Strays(self.record, deployment.valkey.port, self._own_chance())
         self._schedule = Schedule(deployment, self._own_chance(), at_once)
         self.record.sent = self._sender.sent

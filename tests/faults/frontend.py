@@ -35,6 +35,8 @@ class Frontend:
         self._http = http
         self._chance = chance
         self._views: set[asyncio.Task[None]] = set()
+        self._socket: ClientConnection | None = None
+        self._asked: dict[str, asyncio.Future[dict[str, Any] | None]] = {}
 
     @property
     def position(self) -> str | None:
@@ -73,6 +75,23 @@ class Frontend:
                 pass
             await asyncio.sleep(0.3)
 
+    async def ask(self, frame: dict[str, Any]) -> dict[str, Any] | None:
+        """The frame that answers this one, which has a `request_id`; None where the socket broke or stayed silent.
+
+        ConnectionError where there is no socket, so that nothing was sent.
+        """
+        if self._socket is None:
+            raise ConnectionError("no socket")
+        future = asyncio.get_running_loop().create_future()
+        self._asked[frame["request_id"]] = future
+        try:
+            await self._socket.send(json.dumps(frame))
+            return await asyncio.wait_for(future, 7)
+        except (TimeoutError, WebSocketException, OSError):
+            return None
+        finally:
+            self._asked.pop(frame["request_id"], None)
+
     def has_reached(self, position: str) -> bool:
         """Whether it has seen everything up to there."""
         mine, wanted = self.position, place_of(position)
@@ -90,6 +109,16 @@ class Frontend:
         self.followed.connections.append(connection)
         if not connection.recovered:
             self._look_at(connection)
+        self._socket = socket
+        try:
+            await self._until_cut(socket, connection)
+        finally:
+            self._socket = None
+            for future in self._asked.values():
+                if not future.done():
+                    future.set_result(None)
+
+    async def _until_cut(self, socket: ClientConnection, connection: Connection) -> None:
         cut_at = time.monotonic() + self._chance.uniform(1, 8)
         while not (self.restless and time.monotonic() > cut_at):
             for_long = cut_at - time.monotonic() if self.restless else _SILENCE
@@ -106,8 +135,11 @@ class Frontend:
                 text = await asyncio.wait_for(socket.recv(), _SILENCE)
             else:
                 return
-        if frame := _event(json.loads(text)):
-            connection.frames.append(frame)
+        frame: dict[str, Any] = json.loads(text)
+        if event := _event(frame):
+            connection.frames.append(event)
+        elif (future := self._asked.get(frame["data"].get("request_id", ""))) and not future.done():
+            future.set_result(frame)
 
     def _look_at(self, connection: Connection) -> None:
         async def look() -> None:

@@ -69,4 +69,5 @@ class Plan:
             timeout=2 if hurried else PLAIN_TIMEOUT if kind == "plain" else None,
             key=f"key-{number}" if chance.random() < 0.6 else None,
             cancel_after=round(chance.uniform(0.1, 2.0), 2) if chance.random() < 0.08 else None,
+            by_socket=chance.random() < 0.2,
         )

@@ -46,6 +46,7 @@ class Message:
     timeout: int | None = None
     key: str | None = None
     cancel_after: float | None = None
+    by_socket: bool = False
 
     @property
     def name(self) -> str:
@@ -78,7 +79,7 @@ def pieces_of(text: str) -> list[tuple[str, float]]:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one try to send came to; a status of 0: no answer at all."""
+    """What one try to send came to; a status of 0: no answer at all. A replica of -1: by the session's socket."""
 
     at: float
     replica: int

@@ -3,11 +3,13 @@
 import asyncio
 import random
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 import httpx
+from tests.faults.frontend import Frontend
 from tests.faults.plan import Plan
-from tests.faults.record import Answer, Message, Sent
+from tests.faults.record import Answer, Message, Sent, SessionKey
 
 _PATIENCE: Final = 60.0
 """Seconds for which a message with a key is tried."""
@@ -22,12 +24,14 @@ class Sender:
         plan: Plan,
         ports: list[int],
         http: httpx.AsyncClient,
+        frontends: Mapping[SessionKey, Frontend],
         chance: random.Random,
     ) -> None:
         self.sent: list[Sent] = []
         self._plan = plan
         self._ports = ports
         self._http = http
+        self._frontends = frontends
         self._chance = chance
         self._open: set[asyncio.Task[None]] = set()
 
@@ -51,7 +55,7 @@ class Sender:
     async def _send(self, sent: Sent) -> None:
         until = time.monotonic() + _PATIENCE
         while True:
-            answer = await self._try(sent.message)
+            answer = await (self._ask if sent.message.by_socket else self._post)(sent.message)
             sent.answers.append(answer)
             if answer.status == 202:
                 await self._maybe_cancel(sent)
@@ -61,7 +65,24 @@ class Sender:
                 return
             await asyncio.sleep(self._chance.uniform(0.3, 1.5))
 
-    async def _try(self, message: Message) -> Answer:
+    async def _ask(self, message: Message) -> Answer:
+        """By a frame on the socket that follows the session."""
+        frame = {"type": "send", "request_id": f"{message.name}-{time.monotonic_ns()}", **_body(message)}
+        frame["agent_id"] = self._plan.customer(message.session).agent(message.kind)
+        frame |= {"idempotency_key": message.key} if message.key else {}
+        try:
+            told = await self._frontends[message.session].ask(frame)
+        except ConnectionError:
+            return Answer(time.time(), -1, 503, "unreachable")
+        if told is None:
+            return Answer(time.time(), -1, 0)
+        if told["type"] == "accepted":
+            return Answer(time.time(), -1, 202, "", told["data"]["task_id"])
+        # Of an outcome that is not known a complaint does not name the task.
+        code = told["data"]["code"]
+        return Answer(time.time(), -1, 0 if code == "outcome_unknown" else 503, code)
+
+    async def _post(self, message: Message) -> Answer:
         replica = self._chance.randrange(len(self._ports))
         url = f"http://127.0.0.1:{self._ports[replica]}/api/chat/send"
         try:
