@@ -1,14 +1,16 @@
 """Faults of Valkey: restarted, frozen, refusing writes, and without the last second of what it had confirmed."""
 
 import asyncio
+import os
 import random
+import signal
 import time
 from typing import ClassVar
 
 from tests.faults.durable_valkey import DurableValkey
 from tests.faults.fault import Fault
 from tests.faults.record import Loss
-from tests.faults.redis_faults import REFUSALS, Break, frozen
+from tests.faults.redis_faults import REFUSALS, Break, busy
 
 
 class _OfValkey(Fault):
@@ -32,6 +34,19 @@ class ValkeyRestarted(_OfValkey):
         await asyncio.to_thread(self.valkey.start)
 
 
+class ValkeyPaused(_OfValkey):
+    """SIGSTOP of Valkey for ten seconds: connections stay and nobody answers."""
+
+    name = "valkey_paused"
+    seconds: ClassVar = (10.0, 10.0)
+
+    async def strike(self) -> None:
+        os.kill(self.valkey.pid, signal.SIGSTOP)
+
+    async def heal(self) -> None:
+        os.kill(self.valkey.pid, signal.SIGCONT)
+
+
 class _WhileHarmed(_OfValkey):
     """One of `redis_faults`, from its beginning to its end."""
 
@@ -46,12 +61,11 @@ class _WhileHarmed(_OfValkey):
         await asyncio.to_thread(self._harm.__exit__, None, None, None)
 
 
-class ValkeyPaused(_WhileHarmed):
-    """SIGSTOP of Valkey for ten seconds: connections stay and nobody answers."""
+class ValkeyBusy(_WhileHarmed):
+    """Somebody's script does not end: Valkey answers everybody else that it is busy."""
 
-    name = "valkey_paused"
-    seconds: ClassVar = (10.0, 10.0)
-    harm = frozen
+    name = "valkey_busy"
+    harm = busy
 
 
 class ValkeyFull(_WhileHarmed):
@@ -98,5 +112,6 @@ FAULTS: tuple[type[Fault], ...] = (
     ValkeyFull,
     ValkeyDiskFull,
     ValkeyReadOnly,
+    ValkeyBusy,
     ValkeyLostSecond,
 )
