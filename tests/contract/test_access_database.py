@@ -107,7 +107,8 @@ async def test_a_change_while_the_database_is_being_asked(
     start = partial(start_service, database_url=url, domain_name=domain, callback_queue_prefix=prefix)
     caller = Caller(connect(await asyncio.to_thread(start)), tenant)
     async with postgres_gate(postgres_url) as operators_door:
-        operators_door.hold_after(b"INSERT INTO audit")  # all that is missing is the commit and what follows it
+        # All that is missing is the commit, and what follows it.
+        operators_door.hold_after(b"INSERT INTO audit")
         own = {
             **environment,
             "DATABASE_URL": through(operators_door, postgres_url),

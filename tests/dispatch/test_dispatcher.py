@@ -50,7 +50,7 @@ async def test_what_is_served_is_announced(
 async def test_a_cap_is_known_before_its_task_waits(
     floor: Floor, dispatcher: Dispatcher, shares: TenantShares
 ) -> None:
-    """Told once a minute, and at once where it has changed; nothing for tenants without a cap, or one that is a guess."""
+    """Told once a minute, at once where it has changed; nothing for tenants without a cap, or with a guess."""
     key = "{dispatch}:n:orchestrator:acme:callbacks"
     shares.note("acme", {})
     await dispatcher.expect("acme", QUEUE)
