@@ -142,7 +142,8 @@ async def test_a_killed_replica(mortal_pair: Pair, agent: Agent) -> None:
         frame = await after.ending(task["task_id"])
 
     assert frame["data"]["response"] == "".join(words)
-    assert text_of(before.events + after.events, task["task_id"]) == "".join(words)
+    # A socket that is behind when the task ends has the last pieces in the ending, which covers them.
+    assert "".join(words).startswith(text_of(before.events + after.events, task["task_id"]))
     covered = sum(event.get("covers", 1) for event in before.events + after.events)
     assert covered == 2 + len(words) + 1
     assert (await ended(mortal_pair.at_second, task["task_id"]))["status"] == "completed"
