@@ -162,7 +162,7 @@ class Life:
         task.leased = task.leased or (status == "running" and "lease" in callback)
         shown = {"detail": result} if status == "running" and result else {}
         if task.status != "running":
-            task.status = "running"
+            task.status, task.held, task.target = "running", False, ""
             self._tell(task, "task_update", status="running", attempt=task.attempt, **shown)
         elif shown:
             self._tell(task, "task_update", status="running", attempt=task.attempt, **shown)

@@ -175,12 +175,14 @@ class LifeModel(RuleBasedStateMachine):
             self.do(self.world.pump())
 
     def an_agent_takes_what_it_was_handed(self, data: st.DataObject) -> None:
-        """A message of its inbox (`took`), or what it says was in it."""
+        """A message of its inbox, or what it says was in it: by `took`, or by a report of that task itself."""
         hand = self.some_hand(data)
         if hand:
             handed = [task.id for task in self.life.open() if task.target]
             took = data.draw(st.sampled_from(handed or sorted(self.requests)))
-            self.world.report({"task_id": hand.task, "status": "running", "took": [took]})
+            told = {"task_id": hand.task, "status": "running", "took": [took]}
+            itself = {"task_id": took, "status": data.draw(st.sampled_from(["running", "completed"]))}
+            self.world.report(data.draw(st.sampled_from([told, told, itself])))
             self.do(self.world.pump())
 
     def a_report_comes_again(self, data: st.DataObject) -> None:

@@ -18,7 +18,7 @@ from orchestrator.broker.keys import Keys
 from orchestrator.embedded import ValkeyServer
 
 EXAMPLES: Final = int(os.environ.get("MODEL_EXAMPLES", "0"))
-FEW: Final = 30
+FEW: Final = 50
 STEPS: Final = 40
 
 BOUNDS: Final = bounds(FEW, EXAMPLES, stateful_step_count=STEPS)

@@ -218,3 +218,17 @@ async def test_a_later_attempt_reads_again(talk: Conversation) -> None:
     await talk.report(target, "running", took=[first])
     assert (await talk.tenant.tasks.retry(talk.tenant.name, target, 1)).outcome == "retried"
     assert inbox(talk, target) == [first]
+
+
+async def test_reported_though_it_was_held(talk: Conversation) -> None:
+    """An agent that reports a message of its inbox by itself has it: it runs, waits no longer, and is never pushed."""
+    target, held, later = await talk.started(), await talk.say("steer"), await talk.say("queue")
+    await talk.report(held, "running")
+    assert (await talk.tenant.status(held), talk.held(), talk.count()) == ("running", [later], 1)
+    assert inbox(talk, target) == []
+    await talk.report(target, "completed")
+    assert (await talk.advance(), talk.queued()) == ("", [])
+    await talk.report(held, "completed")
+    assert await talk.advance() == later
+    told = [frame["data"]["status"] for frame in await talk.tenant.frames() if frame["task_id"] == held]
+    assert told == ["queued", "queued", "running", "completed"]

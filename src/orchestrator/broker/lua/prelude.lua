@@ -156,8 +156,18 @@ end
 -- An agent has begun with a task, which may take until then, or (0) has it no longer though it has not ended.
 local function move(t, task, until_moment) t.moves[#t.moves + 1] = { task.id, task.context or '', task.tier or '', until_moment } end
 
+-- A message that waits its turn (turns.lua) does so no longer.
+local function unhold(t, s, task)
+  redis.call('ZCARD', t.T .. 'held')
+  if task.held ~= '1' then redis.call('LLEN', t.T .. 'inbox:' .. task.held) end
+  task.unheld = task.held
+  change(task, 'held', '')
+  s.held, s.recount = math.max(0, s.held - 1), true
+end
+
 local function start_task(t, s, task, blob)
   if task.status ~= 'input_required' then move(t, task, task.deadline) end
+  if (task.held or '') ~= '' then unhold(t, s, task) end -- an agent has it all the same
   go_on(task)
   change(task, 'status', 'running')
   if not task.queued_at then change(task, 'queued_at', int(now)) end
@@ -171,15 +181,6 @@ end
 
 -- What is told of the end of a message that another task carries on.
 local function merged_into(id) return '{"into":"' .. id .. '"}' end
-
--- A message that waits its turn (turns.lua) does so no longer.
-local function unhold(t, s, task)
-  redis.call('ZCARD', t.T .. 'held')
-  if task.held ~= '1' then redis.call('LLEN', t.T .. 'inbox:' .. task.held) end
-  task.unheld = task.held
-  change(task, 'held', '')
-  s.held, s.recount = math.max(0, s.held - 1), true
-end
 
 -- kind e: status, code, length of the joined text; blob = joined text .. callback. The record keeps both.
 local function end_task(t, s, task, status, code, raw, has_response)
