@@ -25,7 +25,7 @@ OUTSTANDING_MAX: Final = 7
 # run, and of messages without agents, or agents without messages, there is nothing to see.
 STEPS: Final = (
     *["a_message_is_sent"] * 6,
-    *["a_send_is_repeated"] * 1,
+    *["a_send_is_repeated"] * 2,
     *["agents_take"] * 1,
     *["a_worker_claims"] * 3,
     *["an_agent_reports"] * 7,
@@ -75,7 +75,7 @@ class LifeModel(RuleBasedStateMachine):
 
     def a_message_is_sent(self, data: st.DataObject) -> None:
         """With or without a key; who dies on the way has not pushed it, or not said so."""
-        policy: TurnPolicy = data.draw(st.sampled_from(["parallel", "parallel", "parallel", *TURN_POLICIES]))
+        policy: TurnPolicy = data.draw(st.sampled_from(["parallel", "parallel", "steer", *TURN_POLICIES]))
         talk = self.world.talks[data.draw(st.sampled_from(SESSIONS))]
         asked = talk.request(
             policy,
