@@ -90,6 +90,16 @@ async def test_bytes_of_a_page(tenant: Tenant) -> None:
     assert page.reached == len(events) == 11
 
 
+async def test_answers_in_a_page(tenant: Tenant) -> None:
+    """Answers, which lie beside the log, count with all that they bring: the text of a stream as well as a result."""
+    for _ in range(8):
+        task = await tenant.task()
+        await tenant.deliver(chunk(task, "x" * 30_000), callback(task, "completed", {"pad": "y" * 30_000}))
+    page, events = await read(tenant)
+    answers = [event for event in events if event.type == "agent_response"]
+    assert (len(answers), page.reached) == (5, events[-1].offset)
+
+
 async def test_gone(tenant: Tenant) -> None:
     """Another epoch, what was trimmed, and what does not exist yet cannot be read on from."""
     task = await tenant.task()

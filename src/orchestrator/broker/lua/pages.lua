@@ -57,12 +57,13 @@ local function read_page(t, s, from)
     local n = struct.unpack('>I2', item)
     local meta, offset = cmsgpack.unpack(item:sub(3, 2 + n)), from + i
     if meta[3] ~= 'c' then
-      size = size + flush(t, page, run) + #item
+      size = size + flush(t, page, run)
       run = nil
       local entry = item
       if meta[3] == 'e' then entry = ending(t, meta) end
       if not entry then return page, offset, meta[2], offset end
       page[#page + 1] = { offset, entry }
+      size = size + #entry
     elseif chunk_state(known, t, meta) == 'open' then
       if follows(run, meta, offset) then
         run.meta[2], run.meta[6], run.meta[8], run.offset = meta[2], meta[6], meta[8], offset
