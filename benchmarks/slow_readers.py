@@ -166,7 +166,8 @@ def _print(phases: Sequence[Phase]) -> None:
         "frames",
         "p50 ms",
         "p99 ms",
-        "MiB at most",
+        "MiB halfway",
+        "at most",
         "at the end",
         *(f"{who} %" for who in phases[0].cpu),
     )
