@@ -47,7 +47,7 @@ class Child:
         if self._process is not None:
             self._process.send_signal(number)
 
-    def stop(self, within: float = 40.0) -> None:
+    def stop(self, within: float = 90.0) -> None:
         """SIGTERM, and gone when this returns; `subprocess.TimeoutExpired` where it does not go."""
         if self._process is not None:
             self._process.terminate()

@@ -85,8 +85,9 @@ class Frontend:
         future = asyncio.get_running_loop().create_future()
         self._asked[frame["request_id"]] = future
         try:
-            await self._socket.send(json.dumps(frame))
-            return await asyncio.wait_for(future, 7)
+            async with asyncio.timeout(7):
+                await self._socket.send(json.dumps(frame))
+                return await future
         except (TimeoutError, WebSocketException, OSError):
             return None
         finally:
@@ -104,7 +105,7 @@ class Frontend:
 
     async def _follow(self, socket: ClientConnection, replica: int) -> None:
         asked = self.position
-        ack = json.loads(await asyncio.wait_for(socket.recv(), 5))["data"]
+        ack = json.loads(await _received(socket, 5))["data"]
         connection = Connection(time.time(), replica, asked, ack["recovered"], ack["position"])
         self.followed.connections.append(connection)
         if not connection.recovered:
@@ -128,11 +129,11 @@ class Frontend:
 
     async def _read(self, socket: ClientConnection, connection: Connection, patience: float) -> None:
         try:
-            text = await asyncio.wait_for(socket.recv(), patience)
+            text = await _received(socket, patience)
         except TimeoutError:
             if patience == _SILENCE:
                 await socket.send('{"type": "ping"}')
-                text = await asyncio.wait_for(socket.recv(), _SILENCE)
+                text = await _received(socket, _SILENCE)
             else:
                 return
         frame: dict[str, Any] = json.loads(text)
@@ -152,6 +153,12 @@ class Frontend:
     def _note_end(self, end: str) -> None:
         if self.followed.connections and not self.followed.connections[-1].end:
             self.followed.connections[-1].end = end
+
+
+async def _received(socket: ClientConnection, within: float) -> str | bytes:
+    """The next message; not by `wait_for`, which Python 3.11 lets overhear that it is cancelled."""
+    async with asyncio.timeout(within):
+        return await socket.recv()
 
 
 def _event(frame: dict[str, Any]) -> Frame | None:
