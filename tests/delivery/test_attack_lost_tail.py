@@ -65,6 +65,26 @@ async def test_next_event_tells(tenant: Tenant) -> None:
     assert (await page_after(tenant, reader)).outcome == "gone"
 
 
+async def test_a_batch_that_passes_the_reader_tells(tenant: Tenant) -> None:
+    """A message that begins before where the reader stands and ends behind it brings another event to that place."""
+    channel, reader = Channel(tenant), Subscriber()
+    task = await tenant.task()
+    kept = state_of(tenant.client)
+    await tenant.deliver(chunk(task, "lost"))
+    reader.start(0, 0)
+    reader.go_live()
+    for announced in channel.announced():
+        offer(reader, announced)
+    assert (reader.state, reader.offset) == ("live", 3)
+
+    set_back(tenant.client, kept)
+    await tenant.deliver(chunk(task, "new", 0), chunk(task, "newer", 1), chunk(task, "newest", 2))
+    for announced in channel.announced():
+        offer(reader, announced)
+    assert (reader.state, reader.offset) == ("replay", 3)
+    assert (await page_after(tenant, reader)).outcome == "gone"
+
+
 async def test_rest_is_heard_as_before(tenant: Tenant) -> None:
     """Events of one message and of several follow one another; a message of an older replica is believed."""
     channel, reader = Channel(tenant), Subscriber()

@@ -86,6 +86,8 @@ class Answer:
     status: int
     code: str = ""
     task_id: str | None = None
+    created: float = 0.0
+    """When it was accepted, as a 202 tells: the answer itself may come seconds later."""
 
 
 @dataclass

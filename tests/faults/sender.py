@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
 import httpx
@@ -77,7 +78,7 @@ class Sender:
         if told is None:
             return Answer(time.time(), -1, 0)
         if told["type"] == "accepted":
-            return Answer(time.time(), -1, 202, "", told["data"]["task_id"])
+            return Answer(time.time(), -1, 202, "", told["data"]["task_id"], _created(told["data"]))
         # Of an outcome that is not known a complaint does not name the task.
         code = told["data"]["code"]
         return Answer(time.time(), -1, 0 if code == "outcome_unknown" else 503, code)
@@ -92,7 +93,8 @@ class Sender:
             refused = isinstance(error, httpx.ConnectError)
             return Answer(time.time(), replica, 503 if refused else 0, "unreachable" if refused else "")
         body: dict[str, Any] = answer.json()
-        return Answer(time.time(), replica, answer.status_code, body.get("code", ""), body.get("task_id"))
+        code, created = body.get("code", ""), _created(body)
+        return Answer(time.time(), replica, answer.status_code, code, body.get("task_id"), created)
 
     async def _maybe_cancel(self, sent: Sent) -> None:
         if sent.message.cancel_after is None or sent.accepted is None:
@@ -122,3 +124,9 @@ class Sender:
 def _body(message: Message) -> dict[str, Any]:
     body = {"message": message.text, "stream": message.stream, "turn_policy": message.policy}
     return body | ({"timeout": message.timeout} if message.timeout else {})
+
+
+def _created(body: dict[str, Any]) -> float:
+    """When the task was accepted; 0 where it was not."""
+    created: str | None = body.get("created_at")
+    return datetime.fromisoformat(created).timestamp() if created else 0.0

@@ -193,7 +193,8 @@ def test_a_false_alarm() -> None:
 
 def test_a_lost_acceptance() -> None:
     """An acceptance that went with the lost second is counted; one of another second is not excused."""
-    given = record(connection([]), ledgers={}, losses=[Loss(9.5, 10.5)])
+    late = [Answer(13.0, 0, 202, "", "task-1", created=10.0)]
+    given = record(connection([]), sent=[Sent(MESSAGE, late)], ledgers={}, losses=[Loss(9.5, 10.5)])
     assert judge(given).lost == {"task-1"}
     assert rules(given) == set()
     given.losses[:] = [Loss(20.0, 21.0)]

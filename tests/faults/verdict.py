@@ -12,7 +12,7 @@ _REPLACING: Final = {"superseded": {"interrupt", "latest"}, "merged": {"merge"}}
 _OF_LOST_CALLBACKS: Final = {"lost_chunk", "text"}
 """What is no fault of the service where callbacks went with the writes that were taken back."""
 SLACK: Final = 1.0
-"""Seconds by which an answer may be later than what it tells of."""
+"""Seconds by which a replica's estimate of the server's clock may be wrong, at the most."""
 
 
 class Verdict(NamedTuple):
@@ -73,7 +73,7 @@ class _Judge:
 
     def _vanished(self, sent: Sent, task_id: str) -> None:
         assert sent.accepted is not None
-        at = sent.accepted.at
+        at = sent.accepted.created
         if any(loss.since - SLACK <= at <= loss.until + SLACK for loss in self._record.losses):
             self._lost.add(task_id)
         else:

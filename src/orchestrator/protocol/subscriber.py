@@ -70,9 +70,14 @@ class Subscriber:
     def offer(self, event: Event, after: int | None = None) -> None:
         """Take an event from the channel; `after` is the mark of the one before it, where that is known.
 
-        A hole, too much unread, or another event before it than was seen here sends the reader to the log.
+        A hole, too much unread, or another event where the reader stands than was seen here sends it to the log.
         """
-        if self.state != "live" or event.offset <= self.offset:
+        if self.state != "live" or event.offset < self.offset:
+            return
+        if event.offset == self.offset:
+            # A message may begin before where the reader stands and go on behind it, so this place is looked at too.
+            if event.at != self._mark:
+                self.state = "replay"
             return
         if event.offset > self.offset + 1 or after not in {None, self._mark}:
             self.state = "replay"
