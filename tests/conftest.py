@@ -93,6 +93,7 @@ def client(broker_server: ValkeyServer) -> Iterator[Any]:
 async def broker(broker_server: ValkeyServer) -> AsyncIterator[Broker]:
     """A broker of the deployment `orchestrator`."""
     async with Broker(broker_server.url, Keys("orchestrator", "orchestrator"), KEEPING) as opened:
+        await opened.check_server()  # a question that waits for the connection would put the clock ahead
         await opened.set_clock()
         yield opened
 
