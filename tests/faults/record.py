@@ -87,7 +87,7 @@ class Answer:
     code: str = ""
     task_id: str | None = None
     created: float = 0.0
-    """When it was accepted, as a 202 tells: the answer itself may come seconds later."""
+    """When the request came, as a 202 tells: the answer itself may come seconds later."""
 
 
 @dataclass

@@ -73,8 +73,10 @@ class _Judge:
 
     def _vanished(self, sent: Sent, task_id: str) -> None:
         assert sent.accepted is not None
-        at = sent.accepted.created
-        if any(loss.since - SLACK <= at <= loss.until + SLACK for loss in self._record.losses):
+        # It was recorded between the request and its answer, which may be seconds apart where Redis was away.
+        asked, answered = sent.accepted.created, sent.accepted.at
+        losses = self._record.losses
+        if any(asked <= loss.until + SLACK and loss.since - SLACK <= answered for loss in losses):
             self._lost.add(task_id)
         else:
             self._object("lost", sent.message.session, task_id, "accepted with 202, and nobody knows it")
