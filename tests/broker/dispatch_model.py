@@ -19,7 +19,8 @@ from orchestrator.broker.keys import execution_queue
 from orchestrator.broker.topology import Topology
 
 CONTEXTS: Final = ("agent-1", "agent-2", "workflow-3")
-LEASE_MS: Final = 60
+LEASE_MS: Final = 400
+"""Long enough for a few calls on a busy machine: shorter, runs would be taken from the living for ever."""
 QUEUES: Final = [execution_queue(context, "free") for context in CONTEXTS]
 
 

@@ -106,8 +106,10 @@ async def streaming(caller: Caller, agent: Agent) -> AsyncGenerator[None]:
     """While an agent reports far more than any buffer holds."""
     _, task = await asked(caller, agent)
 
+    over = asyncio.Event()
+
     async def report() -> None:
-        while True:
+        while not over.is_set():
             await agent.report(task, "progress", result={"pad": "x" * 256 * 1024})
             await asyncio.sleep(0.05)
 
@@ -115,7 +117,8 @@ async def streaming(caller: Caller, agent: Agent) -> AsyncGenerator[None]:
     try:
         yield
     finally:
-        reporting.cancel()
+        # Not cancelled: redis-py waits by `asyncio.wait_for`, which on Python 3.11 may swallow that.
+        over.set()
         await asyncio.gather(reporting, return_exceptions=True)
         await agent.complete(task)
 
