@@ -103,14 +103,6 @@ class Talk:
             except httpx.TransportError:
                 return None
 
-    async def _post(self, headers: dict[str, str]) -> httpx.Response | None:
-        body = {"message": "go", "timeout": 3000}
-        async with self._posts:  # a pool of connections is slow where thousands wait for one
-            try:
-                return await self._http.post(f"{self._entrance()}/api/chat/send", headers=headers, json=body)
-            except httpx.TransportError:
-                return None
-
     async def _take(self) -> None:
         async with asyncio.TaskGroup() as answers:
             while True:

@@ -32,6 +32,7 @@ BEAT_SECONDS: Final = 1.0
 BUSY_CHECK_SECONDS: Final = 2.0
 IDLE_CHECK_SECONDS: Final = 40.0
 TOLD_AT_ONCE: Final = 200
+CHECKED_AT_ONCE: Final = 100
 DRAIN_BATCH: Final = 100
 DRAIN_SPREAD_MS: Final = 2_000
 
@@ -191,6 +192,7 @@ class Runtime:
         try:
             await work()
         except (Unavailable, ReplyLost):
+            self._refusals.pop(work, None)
             return False  # the wire says when Redis goes and comes back
         except BrokerError as error:
             if str(error) not in self._refusals.values():  # once while it lasts, not every second
@@ -289,6 +291,6 @@ class Runtime:
     async def _check(self, *, busy: bool) -> None:
         """Compare what sockets have with where their logs stand, a tenant a call; that keeps the logs, too."""
         for tenant, sessions in self.manager.sessions_to_check(busy=busy):
-            for start in range(0, len(sessions), 500):
-                some = sessions[start : start + 500]
+            for start in range(0, len(sessions), CHECKED_AT_ONCE):
+                some = sessions[start : start + CHECKED_AT_ONCE]
                 self.manager.check(tenant, some, await self._logs.touch(tenant, some))

@@ -74,6 +74,42 @@ async def test_agents_without_workers_hide_nothing(floor: Floor) -> None:
     assert Counter(await turns(floor, worker, 10)) == {"many": 5, "one": 5}
 
 
+async def took(floor: Floor, seconds: int, *tasks: str) -> None:
+    """These runs are over, and took so long."""
+    for task in tasks:
+        floor.client.hincrby(f"{{dispatch}}:l:{task}", "start", -1_000 * seconds)
+    await floor.finish(*tasks)
+
+
+async def test_who_is_held_back_by_a_cap_holds_back_nobody(floor: Floor) -> None:
+    """A capped tenant falls far behind the present; short as its runs are, newcomers do not begin where it stands."""
+    worker = await floor.worker("w1")
+    floor.client.hset("{dispatch}:c:agent-1", "avg", 5)
+    await floor.wait(*(f"task-capped-{number}" for number in range(40)), tenant="capped", cap=1)
+    await backlog(floor, "busy", 99)
+    for _ in range(20):
+        for task in await floor.claim(worker, 4):
+            await took(floor, 1 if "capped" in task else 10, task)
+    await backlog(floor, "new", 30)
+    assert Counter(await turns(floor, worker, 30))["busy"] >= 10
+
+
+async def test_what_a_pool_pays_back_is_nothing_to_another(floor: Floor) -> None:
+    """A tenant that waits for the agents of two pools is moved in the one whose present goes back."""
+    one, two = await floor.worker("w1", "agent-1"), await floor.worker("w2", "agent-2")
+    for context, seconds in (("agent-1", 100), ("agent-2", 1_000)):
+        floor.client.hset(f"{{dispatch}}:c:{context}", "avg", seconds)
+        await backlog(floor, "busy", 9, context)
+    await floor.claim(two, 4)
+    running = await floor.claim(one, 4)
+    await backlog(floor, "both", 2, "agent-1")
+    await backlog(floor, "both", 2, "agent-2")
+    before = floor.client.zscore("{dispatch}:ready:agent-2", home("both"))
+    await took(floor, 1, *running)
+    assert floor.client.zscore("{dispatch}:ready:agent-1", home("both")) < 100
+    assert floor.client.zscore("{dispatch}:ready:agent-2", home("both")) == before > 1_000
+
+
 @pytest.mark.parametrize("early", [True, False], ids=["while they run", "when they are over"])
 async def test_runs_that_take_less_than_expected_hold_up_nobody(floor: Floor, *, early: bool) -> None:
     """Who comes while others run, or later, waits for what they took, not for what was expected of their runs."""
@@ -81,21 +117,16 @@ async def test_runs_that_take_less_than_expected_hold_up_nobody(floor: Floor, *,
     floor.client.hset("{dispatch}:c:agent-1", "avg", 100)
     await floor.wait(*(f"a-{i}" for i in range(40)), tenant="acme")
 
-    async def finish(*tasks: str) -> None:
-        for task in tasks:
-            floor.client.hincrby(f"{{dispatch}}:l:{task}", "start", -1_000)  # it took a second
-        await floor.finish(*tasks, worker=worker)
-
     first = await floor.claim(worker, 4)
     if early:
         await floor.wait("g-1", "g-2", tenant="globex")
-    await finish(*first)
+    await took(floor, 1, *first)
     if not early:
         await floor.wait("g-1", "g-2", tenant="globex")
     begun: list[str] = []
     for _ in range(6):
         begun += await floor.claim(worker, 1)
-        await finish(begun[-1])
+        await took(floor, 1, begun[-1])
     assert {"g-1", "g-2"} < set(begun)
 
 

@@ -91,6 +91,18 @@ async def test_who_has_more_comes_again(parts: Parts, scripted: Scripted) -> Non
     assert scripted.calls == [["a", "b"], ["b"]]
 
 
+async def test_who_was_passed_over_comes_first(parts: Parts, scripted: Scripted) -> None:
+    """One whose large callback did not fit into a call is not passed over again for one that has ever more."""
+    scripted.answers = [Handled(["b", "a"], [])]
+    parts.worker.ring_all(["a", "b"])
+    async with parts.pumping():
+        await wait_until(lambda: scripted.calls == [["a", "b"]])
+        parts.worker.ring("a")
+        scripted.gate.set()
+        await wait_until(lambda: len(scripted.calls) == 2)
+    assert scripted.calls[1] == ["b", "a"]
+
+
 @pytest.mark.parametrize("error", [Unavailable("away"), RuntimeError("a fault of ours")])
 async def test_call_that_fails(
     parts: Parts, scripted: Scripted, error: Exception, monkeypatch: pytest.MonkeyPatch

@@ -122,6 +122,27 @@ async def test_look_that_fails(swept: Parts, tenant: Tenant, monkeypatch: pytest
     assert [name for name, _ in await swept.agenda.due(ALONE.parts)] == [tenant.name]
 
 
+async def test_leases_that_ended_while_their_node_was_away(
+    swept: Parts, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the tenant's server alone did not answer its agents could not be heard either."""
+    task = (await tenant.admit(PAYLOAD)).task
+    await tenant.deliver(callback(task, "running", lease=30))
+    for _ in range(20):
+        await swept.sweeper.sweep(ALONE)
+        swept.later += 2.5
+
+    async def away(*_: object) -> object:
+        raise Unavailable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tasks, "tend", away)
+        await due(swept, tenant)
+    tenant.client.zadd(tenant.key("leases"), {task: 1})
+    await due(swept, tenant)
+    assert await tenant.status(task) == "running"
+
+
 async def test_leases_that_ended_while_redis_was_away(swept: Parts, tenant: Tenant) -> None:
     """After a gap an agent has its whole lease to be heard again; who is silent then has lost the task."""
     task = (await tenant.admit(PAYLOAD)).task

@@ -42,7 +42,7 @@ class ReplyLost(BrokerError):
 
 
 class Refused(BrokerError):
-    """Redis answered with an error: the call did nothing."""
+    """Redis answered with an error: the call did nothing, unless a right was missing within a script."""
 
     @property
     def kind(self) -> str:

@@ -2,7 +2,7 @@
 
 A script of ours looks before it writes, so that a Redis error comes while nothing has changed. It does not look whether
 it may write, which costs 2 µs for each command: one that its user lacks stops it half way. So rights are looked at
-beside, and without them nothing is begun.
+beside, at one node of a Cluster, and without them no send is begun.
 """
 
 from collections.abc import Iterator

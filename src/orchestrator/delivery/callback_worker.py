@@ -100,6 +100,7 @@ class CallbackWorker:
             again = [tenant for tenant in batch if self._under_way.pop(tenant, False)]
             # Not by the done callback alone: that runs a turn later, and `run` would find no place free.
             self._calls.discard(call)
-            self.ring_all([*again, *more])
+            # Who was passed over comes first: else a tenant with ever more would keep a large callback waiting.
+            self.ring_all([*more, *again])
             self._idle.set()
             self._wake.set()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from orchestrator.broker.agenda import Agenda
-from orchestrator.broker.connection import BrokerError
+from orchestrator.broker.connection import BrokerError, ReplyLost, Unavailable
 from orchestrator.broker.tasks import Tasks
 from orchestrator.delivery.callback_worker import CallbackWorker
 from orchestrator.delivery.endings import Endings
@@ -61,9 +61,10 @@ class Sweeper:
 
     async def _look(self, tenant: str, score: bytes) -> None:
         """Callbacks first: an answer that came in time counts, though nobody was there to take it."""
+        heard = self._now() - self._heard_since
         try:
             await self.pump(tenant)
-            tended, errands = await self._tasks.tend(tenant, self._now() - self._heard_since)
+            tended, errands = await self._tasks.tend(tenant, heard)
             self._endings.note(tenant, tended.ended)
             self._metrics.count(Counter.TASKS_RETRIED, "worker_lost", by=tended.lost)
             await self._errands.run(tenant, errands, tended.ended)
@@ -73,6 +74,8 @@ class Sweeper:
             await self._explainer.tell(tenant, tended.waits)
         except BrokerError as error:
             # It stays on the agenda as it was, so the next look finds it due again.
+            if isinstance(error, Unavailable | ReplyLost):
+                self._heard_since = self._now()  # of a Cluster the tenant's node alone may be away
             self._log.warning(LogEvent.AGENDA_FAILED, tenant_id=tenant, error=str(error))
 
     async def pump(self, tenant: str) -> None:

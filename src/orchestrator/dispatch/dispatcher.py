@@ -51,11 +51,12 @@ class Dispatcher:
         told, at = self._capped.get(tenant, (None, 0.0))
         if not share.cap or not share.sure or (told == share and now - at < CAP_TOLD_SECONDS):
             return
+        if len(self._capped) >= _REMEMBERED_MAX:
+            self._capped.clear()
+        # Also where it fails: the next send must not wait for a dispatch that is away. Announcements tell it too.
+        self._capped[tenant] = share, now
         with suppress(BrokerError):
             await self._dispatch.retune(self._keys.callbacks(tenant), share.weight, share.cap)
-            if len(self._capped) >= _REMEMBERED_MAX:
-                self._capped.clear()
-            self._capped[tenant] = share, now
 
     async def announce(self, tenant: str, task: str, attempt: int, queue: str) -> None:
         """An attempt is on its queue: it is claimed in its turn, where workers serve the context. Idempotent.

@@ -170,7 +170,7 @@ REFUSALS: Final[Mapping[Code, Refusal]] = {
         {"retry_after": 1},
     ),
     "outcome_unknown": Refusal(
-        "the connection to Redis broke in the middle: the message may have been accepted as `task_id`",
+        "Redis did not say what became of it, as when the connection breaks: it may be accepted as `task_id`",
         "repeat with the same `Idempotency-Key`",
         "Redis did not say what became of it; repeat with the same Idempotency-Key",
         {"retry_after": 1, "task_id": TASK},

@@ -24,7 +24,10 @@ local function plan(t)
     local c = #raw <= budget and envelope(raw)
     local cost = #raw + (c and cost_of_took(c) or 0)
     -- The first of a call is taken whatever it costs; another that goes beyond the bytes is the first of the next call.
-    if cost > budget and budget < args.bytes then break end
+    if cost > budget and budget < args.bytes then
+      budget = 0 -- what was looked at has had its time
+      break
+    end
     if c then
       local ok, err = pcall(take, t, raw, c, '')
       if not ok then return taken, 'error', type(err) == 'table' and err.err or tostring(err) end

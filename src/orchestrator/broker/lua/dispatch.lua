@@ -131,12 +131,12 @@ end
 
 local function seconds_of(l) return math.max(0, (l.away or now) - l.start) / 1000 end
 
--- A busy tenant is behind the present, since its runs took less than was expected: the present goes back to it, and who
--- began there with it, those first that are next, in up to 200 places: one call may not hold Redis for long.
+-- A run took less than was expected: the present, which that had moved on, goes back to there, and who began there with it,
+-- the first 20 tenants in up to 200 places of the pool: one call may not hold Redis for long.
 local function draw_back(pool, vt)
   redis.call('HSET', D .. 'v', pool, exact(vt))
   local most = 200
-  local later = redis.call('ZRANGEBYSCORE', D .. 'turn:' .. pool, '(' .. exact(vt), '+inf', 'WITHSCORES', 'LIMIT', 0, 100)
+  local later = redis.call('ZRANGEBYSCORE', D .. 'turn:' .. pool, '(' .. exact(vt), '+inf', 'WITHSCORES', 'LIMIT', 0, 20)
   for i = 1, #later, 2 do
     local home = later[i]
     local own = math.max(virtual_time(pool, home), vt)
@@ -145,7 +145,7 @@ local function draw_back(pool, vt)
       local places = redis.call('ZRANGE', D .. 'where:' .. home, 0, most - 1)
       most = most - #places
       for _, ctx in ipairs(places) do
-        if redis.call('ZADD', D .. 'ready:' .. ctx, 'XX', 'LT', 'CH', exact(own), home) == 1 then show_head(pool_of(ctx), ctx) end
+        if pool_of(ctx) == pool and redis.call('ZADD', D .. 'ready:' .. ctx, 'XX', 'LT', 'CH', exact(own), home) == 1 then show_head(pool, ctx) end
       end
       if most <= 0 then return end
     end
@@ -161,7 +161,9 @@ local function charge(l, seconds)
   if seconds >= l.charged then return end
   redis.call('ZADD', D .. 'turn:' .. pool, 'XX', 'LT', exact(vt), l.home)
   if redis.call('ZADD', key, 'XX', 'LT', 'CH', exact(vt), l.home) == 1 then show_head(pool, l.ctx) end
-  if vt < present(pool) then draw_back(pool, vt) end
+  -- By no more than that: somebody whom a cap holds back stands far behind, and nobody else may begin there.
+  local back = math.max(vt, present(pool) - (l.charged - seconds) / weight)
+  if back < present(pool) then draw_back(pool, back) end
 end
 
 -- A lease that is over holds no place, whoever may still have to look after its task.
