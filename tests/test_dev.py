@@ -52,12 +52,16 @@ class Dev:
 
     def child(self, what: str) -> psutil.Process:
         """The child process that runs this command."""
-        (found,) = [
+        (found,) = self.children(what)
+        return found
+
+    def children(self, what: str) -> list[psutil.Process]:
+        """Every child process that runs this command: none while it is replaced."""
+        return [
             process
             for process in psutil.Process(self.process.pid).children()
             if re.search(rf"(/| ){what}( |$)", " ".join(process.cmdline()))
         ]
-        return found
 
     def ask(self, path: str) -> str:
         """The body of the service's answer."""
@@ -157,7 +161,7 @@ def test_killed_parts_come_back(tmp_path: Path) -> None:
 
         running.child("valkey-server").kill()
         running.wait_for("Valkey ended; starting it again")
-        wait_blocking(lambda: running.child("valkey-server").is_running(), why="Valkey is back")
+        wait_blocking(lambda: running.children("valkey-server"), why="Valkey is back")
 
         assert running.interrupt() == 0
 

@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def _arguments() -> argparse.ArgumentParser:
-    faults = "\n".join(f"  {fault.name:<18}{_first_line(fault)}" for fault in FAULTS)
+    faults = "\n".join(f"  {fault.name:<20}{_first_line(fault)}" for fault in FAULTS)
     parser = argparse.ArgumentParser(
         prog="python -m tests.faults",
         description=__doc__,

@@ -31,7 +31,7 @@ def summary(record: Record, verdict: Verdict) -> dict[str, Any]:
         "retried_tasks": len({frame.task_id for frame in frames if frame.data.get("status") == "retrying"}),
         "endings": dict(_endings(record)),
         "faults": dict(Counter(strike.name.partition(" ")[0] for strike in record.strikes)),
-        "strays": record.strays,
+        "callbacks not used": record.strays,
         "lost_acceptances": len(verdict.lost),
         "violations": dict(Counter(violation.rule for violation in verdict.violations)),
     }
@@ -62,7 +62,7 @@ def _endings(record: Record) -> Counter[str]:
 def _words(value: Any) -> str:
     if isinstance(value, dict):
         parts = cast("dict[str, int]", value)
-        return ", ".join(f"{name} {count}" for name, count in sorted(parts.items())) or "none"
+        return ", ".join(f"{name} × {count}" for name, count in sorted(parts.items())) or "none"
     return str(value)
 
 

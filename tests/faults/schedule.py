@@ -30,8 +30,9 @@ class Schedule:
 
     @property
     def told(self) -> str:
-        """What is under way, in words."""
-        return ", ".join(f"{name} ({subject})" for subject, name in self._under_way.items()) or "no fault"
+        """How many there were, and what is under way, in words."""
+        under_way = ", ".join(f"{name} ({subject})" for subject, name in self._under_way.items())
+        return f"{len(self.strikes)} faults healed, {under_way or 'none'} under way"
 
     async def run(self, seconds: float, faults: Sequence[type[Fault]]) -> None:
         """Returns when all is healed."""

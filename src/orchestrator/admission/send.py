@@ -205,7 +205,7 @@ class Sender:
         if sent and (half_done or isinstance(error, ReplyLost | TimeoutError)):
             detail = "Redis did not say what became of it; repeat with the same Idempotency-Key"
             return Problem("outcome_unknown", detail, retry_after=1, task_id=task)
-        return Problem("unavailable", "Redis cannot be reached", retry_after=1)
+        return Problem("unavailable", "Redis cannot be reached or takes no writes", retry_after=1)
 
     async def _note(self, new: NewTask) -> None:
         await self._agenda.note(new.tenant, min(new.deadline, new.created + UNPUSHED_LOOK_MICROS))

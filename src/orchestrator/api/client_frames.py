@@ -126,7 +126,11 @@ class ClientFrames:
             self.complain(
                 connection,
                 members,
-                {"code": "unavailable", "message": "Redis cannot be reached", "retry_after": 1},
+                {
+                    "code": "unavailable",
+                    "message": "Redis cannot be reached or takes no writes",
+                    "retry_after": 1,
+                },
             )
         except Exception as error:  # noqa: BLE001 - a fault of ours must not cost the client its socket
             self._log.error(LogEvent.UNEXPECTED_ERROR, tenant_id=connection.tenant, exc_info=error)

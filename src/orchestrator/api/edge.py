@@ -54,7 +54,7 @@ class Edge:
         except Problem as problem:
             await self._refuse(problem, scope, body, answer)
         except BrokerError:
-            problem = Problem("unavailable", "Redis cannot be reached", retry_after=1)
+            problem = Problem("unavailable", "Redis cannot be reached or takes no writes", retry_after=1)
             await self._refuse(problem, scope, body, answer)
         except Exception as error:  # noqa: BLE001 - answered without internals, and told in the log
             self._log.error(LogEvent.UNEXPECTED_ERROR, path=scope["path"], exc_info=error)

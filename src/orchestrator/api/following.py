@@ -108,7 +108,9 @@ class Following:
             async with asyncio.timeout(OPEN_SECONDS):
                 opened, events = await self._open(connection, resume)
         except (BrokerError, TimeoutError):
-            raise Problem("unavailable", "Redis cannot be reached", retry_after=1) from None
+            raise Problem(
+                "unavailable", "Redis cannot be reached or takes no writes", retry_after=1
+            ) from None
         if identity.expires is not None and self._revocations.covers(*identity.subject, identity.issued):
             # Revoked while the database was asked: nobody looked for a connection that was not there.
             self._manager.detach(connection)

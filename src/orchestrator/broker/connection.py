@@ -83,7 +83,7 @@ class Wire:
         self._closed = False
         self._outdated = False
         self.connected = False
-        self.failure = "not connected yet"
+        self.failure = "no answer yet"
         """Why the server is not reached, as far as it is known; without credentials."""
 
     def start(self) -> None:

@@ -166,7 +166,7 @@ REFUSALS: Final[Mapping[Code, Refusal]] = {
         "Redis or the database is away, or there is no room for a connection; no message was accepted, and `detail`"
         " says what became of an administrator's change",
         "repeat after `retry_after` seconds",
-        "Redis cannot be reached",
+        "Redis cannot be reached or takes no writes",
         {"retry_after": 1},
     ),
     "outcome_unknown": Refusal(
