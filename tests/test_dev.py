@@ -60,7 +60,7 @@ class Dev:
         return [
             process
             for process in psutil.Process(self.process.pid).children()
-            if re.search(rf"(/| ){what}( |$)", " ".join(process.cmdline()))
+            if re.search(rf"(/| ){what}( |$)", command_of(process))
         ]
 
     def ask(self, path: str) -> str:
@@ -72,6 +72,14 @@ class Dev:
         """Ctrl-C, then waits; the exit code."""
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(30)
+
+
+def command_of(process: psutil.Process) -> str:
+    """Its command line; "" once it has ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
 
 
 def dev_command(*arguments: str) -> list[str]:
