@@ -1,6 +1,7 @@
 """`orchestrator worker MODULE:WORKER --reload` starts again at every change (docs/agents.md)."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from tests.worker.service import Service
 from orchestrator.cli.reload import Reloader
 from orchestrator.embedded import ValkeyServer
 
+SAVED = 1_700_000_000
+"""Every version is saved in the same second, and some have the same length."""
 AGENTS = """
 import asyncio
 from orchestrator.worker import AgentWorker
@@ -60,6 +63,7 @@ class Developer:
         """Saves any text."""
         new = self._file.with_suffix(".new")
         new.write_text(text)
+        os.utime(new, (SAVED, SAVED))
         new.rename(self._file)
 
     def sees(self, text: str, times: int = 1) -> None:

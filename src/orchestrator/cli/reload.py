@@ -1,6 +1,7 @@
 """Runs a command again whenever code changes, for development."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -67,6 +68,8 @@ class Reloader:
             *tethered(self._command),
             stdin=asyncio.subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C reaches the whole group: only we may be in it
+            # Compiled files are told apart by second and length: a quick change could be taken for what it replaced.
+            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
         )
         if not await _first(process.wait(), self._changed.wait(), self._told.wait()):
             process.terminate()
