@@ -1,6 +1,6 @@
 """What docs/guarantees.md says of a Redis that dies: what it kept goes on, and of what was lost clients are told."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -93,6 +93,19 @@ class Scene(NamedTuple):
 
         await wait_until(reads, 15)
 
+    async def goes_on_after(self, fault: Callable[[], Awaitable[None]]) -> None:
+        """An answer in the middle of which it strikes: its viewer sees all of it, once, and hears of no loss."""
+        accepted, task = await asked(self.caller, self.agent)
+        await say(self.agent, task, ["a", "b"])
+        await wait_until(lambda: self.viewer.offset == 4)
+        await fault()
+        await self.usable()
+        await say(self.agent, task, ["c"], 2)
+        await self.agent.report(task, "completed", result={})
+        await wait_until(lambda: self.viewer.answers, 15)
+        assert self.viewer.answers == {accepted["task_id"]: hash("abc")}
+        assert (self.viewer.faults, self.viewer.absences) == ({}, [])
+
 
 @pytest.fixture
 async def scene(durable: ValkeyServer, log_path: Path) -> AsyncIterator[Scene]:
@@ -112,34 +125,22 @@ async def scene(durable: ValkeyServer, log_path: Path) -> AsyncIterator[Scene]:
 
 async def test_a_killed_redis_has_everything(scene: Scene, durable: ValkeyServer) -> None:
     """SIGKILL in the middle of an answer: sockets stay, positions hold, the answer goes on and ends once."""
-    viewer = scene.viewer
-    accepted, task = await asked(scene.caller, scene.agent)
-    await say(scene.agent, task, ["a", "b"])
-    await wait_until(lambda: viewer.offset == 4)
-    durable.kill()
-    durable.start()
-    await scene.usable()
-    await say(scene.agent, task, ["c"], 2)
-    await scene.agent.report(task, "completed", result={})
-    await wait_until(lambda: viewer.answers, 15)
-    assert viewer.answers == {accepted["task_id"]: hash("abc")}
-    assert (viewer.faults, viewer.absences) == ({}, [])
+
+    async def restart() -> None:
+        durable.kill()
+        durable.start()
+
+    await scene.goes_on_after(restart)
 
 
 async def test_a_replica_that_has_everything_goes_on(scene: Scene, follower: Follower) -> None:
     """A failover without lag in the middle of an answer: positions hold, nobody is told of a loss."""
-    viewer = scene.viewer
-    accepted, task = await asked(scene.caller, scene.agent)
-    await say(scene.agent, task, ["a", "b"])
-    await wait_until(lambda: viewer.offset == 4)
-    await follower.has_everything()
-    await follower.takes_over()
-    await scene.usable()
-    await say(scene.agent, task, ["c"], 2)
-    await scene.agent.report(task, "completed", result={})
-    await wait_until(lambda: viewer.answers, 15)
-    assert viewer.answers == {accepted["task_id"]: hash("abc")}
-    assert (viewer.faults, viewer.absences) == ({}, [])
+
+    async def fail_over() -> None:
+        await follower.has_everything()
+        await follower.takes_over()
+
+    await scene.goes_on_after(fail_over)
 
 
 async def test_what_a_replica_had_not_got_is_told(scene: Scene, follower: Follower) -> None:

@@ -31,7 +31,7 @@ def summary(record: Record, verdict: Verdict) -> dict[str, Any]:
         "retried_tasks": len({frame.task_id for frame in frames if frame.data.get("status") == "retrying"}),
         "endings": dict(_endings(record)),
         "faults": dict(Counter(strike.name.partition(" ")[0] for strike in record.strikes)),
-        "callbacks not used": record.strays,
+        "unusable reports": record.strays,
         "lost_acceptances": len(verdict.lost),
         "violations": dict(Counter(violation.rule for violation in verdict.violations)),
     }

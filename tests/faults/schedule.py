@@ -12,6 +12,7 @@ from tests.faults.record import Loss, Strike
 
 _BREATH: Final = (1.0, 4.0)
 """Seconds between two faults."""
+_LOOK_SECONDS: Final = 0.2
 _LAST_SECONDS: Final = 3.0
 """No fault begins so shortly before the end of the load."""
 
@@ -52,8 +53,16 @@ class Schedule:
             if self._now > until - _LAST_SECONDS:
                 return
             fault = next(order)(self._deployment, self._chance)
-            if not any(_same(fault.subject, other) for other in self._under_way):
-                await self._strike(fault)
+            while self._is_struck(
+                fault.subject
+            ):  # it keeps its turn, so that each strikes as often as any other
+                await asyncio.sleep(_LOOK_SECONDS)
+                if self._now > until - _LAST_SECONDS:
+                    return
+            await self._strike(fault)
+
+    def _is_struck(self, subject: str) -> bool:
+        return any(_same(subject, other) for other in self._under_way)
 
     async def _strike(self, fault: Fault) -> None:
         self._under_way[fault.subject] = fault.name
