@@ -109,10 +109,12 @@ class Sent:
         """Every task that an answer named, accepted or of unknown outcome."""
         return {answer.task_id for answer in self.answers if answer.task_id}
 
-    @property
-    def may_be_nameless(self) -> bool:
-        """Whether it may have become a task whose name nobody was told."""
-        return any(answer.status == 0 for answer in self.answers) and self.accepted is None
+    def may_be_nameless(self, *, taken_back: bool) -> bool:
+        """Whether it may have become a task whose name nobody was told.
+
+        Where writes were `taken_back` also beside the one that was accepted: the key of the first went with them.
+        """
+        return any(answer.status == 0 for answer in self.answers) and (taken_back or self.accepted is None)
 
 
 @dataclass(frozen=True)

@@ -159,6 +159,16 @@ def test_an_answer_that_never_came() -> None:
     assert rules(record(connection([*WHOLE, *twice]), sent=nameless)) >= {"stranger", "not_accepted"}
 
 
+def test_a_nameless_task_that_was_taken_back() -> None:
+    """Nobody was told its name, its key went with it, its message was accepted anew: only where writes were lost."""
+    tries = [Answer(9.0, 0, 0), Answer(10.0, 0, 202, "", "task-1")]
+    seen = [*WHOLE, update(7, "queued", task_id="task-0")]
+    given = record(connection(seen), sent=[Sent(MESSAGE, tries)])
+    assert "stranger" in rules(given)
+    given.losses.append(Loss(8.0, 9.5))
+    assert "stranger" not in rules(given)
+
+
 def test_a_nameless_task_ends() -> None:
     """A task whose name nobody was told has to end as well."""
     given = record(connection(WHOLE), sent=[Sent(MESSAGE, [Answer(10.0, 0, 0)])], ledgers={})

@@ -148,7 +148,8 @@ def _strangers(record: Record, key: SessionKey) -> list[str]:
     followed = record.followed[key]
     seen = {frame.task_id for frame in followed.frames} | set(followed.final.tasks if followed.final else ())
     strangers = sorted(seen - {task_id for sent in of_session for task_id in sent.tasks})
-    return strangers[sum(sent.may_be_nameless for sent in of_session) :]
+    taken_back = bool(record.losses)
+    return strangers[sum(sent.may_be_nameless(taken_back=taken_back) for sent in of_session) :]
 
 
 def _shown_by_view(followed: Followed, task_id: str) -> bool:
