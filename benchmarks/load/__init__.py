@@ -1,1 +1,1 @@
-"""The load: people, sockets and agents that cost as little as Python allows, so that what is measured is the service."""
+"""People, sockets and agents that cost as little as Python allows, so that what is measured is the service."""

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, cast
 
 _HEAD_END: Final = b"\r\n\r\n"
@@ -31,15 +31,26 @@ class Counter:
 
 
 class Viewer(asyncio.Protocol):
-    """A socket of a session; `ended` is called for each ending, once or more times with how many."""
+    """A socket of a session; `ended` is told how many endings have come at once.
 
-    def __init__(self, path: str, ended: Callable[[int], None]) -> None:
-        self.opened: Final = asyncio.get_running_loop().create_future()
+    `greeting` is sent as soon as the socket is there.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        ended: Callable[[int], None],
+        headers: Mapping[str, str] | None = None,
+        greeting: bytes = b"",
+    ) -> None:
+        self.opened: Final[asyncio.Future[None]] = asyncio.get_running_loop().create_future()
         """Done once the first frame has come."""
         self.endings: Final = Counter(ENDING)
         self.chunks: Final = Counter(CHUNK)
         self.bytes = 0
         self._path = path
+        self._headers = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
+        self._greeting = greeting
         self._ended = ended
         self._upgraded = False
         self._transport: asyncio.Transport | None = None
@@ -49,7 +60,8 @@ class Viewer(asyncio.Protocol):
         key = base64.b64encode(os.urandom(16)).decode()
         transport.write(
             f"GET {self._path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n"
+            f"{self._headers}\r\n".encode()
         )
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -63,6 +75,8 @@ class Viewer(asyncio.Protocol):
             assert data.startswith(b"HTTP/1.1 101"), data[:200]
             assert head > 0, "a handshake in pieces"
             self._upgraded = True
+            assert self._transport is not None, "connected"
+            self._transport.write(self._greeting)
             data = data[head + len(_HEAD_END) :]
         if data and not self.opened.done():
             self.opened.set_result(None)
