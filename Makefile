@@ -17,6 +17,7 @@ LOCK := $(UV) pip compile --quiet --upgrade --generate-hashes --no-emit-index-ur
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 BENCH := $(VENV)/.bench-installed
+LANGGRAPH := benchmarks/peers/langgraph_dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -62,9 +63,10 @@ lock: ## Renew the lock files (needs uv)
 	$(LOCK) pyproject.toml --extra editable --extra openai -o requirements.lock
 	$(LOCK) pyproject.toml --extra dev -c requirements.lock -o requirements-dev.lock
 	$(LOCK) --group bench -c requirements-dev.lock -o requirements-bench.lock
+	$(LOCK) $(LANGGRAPH)/requirements.in -o $(LANGGRAPH)/requirements.lock
 
 clean: ## Remove the environment and the caches (./data stays)
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov build dist
+	rm -rf $(VENV) .peers .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov build dist
 	rm -rf examples/node/node_modules
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
