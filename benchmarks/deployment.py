@@ -25,11 +25,20 @@ class Measured:
     ) -> None:
         self.service = service
         self.redis_url = redis_url
-        self._pids = {"service": service_pid, "valkey": valkey_pid}
+        self.valkey_pid = valkey_pid
+        self._service_pid = service_pid
+
+    @property
+    def service_pids(self) -> tuple[int, ...]:
+        """The service's process, with those that it has started."""
+        return (self._service_pid, *_children(self._service_pid))
 
     def cpu_seconds(self) -> dict[str, float]:
-        """CPU that each process used so far, by the kernel's accounting."""
-        return {name: cpu_seconds(pid) for name, pid in self._pids.items()}
+        """CPU that each used so far, by the kernel's accounting."""
+        return {
+            "service": sum(map(cpu_seconds, self.service_pids)),
+            "valkey": cpu_seconds(self.valkey_pid),
+        }
 
 
 class Ground(NamedTuple):
@@ -70,6 +79,11 @@ def cpu_seconds(pid: int) -> float:
         pass
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _children(pid: int) -> list[int]:
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [grandchild for child in map(int, listed) for grandchild in (child, *_children(child))]
 
 
 def pin(pid: int, core: int) -> None:

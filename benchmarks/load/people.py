@@ -1,6 +1,7 @@
 """People who send messages and see the answers, one after the other: closed loops of raw sockets."""
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -23,6 +24,7 @@ class Entrance(NamedTuple):
     socket_headers: Mapping[str, str] = {}
     keyed: bool = False
     """Whether each message carries an Idempotency-Key."""
+    message: str = "hello"
 
 
 class Person:
@@ -32,6 +34,8 @@ class Person:
         self.session: Final = session
         self.latencies: Final[list[float]] = []
         """Seconds from the request to its ending at the socket."""
+        self.on_endings: Callable[[int], None] | None = None
+        """Is told of endings while none is awaited."""
         self.viewer: Final = Viewer(
             entrance.socket(session), self._ended, entrance.socket_headers, entrance.greeting
         )
@@ -42,6 +46,7 @@ class Person:
         self._open = 0  # the answer to the request and the ending, as far as they are awaited
         self._began = 0.0
         self._over: asyncio.Future[None] | None = None
+        self._body = json.dumps({"message": entrance.message}).encode()
         self._request = self._prepared()
 
     async def come(self) -> None:
@@ -93,6 +98,8 @@ class Person:
 
     def _ended(self, count: int) -> None:
         if not self._awaits_endings:
+            if self.on_endings is not None:
+                self.on_endings(count)
             return
         if count != 1:
             self._fail(f"{count} endings of one message")
@@ -113,7 +120,7 @@ class Person:
         headers = {**self._entrance.headers, "X-Session-ID": self.session}
         if self._entrance.keyed:
             headers["Idempotency-Key"] = uuid4().hex
-        return request("/api/chat/send", headers, b'{"message":"hello"}')
+        return request("/api/chat/send", headers, self._body)
 
 
 async def everyone(people: Sequence[Person]) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Final, cast
 
 _HEAD_END: Final = b"\r\n\r\n"
-ENDING: Final = b'"agent_response"'
-CHUNK: Final = b'"agent_chunk"'
+ENDING: Final = b'"type":"agent_response"'
+CHUNK: Final = b'"type":"agent_chunk"'
 _PING: Final = 0x89
 _SHORT: Final = 125
 

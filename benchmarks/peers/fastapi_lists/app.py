@@ -191,7 +191,8 @@ def channel_of(tenant_id: str, session_id: str) -> str:
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
     """Redis, the worker and the listener live as long as the app."""
-    redis = Redis.from_url(REDIS_URL, decode_responses=True)
+    # The pool of redis-py ends at 100 connections unless it is told otherwise, and fails the call that wants one more.
+    redis = Redis.from_url(REDIS_URL, decode_responses=True, max_connections=10_000)
     app.state.redis = redis
     app.state.connections = ConnectionManager(redis)
 

@@ -68,7 +68,8 @@ async def tell(frame: Frame) -> None:
 @asynccontextmanager
 async def lifespan(api: FastAPI) -> AsyncGenerator[None]:
     """Redis and the worker live as long as the app."""
-    redis = Redis.from_url(REDIS_URL, decode_responses=True)
+    # The pool of redis-py ends at 100 connections unless it is told otherwise, and fails the call that wants one more.
+    redis = Redis.from_url(REDIS_URL, decode_responses=True, max_connections=10_000)
     api.state.redis = redis
     worker = asyncio.create_task(work_callbacks(redis, tell))
     yield
