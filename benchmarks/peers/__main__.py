@@ -1,4 +1,4 @@
-"""Whether the peers run here: starts each one and lets it answer once. `python -m benchmarks.peers [NAME…]`."""
+"""Whether the peers run here: starts each one and lets it answer once."""
 
 import argparse
 import asyncio

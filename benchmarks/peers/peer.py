@@ -105,7 +105,7 @@ PEERS: Final = (
             "LANGSMITH_TRACING": "false",
             "LANGGRAPH_CLI_NO_ANALYTICS": "1",
             "LANGGRAPH_DISABLE_FILE_PERSISTENCE": "true",
-            "LOG_LEVEL": "WARNING",
+            "LOG_LEVEL": "ERROR",
         },
     ),
 )

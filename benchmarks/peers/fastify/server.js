@@ -61,7 +61,7 @@ async function work() {
       if (found) await handle(found[1]);
     } catch (error) {
       app.log.error(error);
-      await new Promise((resolve) => setTimeout(resolve, error instanceof SyntaxError ? 0 : 1000));
+      if (!(error instanceof SyntaxError)) await new Promise((resolve) => setTimeout(resolve, 1000)); // Redis is away
     }
   }
 }

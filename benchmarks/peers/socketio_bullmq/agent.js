@@ -16,7 +16,7 @@ function tell({ task_id, session_id, tenant_id }, type, data) {
   emitter.to(room).emit(type, { type, task_id, session_id, tenant_id, timestamp, data });
 }
 
-// The message says how it is to be answered: {"chunks", "delta", "every_ms"?, "stamp"?}; the README beside has it.
+// The message says how it is to be answered: {"chunks", "delta", "every_ms"?, "stamp"?}.
 async function answer({ data: task }) {
   const { chunks, delta, every_ms = 0, stamp = false } = JSON.parse(task.message);
   const said = [];
