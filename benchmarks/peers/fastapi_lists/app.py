@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 REDIS_URL: Final = os.environ["REDIS_URL"]
 TENANTS: Final = os.environ.get("TENANTS", "tenant-456").split(",")
 TASK_TTL: Final = 3600
-CLOSING: Final = "chat:closing"
+IDLE: Final = "chat:idle"
 FrameType = Literal["connection_ack", "agent_chunk", "agent_response", "error"]
 FRAMES: Final[Mapping[str, FrameType]] = {
     "streaming": "agent_chunk",
@@ -122,7 +122,7 @@ class ConnectionManager:
 
     async def listen(self) -> None:
         """Forwards for ever."""
-        await self._pubsub.subscribe(CLOSING)  # without any subscription `listen` would end
+        await self._pubsub.subscribe(IDLE)  # without any subscription `listen` would end
         async for message in self._pubsub.listen():
             for websocket in list(self._sockets.get(message["channel"], ())):
                 try:
