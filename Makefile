@@ -21,10 +21,10 @@ LANGGRAPH := benchmarks/peers/langgraph_dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test coverage fuzz model faults check format bench lock clean python
+.PHONY: help run test coverage fuzz model faults check format bench bench-quick lock clean python
 
 help: ## List these targets
-	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
 run: $(RUNTIME) ## Start everything on http://127.0.0.1:8008 with demo data; Ctrl-C stops it
 	@exec $(BIN)/orchestrator dev $(ARGS)
@@ -55,8 +55,11 @@ format: $(DEV) ## Let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(BENCH) ## Measure the service under load
+bench: $(BENCH) ## Measure the service and its peers under one load, ten minutes (ARGS=--help lists other measures)
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-quick: $(BENCH) ## The same with a smaller load, in less than three minutes
+	@$(BIN)/python -m benchmarks compare --quick $(ARGS)
 
 lock: ## Renew the lock files (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 2; }

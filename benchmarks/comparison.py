@@ -1,4 +1,4 @@
-"""What each subject is asked to do, and what that cost: streamed answers, round trips, answers when all else is still."""
+"""What each subject is asked to do, and what that cost: streams, round trips, and an answer when all else is still."""
 
 import asyncio
 import os
@@ -139,7 +139,12 @@ async def paced(subject: Subject, *, per_second: int, seconds: float, people: in
 
 
 def _trips(cost: Cost, crowd: Sequence[Person]) -> Trips:
-    took = sorted(seconds * 1000 for person in crowd for seconds in person.latencies)
+    return trips_of(cost, [seconds for person in crowd for seconds in person.latencies])
+
+
+def trips_of(cost: Cost, latencies: Sequence[float]) -> Trips:
+    """With the seconds that each message took."""
+    took = sorted(seconds * 1000 for seconds in latencies)
     assert len(took) == cost.count, f"{len(took)} answers to {cost.count} messages"
     return Trips(cost, statistics.median(took), took[int(len(took) * 0.99)])
 

@@ -30,8 +30,8 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     def line(self) -> str:
         """It and its goal in a line of a terminal."""
         verdict = {True: "met", False: "missed", None: ""}[self.met]
-        goal = "" if self.goal is None else f"{_SIGN[self.better]} {written(self.goal)}"
-        return f"{self.says:<64}{written(self.value):>10} {self.unit:<10}{goal:>10}  {verdict:<7}{self.note}"
+        goal = "" if self.goal is None else f"{_SIGN[self.better]} {rounded(self.goal)}"
+        return f"{self.says:<64}{rounded(self.value):>10} {self.unit:<10}{goal:>10}  {verdict:<7}{self.note}"
 
 
 _SIGN: Final = {"less": "≤", "more": "≥"}
@@ -39,10 +39,10 @@ _SIGN: Final = {"less": "≤", "more": "≥"}
 
 def goal_of(figure: Figure) -> str:
     """The goal as a page tells it."""
-    return "" if figure.goal is None else f"{_SIGN[figure.better]} {written(figure.goal)}"
+    return "" if figure.goal is None else f"{_SIGN[figure.better]} {rounded(figure.goal)}"
 
 
-def written(value: float) -> str:
+def rounded(value: float) -> str:
     """Three digits that count, thousands apart."""
     if value >= 1000:
         return f"{value:,.0f}"

@@ -1,6 +1,8 @@
 """Whom the comparison measures: the service, and its peers, each alone with a Valkey of its own."""
 
 import os
+import secrets
+import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,10 +10,13 @@ from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from joserfc import jwt
+from joserfc.jwk import OctKey
 from tests.servers import free_port
 
 from benchmarks.deployment import cpu_seconds, deployment, pin
 from benchmarks.load.people import Entrance
+from benchmarks.load.sockets import text_frame
 from benchmarks.measures import TENANT
 from benchmarks.peers import socketio_wire
 from benchmarks.peers.peer import Peer, Wire
@@ -34,7 +39,7 @@ class Subject(NamedTuple):
     port: int
     pids: tuple[int, ...]
     """Of the service's processes."""
-    valkey_pid: int
+    valkey_pid: int | None
     valkey_socket: str
     agent_pid: int | None = None
     """Of an agent that is part of it; else agents use Redis lists."""
@@ -43,7 +48,8 @@ class Subject(NamedTuple):
 
     def cpu_seconds(self) -> dict[str, float]:
         """What the service, Valkey and the load (this process, and an agent of the peer's) have used so far."""
-        used = {"service": sum(map(cpu_seconds, self.pids)), "valkey": cpu_seconds(self.valkey_pid)}
+        valkey = cpu_seconds(self.valkey_pid) if self.valkey_pid else 0.0
+        used = {"service": sum(map(cpu_seconds, self.pids)), "valkey": valkey}
         load = cpu_seconds(os.getpid()) + (cpu_seconds(self.agent_pid) if self.agent_pid else 0)
         return {**used, "load": load}
 
@@ -52,8 +58,7 @@ class Subject(NamedTuple):
         scripted = self.agent_pid is not None
         message = Script(chunks=chunks, delta=DELTA).message if scripted else "hello"
         if self.wire == "socketio":
-            connect = b"\x81\x82\x00\x00\x00\x0040"  # the text "40", masked with zeros
-            return Entrance(self.port, self.headers, _socketio_path, connect, message=message)
+            return Entrance(self.port, self.headers, _socketio_path, text_frame("40"), message=message)
         secret = {name: value for name, value in self.headers.items() if name == "Authorization"}
         return Entrance(
             self.port, self.headers, _path, socket_headers=secret, keyed=self.keyed, message=message
@@ -92,6 +97,17 @@ def orchestrator(
             headers=headers,
             keyed=True,
         )
+
+
+@contextmanager
+def with_token() -> Generator[Subject]:
+    """The service with authentication on: every request and every socket bears a token of its own caller."""
+    secret = secrets.token_hex(32)
+    claims = {"sub": "bench", "tenant_id": DEMO_TENANT, "tier": TIER, "exp": int(time.time()) + 3600}
+    token = jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(secret), ["HS256"])
+    headers = {"Authorization": f"Bearer {token}", "X-Agent-ID": TENANT["X-Agent-ID"]}
+    with orchestrator("token", "the same with JWT", {"ORCHESTRATOR_JWT_SECRET": secret}, headers) as subject:
+        yield subject
 
 
 @contextmanager

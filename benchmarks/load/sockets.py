@@ -45,6 +45,7 @@ class Viewer(asyncio.Protocol):
     ) -> None:
         self.opened: Final[asyncio.Future[None]] = asyncio.get_running_loop().create_future()
         """Done once the first frame has come."""
+        self.upgraded: Final = asyncio.Event()
         self.endings: Final = Counter(ENDING)
         self.chunks: Final = Counter(CHUNK)
         self.bytes = 0
@@ -52,7 +53,6 @@ class Viewer(asyncio.Protocol):
         self._headers = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
         self._greeting = greeting
         self._ended = ended
-        self._upgraded = False
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -70,13 +70,12 @@ class Viewer(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.bytes += len(data)
-        if not self._upgraded:
+        if not self.upgraded.is_set():
             head = data.find(_HEAD_END)
             assert data.startswith(b"HTTP/1.1 101"), data[:200]
             assert head > 0, "a handshake in pieces"
-            self._upgraded = True
-            assert self._transport is not None, "connected"
-            self._transport.write(self._greeting)
+            self.upgraded.set()
+            self.send(self._greeting)
             data = data[head + len(_HEAD_END) :]
         if data and not self.opened.done():
             self.opened.set_result(None)
@@ -85,6 +84,11 @@ class Viewer(asyncio.Protocol):
         self.chunks.feed(data)
         if ended := self.endings.feed(data):
             self._ended(ended)
+
+    def send(self, frames: bytes) -> None:
+        """Send what is framed already."""
+        assert self._transport is not None, "not connected"
+        self._transport.write(frames)
 
     def close(self) -> None:
         """Hang up."""
@@ -95,7 +99,12 @@ class Viewer(asyncio.Protocol):
         """Answer a ping at the head of what came; what is behind it."""
         length = data[1]
         assert length <= _SHORT, "a long ping"
-        assert self._transport is not None, "connected"
-        # Masked with zeros, so the payload goes back as it came.
-        self._transport.write(bytes((0x8A, 0x80 | length, 0, 0, 0, 0)) + data[2 : 2 + length])
+        self.send(bytes((0x8A, 0x80 | length, 0, 0, 0, 0)) + data[2 : 2 + length])  # masked with zeros
         return data[2 + length :]
+
+
+def text_frame(text: str) -> bytes:
+    """A short text as a client frames it, masked with zeros."""
+    payload = text.encode()
+    assert len(payload) <= _SHORT, "a long text"
+    return bytes((0x81, 0x80 | len(payload), 0, 0, 0, 0)) + payload
