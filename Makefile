@@ -21,7 +21,7 @@ LANGGRAPH := benchmarks/peers/langgraph_dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test coverage fuzz model faults check format bench bench-quick lock clean python
+.PHONY: help run test coverage fuzz model faults check format bench bench-quick gate lock clean python
 
 help: ## List these targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -60,6 +60,9 @@ bench: $(BENCH) ## Measure the service and its peers under one load, ten minutes
 
 bench-quick: $(BENCH) ## The same with a smaller load, in less than three minutes
 	@$(BIN)/python -m benchmarks compare --quick $(ARGS)
+
+gate: $(DEV) ## Whether an event or a round trip has become much dearer than bare uvicorn's, half a minute
+	@$(BIN)/python -m benchmarks.gate
 
 lock: ## Renew the lock files (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 2; }

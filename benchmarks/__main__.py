@@ -16,6 +16,7 @@ from benchmarks import (
     hostile,
     jitter,
     report,
+    scaling,
     slow_readers,
 )
 
@@ -23,6 +24,7 @@ PLAIN = {
     "hostile": (hostile, "what peers cost that give nothing back, in about four minutes"),
     "cancellation": (cancellation, "how fast a stop is, in about a minute"),
     "fairness": (fairness, "whose task is next, by three rules, in about two minutes"),
+    "scaling": (scaling, "what a second process on the port brings, in about a minute"),
     "holding": (holding, "how long one call holds Redis at the worst, in about a minute"),
 }
 CHOSEN = {

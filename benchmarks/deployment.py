@@ -125,11 +125,13 @@ def ground(settings: Mapping[str, str] | None = None, below: Path | None = None)
 
 
 @contextmanager
-def deployment(settings: Mapping[str, str] | None = None, below: Path | None = None) -> Generator[Measured]:
-    """A running service; `settings` by the names of their variables."""
+def deployment(
+    settings: Mapping[str, str] | None = None, below: Path | None = None, arguments: tuple[str, ...] = ()
+) -> Generator[Measured]:
+    """A running service; `settings` by the names of their variables, `arguments` of its command."""
     with (
         ground(settings, below) as (folder, valkey, environment),
-        orchestrator_server(environment, folder / "service.log") as service,
+        orchestrator_server(environment, folder / "service.log", arguments) as service,
     ):
         yield Measured(service, service.process.pid, valkey.pid, valkey.url)
 

@@ -79,10 +79,12 @@ def orchestrator(
     says: str = "this service: access check, limits, idempotency key, ledger and log",
     settings: Mapping[str, str] | None = None,
     headers: Mapping[str, str] = TENANT,
+    workers: int = 1,
 ) -> Generator[Subject]:
-    """The service, with whatever its users have."""
-    with deployment({**_SOCKETS, **(settings or {})}) as found:
-        for pid in found.service_pids:
+    """The service, with whatever its users have; one process has a core, several have all of them."""
+    arguments = () if workers == 1 else ("--workers", str(workers))
+    with deployment({**_SOCKETS, **(settings or {})}, arguments=arguments) as found:
+        for pid in found.service_pids if workers == 1 else ():
             pin(pid, SERVICE_CORE)
         pin(found.valkey_pid, LOAD_CORE)
         yield Subject(
