@@ -72,9 +72,9 @@ async def test_endings_of_a_call(tenant: Tenant) -> None:
 
 
 async def test_place_of_too_many(tenant: Tenant) -> None:
-    """A message that would take the place of more than 200 is refused before anything is written."""
+    """A message that would take the place of more than 100 is refused before anything is written."""
     talk = Conversation(tenant)
-    for _ in range(201):
+    for _ in range(101):
         await talk.say("parallel")
     kept = tenant.dump()
     reply = await talk.admit(talk.request("latest"))
@@ -82,7 +82,7 @@ async def test_place_of_too_many(tenant: Tenant) -> None:
     assert tenant.dump() == kept
     await tenant.tasks.cancel(tenant.name, (await tenant.tasks.outstanding(tenant.name, 0, 1))[0], "")
     assert (await talk.admit(talk.request("latest"))).outcome == "accepted"
-    assert len(await talk.codes()) == 201
+    assert len(await talk.codes()) == 101
 
 
 async def test_waiting_for_people_costs_no_attempt(tenant: Tenant) -> None:

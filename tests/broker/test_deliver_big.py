@@ -1,5 +1,6 @@
 """deliver_big.lua and bury.lua: the one callback at the head, compared before it is taken."""
 
+from hashlib import sha1
 from typing import Any
 
 import pytest
@@ -85,6 +86,43 @@ async def test_moved(tenant: Tenant, call: str) -> None:
 
     assert (delivered.taken, delivered.left, delivered.stop) == (0, 1, "moved")
     assert tenant.dump() == kept
+
+
+@pytest.mark.parametrize(("lies_there", "stop"), [("task-acme-1", ""), ("task-acme-2", "moved")])
+async def test_moved_to_one_that_looks_the_same(tenant: Tenant, lies_there: str, stop: str) -> None:
+    """Over 1 MiB not all of it is compared; but another task's, whatever else they share, is another one."""
+    one, other = await tenant.task(), await tenant.task()
+    pad = '"x":"' + "y" * 600_000 + '",'
+    raw = f'{{{pad}"task_id":"{one}","status":"completed",{pad}"z":0}}'
+    tenant.report(raw.replace(one, lies_there).encode())
+    delivered = await tenant.callbacks.deliver_big(
+        tenant.name, raw.encode(), envelope(one), "result_too_large"
+    )
+    assert (one, delivered.stop) == ("task-acme-1", stop)
+    assert await tenant.status(other) == "accepted"
+
+
+@pytest.mark.parametrize("size", [65_536, 1_048_576, 1_048_577])
+async def test_moved_by_one_byte(tenant: Tenant, size: int) -> None:
+    """One that is longer, and up to 1 MiB one that differs anywhere, is another one."""
+    raw = b"x" * size
+    tenant.report(raw + b"x")
+    assert (await tenant.callbacks.bury(tenant.name, raw, "undeliverable")).stop == "moved"
+    middle = raw[: size // 2] + b"y" + raw[size // 2 + 1 :]
+    tenant.client.lset(tenant.queue, -1, middle)
+    stop = (await tenant.callbacks.bury(tenant.name, raw, "undeliverable")).stop
+    assert stop == ("moved" if size <= 1_048_576 else "")
+
+
+async def test_little_of_the_largest_travels_back(tenant: Tenant) -> None:
+    """Of one over 1 MiB the script is given pieces; its dead letter has its size and hash all the same."""
+    raw = callback("task-x", "progress", {"pad": "x" * 3_000_000})
+    tenant.report(raw)
+    before = tenant.client.info("stats")["total_net_input_bytes"]
+    await tenant.callbacks.deliver_big(tenant.name, raw, envelope("task-x", "progress"), "too_large")
+    assert tenant.client.info("stats")["total_net_input_bytes"] - before < 100_000
+    (letter,) = await tenant.dead()
+    assert (letter.size, letter.sha1) == (len(raw), sha1(raw, usedforsecurity=False).hexdigest())
 
 
 async def test_buried(tenant: Tenant) -> None:

@@ -94,7 +94,9 @@ async def test_answers_in_a_page(tenant: Tenant) -> None:
     """Answers, which lie beside the log, count with all that they bring: the text of a stream as well as a result."""
     for _ in range(8):
         task = await tenant.task()
-        await tenant.deliver(chunk(task, "x" * 30_000), callback(task, "completed", {"pad": "y" * 30_000}))
+        await tenant.deliver_all(
+            chunk(task, "x" * 30_000), callback(task, "completed", {"pad": "y" * 30_000})
+        )
     page, events = await read(tenant)
     answers = [event for event in events if event.type == "agent_response"]
     assert (len(answers), page.reached) == (5, events[-1].offset)

@@ -60,7 +60,7 @@ async def test_more_waits(parts: Parts, tenant: Tenant) -> None:
 
 
 async def test_large_answer(parts: Parts, tenant: Tenant) -> None:
-    """An answer between 64 KiB and 1 MiB is read here and delivered whole; the next one is not held up."""
+    """An answer between 32 KiB and 1 MiB is read here and delivered whole; the next one is not held up."""
     task, other = await tenant.task(), await tenant.task()
     tenant.report(callback(task, "completed", {"response": "x" * 900_000}), callback(other, "running"))
     handled = await parts.handler.handle([tenant.name])
@@ -112,6 +112,29 @@ async def test_large_oddities(
     handled = await parts.handler.handle([tenant.name])
     assert (handled.more, handled.failed) == ([], [])
     assert [letter.reason for letter in await tenant.dead()] == ([reason] if reason else [])
+
+
+@pytest.mark.parametrize(
+    ("result", "reason"),
+    [
+        ({}, None),
+        ({"question": 7, "expires_in": 60}, None),
+        ({"prompt": ""}, "missing_prompt"),
+        ({"question": "a b"}, "invalid_question"),
+        ({"expires_in": "60"}, "invalid_expires_in"),
+        ({"more": "x" * 10_000}, "too_large"),
+    ],
+)
+async def test_large_question(
+    parts: Parts, tenant: Tenant, result: dict[str, Any], reason: str | None
+) -> None:
+    """A question of up to 64 KiB is asked, and judged as any other; a larger one is a dead letter."""
+    task = await tenant.task()
+    tenant.report(callback(task, "input_required", {"prompt": "?", "schema": "x" * 60_000, **result}))
+    await parts.handler.handle([tenant.name])
+    assert [letter.reason for letter in await tenant.dead()] == ([reason] if reason else [])
+    if reason is None:
+        assert (await tenant.record(task))["question"] == str(result.get("question", "1")).encode()
 
 
 @pytest.mark.parametrize("raw", [b"", b"[]", b"x" * 70_000, b'{"a":' + b"[" * 70_000, b"\xff" * 70_000])

@@ -20,6 +20,7 @@ HANDED_AGAIN_MS: Final = 5_000
 """After how long a lapsed lease is handed out again unless somebody has finished it."""
 CLAIMED_AT_ONCE: Final = 64
 RENEWED_AT_ONCE: Final = 200
+FINISHED_AT_ONCE: Final = 64
 _CLAIMS_MAX: Final = 20
 """Calls of a claim that may bring less than was asked for."""
 _GAP_MS: Final = 3_000
@@ -146,7 +147,9 @@ class Dispatch:
 
         `tell` says so to the worker that has one. Not `ran`: the worker got nothing from the queue, nothing is charged.
         """
-        await self._run("finish", _SLOT, _encode((worker, tell, ran, tasks)))
+        for start in range(0, len(tasks), FINISHED_AT_ONCE):
+            some = tasks[start : start + FINISHED_AT_ONCE]
+            await self._run("finish", _SLOT, _encode((worker, tell, ran, some)))
 
     async def pause(self, task: str, attempt: int) -> None:
         """The run waits for a human: it holds no place under the cap and is not charged."""

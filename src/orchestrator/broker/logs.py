@@ -142,7 +142,8 @@ class Logs:
         arguments = self._broker.arguments(
             session=session, epoch=epoch, delivered=delivered, acknowledged=acknowledged
         )
-        await self._broker.run("settle", self._queue(tenant), arguments)
+        while await self._broker.run("settle", self._queue(tenant), arguments):
+            pass
 
     async def view(self, tenant: str, session: str, user: str) -> SessionView:
         """Where a session stands and which tasks it has."""

@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from orchestrator.broker.callbacks import HUGE_BYTES, Callbacks, Delivered
+from orchestrator.broker.callbacks import CALLBACK_BYTES_MAX, HUGE_BYTES, Callbacks, Delivered
 from orchestrator.broker.connection import BrokerError, Refused
 from orchestrator.delivery.endings import Endings
 from orchestrator.metrics import Counter, Histogram, Metrics
@@ -15,7 +15,8 @@ from orchestrator.protocol.callbacks import read_callback, result_of
 from orchestrator.protocol.tasks import ENDINGS
 from orchestrator.telemetry import Log, LogEvent
 
-CALLBACK_BYTES_MAX: Final = 1024 * 1024
+QUESTION_BYTES_MAX: Final = 64 * 1024
+"""A question is read whenever somebody looks at its session."""
 STRIKES_MAX: Final = 3
 """A callback that the script cannot take that often is buried, so that it does not block its queue."""
 
@@ -93,7 +94,7 @@ class CallbackHandler:
         return delivered
 
     async def _take_big(self, tenant: str, size: int) -> Delivered:
-        """Read one callback of over 64 KiB here, where it holds up nobody else's; a huge one stays where it is."""
+        """Read one callback of over 32 KiB here, where it holds up nobody else's; a huge one stays where it is."""
         if size >= HUGE_BYTES:
             delivered = await self._callbacks.deliver_huge(tenant)
             await self._note(tenant, delivered)
@@ -162,7 +163,7 @@ def judge_big(raw: bytes) -> tuple[dict[str, Any] | None, str]:
     """The envelope of a large callback as deliver_big.lua takes it, and the verdict on its size.
 
     Over 1 MiB only an ending is of use: it ends its task as failed with `result_too_large`. Nothing is repaired then:
-    that takes most of a second a MiB. No question is large: it is read whenever somebody looks at its session.
+    that takes most of a second a MiB.
     """
     callback = read_callback(raw, repair=len(raw) <= CALLBACK_BYTES_MAX)
     if not callback:
@@ -170,10 +171,13 @@ def judge_big(raw: bytes) -> tuple[dict[str, Any] | None, str]:
     result = result_of(callback)
     told = ("action_type", "task_id", "status", "attempt", "seq", "lease", "retry", "took")
     envelope = {name: callback.get(name) for name in told}
-    envelope["delta"] = result.get("delta") if isinstance(result.get("delta"), str) else None
+    asks, is_piece = (callback.get("status") == status for status in ("input_required", "streaming"))
+    envelope["delta"] = result.get("delta") if is_piece and isinstance(result.get("delta"), str) else None
     envelope["has_response"] = result.get("response") is not None
     envelope["has_result"] = bool(result)
-    if len(raw) <= CALLBACK_BYTES_MAX and callback.get("status") != "input_required":
+    envelope["has_prompt"] = isinstance(result.get("prompt"), str) and result["prompt"] != ""
+    envelope["question"], envelope["expires_in"] = result.get("question"), result.get("expires_in")
+    if len(raw) <= (QUESTION_BYTES_MAX if asks else CALLBACK_BYTES_MAX):
         return _packable(envelope), ""
     return _packable(envelope), "result_too_large" if callback.get("status") in ENDINGS else "too_large"
 

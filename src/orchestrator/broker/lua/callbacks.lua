@@ -2,7 +2,7 @@
 -- `c` is the decoded envelope: action_type, task_id, status, attempt, seq, delta, has_response, has_result, lease, retry, took; of a
 -- question has_prompt, question, expires_in.
 
-local BIG, TOOK_MAX, TOOK_COST = 64 * 1024, 100, 640
+local BIG, TOOK_MAX, TOOK_COST = 32 * 1024, 100, 320
 local ENDINGS = { completed = 'completed', failed = 'failed', timeout = 'timeout', cancelled = 'cancelled' }
 local OTHERS = { running = true, streaming = true, progress = true, input_required = true }
 
@@ -55,7 +55,7 @@ local function asked_lease(t, c)
   return c.lease == true and t.keep.lease or math.floor(math.max(1, math.min(3600, c.lease)) * SECOND)
 end
 
--- A hundred messages that end take about as long as 64 KiB of the worst JSON: 5 ms.
+-- A hundred messages that end take about as long as 32 KiB of the worst JSON: 4 ms.
 local function cost_of_took(c) return type(c.took) == 'table' and TOOK_COST * math.min(#c.took, TOOK_MAX) or 0 end
 
 -- An agent says which of the messages that were handed to it its answer takes into account.
@@ -124,6 +124,18 @@ local function envelope(raw)
     lease = given(c.lease), retry = c.retry, took = c.took,
     has_prompt = type(result.prompt) == 'string' and result.prompt ~= '', question = question_name(given(result.question)),
     expires_in = given(result.expires_in) }
+end
+
+-- The callback at the tail, if it is the one that Python read: as long, and with the pieces that came along where it had them.
+local function seen_at_tail(t, seen)
+  local raw = redis.call('LINDEX', t.queue, -1)
+  if not raw or #raw ~= seen.size then return nil end
+  for i, place in ipairs(seen.places) do
+    local piece = ARGV[i + 1]
+    if raw:sub(place + 1, place + #piece) ~= piece then return nil end
+  end
+  t.digest = seen.digest
+  return raw
 end
 
 local function outcome(t, taken, stop, err, size)

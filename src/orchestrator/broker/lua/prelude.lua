@@ -118,13 +118,16 @@ end
 
 local function frame(meta, blob) return head(meta) .. blob end
 
-local function append(t, s, meta, blob, stored)
-  meta[1], meta[2] = #blob + 64, now
+local function append(t, s, meta, blob, stored, rest)
+  rest = rest or '' -- of the blob: megabytes are not put together only to be left out
+  local size = #blob + #rest
+  meta[1], meta[2] = size + 64, now
   local bare = head(meta)
-  local entry = bare .. blob
+  local large = #bare + size > LIVE_ENTRY_MAX
+  local entry = (stored or not large) and bare .. blob .. rest
   s.top, s.mark, s.bytes = s.top + 1, int(now), s.bytes + meta[1]
   s.entries[#s.entries + 1] = stored and entry or bare
-  s.live[#s.live + 1] = #entry > LIVE_ENTRY_MAX and '' or entry
+  s.live[#s.live + 1] = large and '' or entry
 end
 
 -- kind u: status, blob = the callback whose `result` is the detail, or ''
@@ -198,7 +201,7 @@ local function end_task(t, s, task, status, code, raw, has_response)
   change(task, 'ended_at', int(now))
   task.set.result, task.set.text = raw, joined
   task.ended, task.append = true, {}
-  append(t, s, { 0, 0, 'e', task.id, task.attempt, status, code, #joined }, joined .. raw, false)
+  append(t, s, { 0, 0, 'e', task.id, task.attempt, status, code, #joined }, joined, false, raw)
   task.set.position = position(s)
   s.acks[#s.acks + 1] = s.top
   s.acks[#s.acks + 1] = task.id
@@ -214,7 +217,7 @@ local function bury(t, raw, reason)
   count(t, 'dead|' .. reason)
   local whole, digest = t.whole or #raw, '' -- raw may be no more than the ends of it (deliver_huge.lua)
   if #raw > DEAD_ENTRY_MAX then
-    digest = redis.sha1hex(raw)
+    digest = t.digest -- Python's: it takes 2 ms a MiB
     raw = raw:sub(1, DEAD_ENTRY_MAX)
   end
   t.dead[#t.dead + 1] = frame({ reason, now, whole, digest }, raw)

@@ -70,6 +70,8 @@ local function plan_turn(t, session, policy, context)
   local plan = { stop = {}, code = 'superseded', hold = false, freed = 0 }
   POLICIES[policy](plan, open_tasks(t, session), context)
   for _, task in ipairs(plan.stop) do plan.freed = plan.freed + (task.bytes or 0) end
+  -- Too long together: it waits by itself.
+  if plan.code == 'merged' and plan.freed > MERGED_BYTES_MAX then plan.stop, plan.freed, plan.hold = {}, 0, true end
   redis.call('ZCARD', t.T .. 'held')
   if plan.inbox then redis.call('LLEN', t.T .. 'inbox:' .. plan.inbox.id) end
   return plan
