@@ -6,7 +6,13 @@ import pytest
 from tests.broker.floor import LEASE_MS, Floor
 
 from orchestrator.broker.connection import Refused, Reply, ReplyLost, Unavailable
-from orchestrator.broker.dispatch import CLAIMED_AT_ONCE, RENEWED_AT_ONCE, Dispatch, RunScript
+from orchestrator.broker.dispatch import (
+    CLAIMED_AT_ONCE,
+    FINISHED_AT_ONCE,
+    RENEWED_AT_ONCE,
+    Dispatch,
+    RunScript,
+)
 
 
 def watched(floor: Floor, before: Callable[[str, int], None]) -> Dispatch:
@@ -82,6 +88,19 @@ async def test_renewals_go_in_slices(floor: Floor, held: int, calls: int) -> Non
     await floor.finish(*(one.task for one in lost))
     assert await dispatch.renew("w1", LEASE_MS, [floor.held(task) for task in tasks]) == lost
     assert seen == ["renew"] * calls
+
+
+async def test_endings_go_in_slices(floor: Floor) -> None:
+    """However many attempts end together, a call looks at some, and none is left with its place."""
+    seen: list[str] = []
+    tasks = [f"task-{number}" for number in range(FINISHED_AT_ONCE + 1)]
+    await floor.worker("w1")
+    await floor.wait(*tasks)
+    assert await floor.claim("w1", len(tasks)) == tasks
+    dispatch = watched(floor, lambda script, _: seen.append(script))
+    await dispatch.finish([(task, 1) for task in tasks], "w1")
+    assert seen == ["finish"] * 2
+    assert not floor.client.keys("{dispatch}:run:*")
 
 
 async def test_contexts_behind_those_of_others(floor: Floor) -> None:

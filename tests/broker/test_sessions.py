@@ -146,6 +146,30 @@ async def test_settled(tenant: Tenant) -> None:
     assert "acknowledged_at" in again
 
 
+async def test_settled_in_steps(tenant: Tenant) -> None:
+    """However many endings are noted at once, one call of Redis notes 500, and none is left out."""
+    tasks = [await tenant.task() for _ in range(620)]
+    await tenant.deliver_all(*[callback(task, "completed") for task in tasks])
+    opened, _ = await tenant.open("live")
+    tenant.client.config_resetstat()
+    await tenant.logs.settle(tenant.name, "sess-1", opened.epoch, opened.top, opened.top - 20)
+    assert tenant.client.info("commandstats")["cmdstat_evalsha"]["calls"] == 2
+    records = [await tenant.record(task) for task in tasks]
+    assert ["delivered_at" in record for record in records] == [True] * 620
+    assert ["acknowledged_at" in record for record in records] == [True] * 600 + [False] * 20
+    assert tenant.client.zcard(tenant.key("acks:sess-1")) == 20
+
+
+async def test_delivered_in_steps(tenant: Tenant) -> None:
+    """So it is with what a client never acknowledges."""
+    tasks = [await tenant.task() for _ in range(620)]
+    await tenant.deliver_all(*[callback(task, "completed") for task in tasks])
+    opened, _ = await tenant.open("live")
+    await tenant.logs.settle(tenant.name, "sess-1", opened.epoch, opened.top, 0)
+    assert ["delivered_at" in await tenant.record(task) for task in tasks] == [True] * 620
+    assert tenant.client.hget(tenant.key("session:sess-1"), "settled") == b"%d" % opened.top
+
+
 async def test_settled_in_another_epoch(tenant: Tenant) -> None:
     """Offsets of another epoch say nothing about this one, in either direction."""
     task = await tenant.task()

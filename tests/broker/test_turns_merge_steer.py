@@ -48,6 +48,19 @@ async def test_merge_with_nothing_begun(talk: Conversation) -> None:
     assert talk.held() == []
 
 
+async def test_merge_with_too_much(talk: Conversation) -> None:
+    """Where what it would join is over 1 MiB with all that came with it, the message waits by itself."""
+    await talk.started()
+    large = [await talk.tenant.task(payload=b"x" * 400_000, turn_policy="queue") for _ in range(3)]
+    alone = await talk.say("merge")
+    assert talk.held() == [*large, alone]
+    assert talk.payloads[alone] == alone.encode()
+    assert await talk.endings() == {}
+    await talk.tenant.tasks.cancel(talk.tenant.name, large[0], "")
+    joined = await talk.say("merge")
+    assert {ending["into"] for ending in (await talk.endings()).values() if "into" in ending} == {joined}
+
+
 async def test_merge_tells_first(talk: Conversation) -> None:
     """Before anything is done the script tells what waits; nothing is spent or kept by asking."""
     waiting = await talk.say("parallel")

@@ -143,6 +143,14 @@ def test_no_object(raw: bytes) -> None:
     assert judge_big(raw) == (None, "not_json")
 
 
+def test_only_a_piece_has_a_delta() -> None:
+    """An ending may be called anything inside: only of a chunk its text goes along with the envelope."""
+    for status in ("completed", "progress", "streaming"):
+        envelope, _ = judge_big(callback("task-1", status, {"delta": "x" * 100_000}))
+        assert envelope is not None
+        assert ("delta" in envelope) == (status == "streaming")
+
+
 def test_largest_are_not_repaired() -> None:
     """Over 1 MiB what is no strict JSON is a dead letter as it is, though it could be repaired."""
     odd = b'{"task_id":"task-1","status":"completed","x":01,"y":"%b"}'
