@@ -140,4 +140,6 @@ async def test_the_trace_is_in_the_log(service: Service, worker: AgentWorker) ->
             await service.ending()
 
     started = [line for line in logs if line["event"] == "agent_started"]
+    # The service's `task_ended` is another line: what became of the task, not of one run.
+    assert [line["status"] for line in logs if line["event"] == "agent_ended"] == ["completed"] * 2
     assert [line.get("trace_id") for line in started] == ["4bf92f3577b34da6a3ce929d0e0e4736", None]

@@ -126,9 +126,9 @@ class Execution:
         except BaseException as error:  # noqa: BLE001 - it is foreign code
             failure = await self._failed(error)
         if failure:
-            self._log.warning(WorkerEvent.TASK_ENDED, status="failed", code=failure.code)
+            self._log.warning(WorkerEvent.AGENT_ENDED, status="failed", code=failure.code)
         else:
-            self._log.info(WorkerEvent.TASK_ENDED, status="completed")
+            self._log.info(WorkerEvent.AGENT_ENDED, status="completed")
 
     async def _answered(self) -> Failure | None:
         given = await answer(self._handler, self._task, self._emit)

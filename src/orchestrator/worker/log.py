@@ -13,7 +13,7 @@ class WorkerEvent(StrEnum):
     AGENT_GOES_ON = "agent_goes_on"  # has its slot again: question
     AGENT_STOPPED = "agent_stopped"  # was cancelled while it ran: reason
     AGENT_ABANDONED = "agent_abandoned"  # ignored its cancellation; nobody waits any more: reason, seconds
-    TASK_ENDED = "task_ended"  # status, code: as it was reported
+    AGENT_ENDED = "agent_ended"  # status, code: as it was reported; the service logs `task_ended`
     TASK_SKIPPED = "task_skipped"  # over before it began: reason
     TASK_UNREADABLE = "task_unreadable"  # what was taken is no task: reason
     WORKER_STOPPING = "worker_stopping"  # takes nothing new; tasks that run, seconds they get
