@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.diagnosis.conftest import Beat, Look, Run, client_of, codes, looked
 from tests.diagnosis.strange_server import strange_server
@@ -17,7 +18,7 @@ from orchestrator.broker.broker import Broker
 from orchestrator.broker.script_source import Script
 from orchestrator.diagnosis import servers
 from orchestrator.embedded import ValkeyServer
-from orchestrator.settings import Settings
+from orchestrator.settings import Settings, Source
 
 HEALTHY: list[Run] = [
     servers.reach,
@@ -69,6 +70,17 @@ async def test_unreachable() -> None:
     assert finding.code == "redis_unreachable"
     assert f"127.0.0.1:{port}" in finding.what
     assert "hunter2" not in finding.what
+
+
+@pytest.mark.parametrize(("source", "hinted"), [("default", True), ("environment", False)])
+async def test_default_url(own: ValkeyServer, source: Source, hinted: bool) -> None:
+    """Where nobody named a server, it says so, whether one answers there or not."""
+    settings = msgspec.structs.replace(at(own.url), sources={"REDIS_URL": source})
+    (well,) = await looked(servers.reach, settings)
+    own.stop()
+    (fault,) = await looked(servers.reach, settings)
+    assert [finding.code for finding in (well, fault)] == ["", "redis_unreachable"]
+    assert ["REDIS_URL is not set" in finding.what for finding in (well, fault)] == [hinted] * 2
 
 
 async def test_silent(own: ValkeyServer) -> None:

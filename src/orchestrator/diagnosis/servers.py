@@ -22,6 +22,8 @@ _NEARLY_FULL, _FULL = 0.8, 0.97
 
 async def reach(exam: Examination) -> list[Finding]:
     """A server answers at REDIS_URL, and takes its user and password."""
+    unset = exam.settings.sources.get("REDIS_URL") == "default"
+    hint = "; REDIS_URL is not set, this is the default" if unset else ""
     server = exam.add_server(Endpoint(exam.settings.redis_url))
     try:
         await server.ask("ECHO", "orchestrator doctor")
@@ -32,14 +34,16 @@ async def reach(exam: Examination) -> list[Finding]:
         why = server.wire.failure
         if any(word in why.lower() for word in ("auth", "password")):
             return [found(Fault.REDIS_LOGIN, f"{server.name} refuses the login: {why.rstrip('.')}")]
-        return [found(Fault.REDIS_UNREACHABLE, f"no server answers at {server.name}: {why.rstrip('.')}")]
+        return [
+            found(Fault.REDIS_UNREACHABLE, f"no server answers at {server.name}: {why.rstrip('.')}{hint}")
+        ]
     exam.answering.add("server")
     # A Cluster that is not whole may have no node for that; a check of its own says so.
     with suppress(BrokerError, TimeoutError):
         async with asyncio.timeout(CHECK_SECONDS / 2):
             await exam.broker.set_clock()
             exam.answering.add("redis")
-    return [well(f"{server.name} answers")]
+    return [well(f"{server.name} answers{hint}")]
 
 
 async def version(exam: Examination) -> list[Finding]:
