@@ -22,6 +22,14 @@ async def test_running(tenant: Tenant) -> None:
     assert tenant.client.hget(tenant.key("tenant"), "running") == b"3"
 
 
+async def test_an_agent_that_only_answers(tenant: Tenant) -> None:
+    """An ending tells that an agent had the task, once, also where nothing was reported before it."""
+    silent, talkative = await tenant.task(), await tenant.task()
+    delivered = await tenant.deliver(callback(silent, "completed"), callback(talkative, "running"))
+    assert [move.task for move in delivered.moves if move.until] == [silent, talkative]
+    assert (await tenant.deliver(callback(talkative, "completed"))).moves == []
+
+
 async def test_second_running_is_shown_only_with_a_result(tenant: Tenant) -> None:
     """`running` again says nothing new, unless it brings something to show."""
     task = await tenant.task()

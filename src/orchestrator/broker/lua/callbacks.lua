@@ -104,6 +104,8 @@ local function take(t, raw, c, code)
     renew_lease(t, task, asked_lease(t, c))
     return take_report(t, s, task, c, raw)
   end
+  -- An agent that reports nothing else has begun with it all the same, or its queue would seem to have none.
+  if task.status ~= 'running' and task.status ~= 'input_required' then move(t, task, task.deadline) end
   if c.status == 'failed' and c.retry == true and code == '' then return try_again(t, s, task, raw) end
   -- An answer of which pieces were dropped is no answer.
   if c.status == 'completed' and task.lost and not c.has_response then code = 'result_too_large' end
