@@ -134,12 +134,13 @@ class Service:
         handler = CallbackHandler(
             Callbacks(self.broker), self.endings, due_pushes.attend, self.metrics, self.log
         )
-        worker = CallbackWorker(handler, self.log, is_cluster=self.broker.topology.is_cluster)
+        worker = CallbackWorker(handler, self.rights, self.log, is_cluster=self.broker.topology.is_cluster)
         sweeper = Sweeper(
             agenda=self.agenda,
             tasks=self.tasks,
             errands=self.errands,
             worker=worker,
+            rights=self.rights,
             endings=self.endings,
             explainer=self.explainer,
             metrics=self.metrics,

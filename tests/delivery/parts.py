@@ -14,6 +14,7 @@ from tests.servers import wait_until
 from orchestrator.broker.agenda import Agenda
 from orchestrator.broker.explanations import Explanations
 from orchestrator.broker.listener import Listener
+from orchestrator.broker.rights import Rights
 from orchestrator.broker.turns import Turns
 from orchestrator.delivery.callback_handler import CallbackHandler
 from orchestrator.delivery.callback_worker import CallbackWorker
@@ -52,7 +53,10 @@ class Parts:
         endings = Endings(self.metrics, log, self.turns, self.pace)
         self.due_pushes = DuePushes(tenant.tasks, self.agenda, errands, tenant.broker.clock)
         self.handler = CallbackHandler(tenant.callbacks, endings, self.due_pushes.attend, self.metrics, log)
-        self.worker = CallbackWorker(self.handler, log, is_cluster=tenant.broker.topology.is_cluster)
+        self.rights = Rights(tenant.broker)
+        self.worker = CallbackWorker(
+            self.handler, self.rights, log, is_cluster=tenant.broker.topology.is_cluster
+        )
         self.later = 0.0  # seconds that the sweeper believes to have passed besides
         self.sweeper = Sweeper(
             now=lambda: time.monotonic() + self.later,
@@ -60,6 +64,7 @@ class Parts:
             tasks=tenant.tasks,
             errands=errands,
             worker=self.worker,
+            rights=self.rights,
             endings=endings,
             explainer=self.explainer,
             metrics=self.metrics,

@@ -2,7 +2,7 @@
 
 A script of ours looks before it writes, so that a Redis error comes while nothing has changed. It does not look whether
 it may write, which costs 2 µs for each command: one that its user lacks stops it half way. So rights are looked at
-beside, at one node of a Cluster, and without them no send is begun.
+beside, at one node of a Cluster, and without them no send is begun, no callback taken and nothing ended that is due.
 """
 
 from collections.abc import Iterator
@@ -89,6 +89,11 @@ class Rights:
         self.granted = not missing
         if missing:
             raise Refused(f"NOPERM the user of REDIS_URL may not: {', '.join(missing[:_NAMED])}")
+
+    def check(self) -> None:
+        """Raise `Refused` where one is missing, as far as is known."""
+        if not self.granted:
+            raise Refused("NOPERM a right is missing that the service needs")
 
     def doubt(self, refused: Refused) -> None:
         """A call was refused: where that was for a right, none is begun until somebody has looked."""

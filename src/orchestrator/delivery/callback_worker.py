@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from typing import Final, cast
 
 from orchestrator.broker.callbacks import QUEUES_PER_CALL
-from orchestrator.broker.connection import BrokerError
+from orchestrator.broker.connection import BrokerError, Refused
+from orchestrator.broker.rights import Rights
 from orchestrator.delivery.callback_handler import CallbackHandler
 from orchestrator.telemetry import Log, LogEvent
 
@@ -25,8 +26,9 @@ _AGAIN_SECONDS: Final = 1.0
 class CallbackWorker:
     """Pumps tenants' callback queues."""
 
-    def __init__(self, handler: CallbackHandler, log: Log, *, is_cluster: bool) -> None:
+    def __init__(self, handler: CallbackHandler, rights: Rights, log: Log, *, is_cluster: bool) -> None:
         self._handler = handler
+        self._rights = rights
         self._log = log
         self._share = 1 if is_cluster else QUEUES_PER_CALL  # in a Cluster tenants lie in different slots
         self._waiting: dict[str, None] = {}
@@ -85,10 +87,13 @@ class CallbackWorker:
         more: list[str] = []
         call = cast("asyncio.Task[None]", asyncio.current_task())
         try:
+            self._rights.check()  # without LTRIM what was taken would be taken again
             handled = await self._handler.handle(batch)
             more = handled.more
             self._ring_later(handled.failed)
         except BrokerError as error:
+            if isinstance(error, Refused) and error.within_script:
+                self._rights.doubt(error)
             self._log.debug(LogEvent.CALLBACK_FAILED, error=str(error))
             await asyncio.sleep(_RETRY_SECONDS)
             more = batch

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Final
 
 from orchestrator.broker.agenda import Agenda
-from orchestrator.broker.connection import BrokerError, ReplyLost, Unavailable
+from orchestrator.broker.connection import BrokerError, Refused, ReplyLost, Unavailable
+from orchestrator.broker.rights import Rights
 from orchestrator.broker.tasks import Tasks
 from orchestrator.delivery.callback_worker import CallbackWorker
 from orchestrator.delivery.endings import Endings
@@ -34,6 +35,7 @@ class Sweeper:
         tasks: Tasks,
         errands: ErrandRunner,
         worker: CallbackWorker,
+        rights: Rights,
         endings: Endings,
         explainer: Explainer,
         metrics: Metrics,
@@ -44,6 +46,7 @@ class Sweeper:
         self._tasks = tasks
         self._errands = errands
         self._worker = worker
+        self._rights = rights
         self._endings = endings
         self._explainer = explainer
         self._metrics = metrics
@@ -53,6 +56,8 @@ class Sweeper:
 
     async def sweep(self, shares: Shares) -> None:
         """Look at every due tenant of this replica's parts once."""
+        if not self._rights.granted:
+            return  # an answer that came in time could not be taken first
         due = await self._agenda.due(shares.parts)
         if self._now() - self._swept > _GAP_SECONDS:
             self._heard_since = self._now()
@@ -76,6 +81,8 @@ class Sweeper:
             # It stays on the agenda as it was, so the next look finds it due again.
             if isinstance(error, Unavailable | ReplyLost):
                 self._heard_since = self._now()  # of a Cluster the tenant's node alone may be away
+            if isinstance(error, Refused) and error.within_script:
+                self._rights.doubt(error)
             self._log.warning(LogEvent.AGENDA_FAILED, tenant_id=tenant, error=str(error))
 
     async def pump(self, tenant: str) -> None:
