@@ -33,7 +33,7 @@ async def test_items_of_a_call(tenant: Tenant) -> None:
 
 
 async def test_bytes_of_a_call(tenant: Tenant) -> None:
-    """One call takes 32 KiB: what would go beyond is left for the next one."""
+    """One call takes 40 KiB: what would go beyond is left for the next one."""
     task = await tenant.task()
     delivered = await tenant.deliver(*[chunk(task, "x" * 15_000, seq) for seq in range(5)])
     assert (delivered.taken, delivered.left, delivered.stop) == (2, 3, "")
@@ -44,14 +44,14 @@ async def test_bytes_of_a_call(tenant: Tenant) -> None:
 async def test_a_call_takes_any_one_callback(tenant: Tenant) -> None:
     """The largest that is not read by Python fills a call, alone."""
     task = await tenant.task()
-    largest = chunk(task, "")[:-3] + b"x" * (32_768 - len(chunk(task, ""))) + b'"}}'
+    largest = chunk(task, "")[:-3] + b"x" * (40_960 - len(chunk(task, ""))) + b'"}}'
     delivered = await tenant.deliver(chunk(task, "a"), largest, largest, chunk(task, "b"))
     taken = [delivered] + [(await tenant.callbacks.deliver([tenant.name]))[0] for _ in range(3)]
     assert [(reply.taken, reply.stop) for reply in taken] == [(1, "")] * 4
 
 
 async def test_messages_that_agents_say_they_took(tenant: Tenant) -> None:
-    """Each that a callback names may end, so a hundred names are as much as 32 KiB."""
+    """Each that a callback names may end, so a hundred names are as much as 40 KiB."""
     task = await tenant.task()
     named = [f"task-{number}" for number in range(60)]
     delivered = await tenant.deliver(*[callback(task, "running", took=named)] * 3)
@@ -97,7 +97,7 @@ async def test_two_of_each_queue(tenant: Tenant) -> None:
 
 
 async def test_stops_at_a_big_one(tenant: Tenant) -> None:
-    """A callback of over 32 KiB stays at the head for Python; what came before it is taken."""
+    """A callback of over 40 KiB stays at the head for Python; what came before it is taken."""
     task = await tenant.task()
     big = callback(task, "completed", {"response": "x" * 70_000})
     delivered = await tenant.deliver(callback(task, "running"), big, b"?")

@@ -60,7 +60,7 @@ async def test_more_waits(parts: Parts, tenant: Tenant) -> None:
 
 
 async def test_large_answer(parts: Parts, tenant: Tenant) -> None:
-    """An answer between 32 KiB and 1 MiB is read here and delivered whole; the next one is not held up."""
+    """An answer between 40 KiB and 1 MiB is read here and delivered whole; the next one is not held up."""
     task, other = await tenant.task(), await tenant.task()
     tenant.report(callback(task, "completed", {"response": "x" * 900_000}), callback(other, "running"))
     handled = await parts.handler.handle([tenant.name])

@@ -9,7 +9,7 @@ import msgspec
 from orchestrator.broker.broker import Broker
 
 ITEMS_PER_CALL: Final = 128
-BYTES_PER_CALL: Final = 32 * 1024
+BYTES_PER_CALL: Final = 40 * 1024
 """Of the worst JSON that is what Redis reads in 4 ms; deliver.lua takes no single callback that is larger."""
 QUEUES_PER_CALL: Final = 64
 CALLBACK_BYTES_MAX: Final = 1024 * 1024

@@ -94,7 +94,7 @@ class CallbackHandler:
         return delivered
 
     async def _take_big(self, tenant: str, size: int) -> Delivered:
-        """Read one callback of over 32 KiB here, where it holds up nobody else's; a huge one stays where it is."""
+        """Read one callback of over 40 KiB here, where it holds up nobody else's; a huge one stays where it is."""
         if size >= HUGE_BYTES:
             delivered = await self._callbacks.deliver_huge(tenant)
             await self._note(tenant, delivered)

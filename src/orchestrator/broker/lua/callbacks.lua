@@ -2,7 +2,7 @@
 -- `c` is the decoded envelope: action_type, task_id, status, attempt, seq, delta, has_response, has_result, lease, retry, took; of a
 -- question has_prompt, question, expires_in.
 
-local BIG, TOOK_MAX, TOOK_COST = 32 * 1024, 100, 320
+local BIG, TOOK_MAX, TOOK_COST = 40 * 1024, 100, 400
 local ENDINGS = { completed = 'completed', failed = 'failed', timeout = 'timeout', cancelled = 'cancelled' }
 local OTHERS = { running = true, streaming = true, progress = true, input_required = true }
 
@@ -55,7 +55,7 @@ local function asked_lease(t, c)
   return c.lease == true and t.keep.lease or math.floor(math.max(1, math.min(3600, c.lease)) * SECOND)
 end
 
--- A hundred messages that end take about as long as 32 KiB of the worst JSON: 4 ms.
+-- A hundred messages that end take about as long as 40 KiB of the worst JSON: 4 ms.
 local function cost_of_took(c) return type(c.took) == 'table' and TOOK_COST * math.min(#c.took, TOOK_MAX) or 0 end
 
 -- An agent says which of the messages that were handed to it its answer takes into account.

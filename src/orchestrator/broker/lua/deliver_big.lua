@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- One callback of over 32 KiB, read by Python because cjson would hold the server too long.
+-- One callback of over 40 KiB, read by Python because cjson would hold the server too long.
 -- KEYS[1] callback queue
 -- ARGV[1] msgpack {keep…, envelope {…} or nothing: no JSON object, verdict: '', a dead letter's reason, or
 --         'result_too_large': end the task so, size, digest: SHA-1, places: where the pieces lie}
