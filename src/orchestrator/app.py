@@ -4,10 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from orchestrator.api.admin import Admin
 from orchestrator.api.asyncapi import asyncapi_document
@@ -17,12 +14,11 @@ from orchestrator.api.deployment import Deployment
 from orchestrator.api.edge import Edge
 from orchestrator.api.events import EventStreams
 from orchestrator.api.following import Following
-from orchestrator.api.forwarded import ForwardedHost
+from orchestrator.api.forwarded import Forwarded
 from orchestrator.api.guard import Guard
 from orchestrator.api.openapi import openapi_document
 from orchestrator.api.pages import Pages
 from orchestrator.api.pending_connections import PendingConnections
-from orchestrator.api.problems import refused
 from orchestrator.api.routes import routes
 from orchestrator.api.tickets import TicketOffice
 from orchestrator.api.websocket import Sockets
@@ -46,20 +42,11 @@ def create_app(settings: Settings) -> Starlette:
         async with service.running():
             yield
 
-    app = Starlette(
-        routes=_routes(service, origins),
-        middleware=[
-            Middleware(ForwardedHost, trusted=settings.trusted_proxies),
-            # starlette's type of a middleware does not fit uvicorn's types of the same protocol
-            Middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies)),  # type: ignore[arg-type]
-            Middleware(
-                Edge, identifier=service.identifier, origins=origins, metrics=service.metrics, log=log
-            ),
-        ],
-        exception_handlers={HTTPException: refused},
-        lifespan=lifespan,
-    )
+    app = Starlette(routes=_routes(service, origins), lifespan=lifespan)
     app.router.redirect_slashes = False  # another URL is another resource: 404
+    edge = Edge(app.router, identifier=service.identifier, origins=origins, metrics=service.metrics, log=log)
+    # In place of Starlette's own layers, which would answer what the edge answers.
+    app.middleware_stack = Forwarded(edge, settings.trusted_proxies)
     app.state.runtime = service.runtime
     app.state.pending = PendingConnections(settings.trusted_proxies, service.metrics, log)
     return app

@@ -4,12 +4,14 @@ import asyncio
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.api.forwarded import asked_host
 from orchestrator.api.headers import OPTIONAL, REQUIRED
-from orchestrator.api.problems import count_credential, problem_response
+from orchestrator.api.problems import count_credential, problem_response, refused
+from orchestrator.api.request_headers import headers_of
 from orchestrator.auth.identifier import Identifier
 from orchestrator.auth.origins import Origins
 from orchestrator.broker.connection import BrokerError
@@ -24,6 +26,8 @@ REST_MAX: Final = 64 * 1024
 
 HEALTH: Final = frozenset({"/health", "/health/live", "/health/ready", "/api/chat/health", "/ws/health"})
 
+_NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
+_CLOSE: Final = (b"connection", b"close")
 _ALLOWED_HEADERS: Final = ", ".join([*REQUIRED, *OPTIONAL, "Authorization", "Content-Type", "Last-Event-ID"])
 _EXPOSED_HEADERS: Final = (
     "Location, Retry-After, RateLimit, RateLimit-Policy, Idempotency-Replayed, WWW-Authenticate"
@@ -47,12 +51,15 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
+        headers = headers_of(scope)
         answer, body = _Answer(send, self._listed(headers)), _Body(receive)
         try:
             await self._pass(scope, headers, body, answer)
         except Problem as problem:
             await self._refuse(problem, scope, body, answer)
+        except HTTPException as refusal:
+            if not answer.status:
+                await refused(refusal)(scope, body, answer)
         except BrokerError:
             problem = Problem("unavailable", "Redis cannot be reached or takes no writes", retry_after=1)
             await self._refuse(problem, scope, body, answer)
@@ -79,10 +86,10 @@ class Edge:
         count_credential(problem, self._metrics)
         if scope["path"] == "/api/chat/send":
             self._metrics.count(Counter.SENDS_REFUSED, problem.code)
-            named = _named(Headers(scope=scope))
+            named = _named(headers_of(scope))
             self._log.info(LogEvent.SEND_REFUSED, code=problem.code, detail=problem.detail, **named)
         # Who asks before it sends (`Expect`) is told at once.
-        answer.closes = "expect" in Headers(scope=scope) or await body.stays_away()
+        answer.closes = "expect" in headers_of(scope) or await body.stays_away()
         await problem_response(problem)(scope, body, answer)
 
     def _listed(self, headers: Headers) -> str | None:
@@ -132,11 +139,11 @@ class _Answer:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["X-Content-Type-Options"] = "nosniff"
+            message["headers"] = [*message["headers"], _NOSNIFF]
             if self.closes:
-                headers["Connection"] = "close"
+                message["headers"].append(_CLOSE)
             if self._origin:
+                headers = MutableHeaders(scope=message)
                 headers["Access-Control-Allow-Origin"] = self._origin
                 headers["Access-Control-Expose-Headers"] = _EXPOSED_HEADERS
                 headers.add_vary_header("Origin")

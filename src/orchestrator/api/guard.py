@@ -1,16 +1,13 @@
 """Who may use a route: what stands beside each URL in `routes.py`."""
 
-from collections.abc import Awaitable, Callable
-
 from starlette.requests import Request
 from starlette.responses import Response
 
+from orchestrator.api.endpoints import Endpoint, Handler
 from orchestrator.api.headers import refuse_secrets
 from orchestrator.auth.claims import Claims, Scope
 from orchestrator.auth.identifier import Identifier
 from orchestrator.errors import Problem
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Guard:
@@ -22,19 +19,19 @@ class Guard:
     def __init__(self, identifier: Identifier) -> None:
         self._identifier = identifier
 
-    def public(self, handler: Handler) -> Handler:
+    def public(self, handler: Handler) -> Endpoint:
         """Anybody: a token is not even looked at."""
-        return handler
+        return Endpoint(handler)
 
-    def chat(self, handler: Handler) -> Handler:
+    def chat(self, handler: Handler) -> Endpoint:
         """Users; in header mode whoever gets here."""
         return self._with(handler, "chat")
 
-    def metrics(self, handler: Handler) -> Handler:
+    def metrics(self, handler: Handler) -> Endpoint:
         """Operators; in header mode whoever gets here."""
         return self._with(handler, "metrics")
 
-    def admin(self, handler: Handler) -> Handler:
+    def admin(self, handler: Handler) -> Endpoint:
         """Administrators, and only with a token: headers that anybody could send shall not change records."""
 
         async def guarded(request: Request) -> Response:
@@ -44,19 +41,20 @@ class Guard:
                 )
             return await self._pass(handler, "admin", request)
 
-        return guarded
+        return Endpoint(guarded)
 
-    def _with(self, handler: Handler, scope: Scope) -> Handler:
+    def _with(self, handler: Handler, scope: Scope) -> Endpoint:
         async def guarded(request: Request) -> Response:
             return await self._pass(handler, scope, request)
 
-        return guarded
+        return Endpoint(guarded)
 
     async def _pass(self, handler: Handler, scope: Scope, request: Request) -> Response:
-        refuse_secrets(request.query_params)
+        if request.scope["query_string"]:
+            refuse_secrets(request.query_params)
         claims = await self._identifier.authenticate(request.headers)
         require_scope(claims, scope)
-        request.state.claims = claims
+        request.scope["state"]["claims"] = claims
         return await handler(request)
 
 
@@ -73,4 +71,4 @@ def require_scope(claims: Claims | None, scope: Scope) -> None:
 
 def proven_claims(request: Request) -> Claims | None:
     """The claims that the guard found; None in header mode."""
-    return request.state.claims
+    return request.scope["state"]["claims"]

@@ -124,11 +124,11 @@ class HttpProtocol(HttpToolsProtocol):
         """Feeds the parser; it keeps all of a head, and all of what it finds behind a body."""
         if self._in_head:
             self._head_bytes += len(piece)
-            if self._head_timer is None:
-                self._start_head_timer()
         else:
             self._since_body += len(piece)
         super().data_received(piece)
+        if self._in_head and self._head_bytes and self._head_timer is None and not self._is_ending():
+            self._start_head_timer()  # a head that came in one piece needs none
         if self._since_body > MAX_HEAD_BYTES:
             self._refuse(Problem("headers_too_large", f"at most {MAX_HEAD_BYTES} bytes around a body"))
 

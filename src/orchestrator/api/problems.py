@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import msgspec
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.errors import Code, Problem
@@ -51,12 +50,10 @@ def count_credential(problem: Problem, metrics: Metrics) -> None:
         metrics.count(Counter.CREDENTIALS_REFUSED, problem.reason)
 
 
-async def refused(_request: Request, refusal: Exception) -> Response:
+def refused(refusal: HTTPException) -> Response:
     """What the router or the file server refuses by a number, as a problem."""
-    status = refusal.status_code if isinstance(refusal, HTTPException) else 500
-    response = problem_response(problem_of_status(status))
-    if isinstance(refusal, HTTPException):
-        response.headers.update(refusal.headers or {})
+    response = problem_response(problem_of_status(refusal.status_code))
+    response.headers.update(refusal.headers or {})
     return response
 
 

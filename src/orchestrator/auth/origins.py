@@ -16,6 +16,8 @@ class Origins:
     def __init__(self, allowed: tuple[str, ...], *, loopback_only: bool) -> None:
         self._allowed = frozenset(allowed)
         self._loopback_only = loopback_only
+        self._own_host = ""
+        """A name of this machine that was asked for: mostly the next request asks for the same."""
 
     def could_ask(self, origin: str, asked_host: str, scheme: str) -> bool:
         """Whether a browser of this origin may call at all."""
@@ -36,11 +38,18 @@ class Origins:
         origin = headers.get("origin")
         if max(len(headers.getlist(name)) for name in ("origin", "host")) > 1:
             raise Problem("access_denied", "a request has one Host, and one Origin at most")
-        if self._loopback_only and not _is_loopback(headers.get("host", "")):
+        if self._loopback_only and not self._is_own(headers.get("host", "")):
             raise Problem("access_denied", "Host must be a name of this machine, like localhost or 127.0.0.1")
         if origin is None or self.could_ask(origin, asked_host, scheme):
             return
         raise Problem("access_denied", "this Origin is not allowed (ORCHESTRATOR_ALLOWED_ORIGINS)")
+
+    def _is_own(self, host: str) -> bool:
+        if host != self._own_host:
+            if not _is_loopback(host):
+                return False
+            self._own_host = host
+        return True
 
 
 def is_same_origin(origin: str, host: str, scheme: str) -> bool:

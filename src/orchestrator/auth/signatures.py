@@ -9,7 +9,7 @@ from joserfc.jws import CompactSignature, JWSRegistry
 
 from orchestrator.auth.algorithms import ALL
 from orchestrator.auth.claims import Payload, invalid_token
-from orchestrator.auth.keys import KeySource
+from orchestrator.auth.keys import Key, KeySource
 
 MOST_BYTES: Final = 8192
 
@@ -41,6 +41,14 @@ class _Registry(JWSRegistry):
         return super().get_alg("Ed25519" if name == "EdDSA" else name)
 
 
+class Opened(msgspec.Struct, frozen=True):
+    """A token that was signed with a key of ours."""
+
+    header: Header
+    key: Key
+    payload: Payload
+
+
 class Signatures:
     """Opens tokens; a key decides which algorithm is used, the header only which key is asked."""
 
@@ -48,8 +56,12 @@ class Signatures:
         self._keys: Final = keys
         self._registry: Final = _Registry()
 
-    async def open(self, token: str) -> Payload:
-        """The payload of a token that was signed with a key of ours; raises `unauthorized` and `unavailable`."""
+    async def is_signed_by(self, key: Key, header: Header) -> bool:
+        """Whether a token with this header would be opened with `key`; raises as `open` where there is none for it."""
+        return await self._keys.find(header.alg, header.kid) is key
+
+    async def open(self, token: str) -> Opened:
+        """A token that was signed with a key of ours; raises `unauthorized` and `unavailable`."""
         signed = self._split(token)
         header = _header(signed)
         key = await self._keys.find(header.alg, header.kid)
@@ -59,7 +71,7 @@ class Signatures:
             genuine = False
         if not genuine:
             raise invalid_token("the token's signature is wrong", "signature")
-        return _payload(signed)
+        return Opened(header, key, _payload(signed))
 
     def _split(self, token: str) -> CompactSignature:
         if len(token) > MOST_BYTES:

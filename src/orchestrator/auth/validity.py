@@ -6,6 +6,9 @@ from typing import Final, cast
 
 from orchestrator.auth.claims import Payload, invalid_token, moment
 
+JUDGED: Final = ("exp", "nbf", "iat", "iss", "aud")
+"""The claims that are looked at here."""
+
 
 class Validity:
     """The rules for `exp`, `nbf`, `iat`, `iss` and `aud`; `leeway` is in seconds."""

@@ -1,0 +1,36 @@
+"""From the router to a handler: as a class, which gets the raw channel.
+
+Around a function Starlette puts two layers that answer exceptions; that is the edge's affair.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from orchestrator.api.request_headers import headers_of
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class KnownRequest(Request):
+    """A request whose headers the edge has looked at already."""
+
+    @property
+    def headers(self) -> Headers:
+        """The headers."""
+        return headers_of(self.scope)
+
+
+class Endpoint:
+    """Answers a request with what its handler returns."""
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        response = await self._handler(KnownRequest(scope, receive))
+        await response(scope, receive, send)
