@@ -1,12 +1,28 @@
 """What a peer can do to a socket's end: leave while it is written to, and choose the code it closes with."""
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from starlette.websockets import WebSocket
+from uvicorn.protocols.utils import ClientDisconnected
 
+from orchestrator.api.text_frames import TEXTS
 from orchestrator.api.websocket import SocketOutlet, code_label
 from orchestrator.delivery.connection import Gone
+
+
+class Texts:
+    """What the server offers for a peer that has left."""
+
+    def __init__(self) -> None:
+        self.writable = asyncio.Event()
+        self.writable.set()
+
+    def write_texts(self, frames: Sequence[bytes]) -> None:
+        """Fails as uvicorn does."""
+        raise ClientDisconnected
 
 
 async def socket_of_a_peer_that_left() -> WebSocket:
@@ -19,7 +35,7 @@ async def socket_of_a_peer_that_left() -> WebSocket:
         if message["type"] != "websocket.accept":
             raise ConnectionResetError
 
-    socket = WebSocket({"type": "websocket"}, receive, send)
+    socket = WebSocket({"type": "websocket", "extensions": {TEXTS: Texts()}}, receive, send)
     await socket.accept()
     return socket
 
@@ -28,7 +44,7 @@ async def test_peer_that_left() -> None:
     """To write to it is an expected end, not a fault of ours; to close it is nothing."""
     outlet = SocketOutlet(await socket_of_a_peer_that_left())
     with pytest.raises(Gone):
-        await outlet.send(b"{}")
+        await outlet.send([b"{}"])
     await SocketOutlet(await socket_of_a_peer_that_left()).close(1012, "")
 
 

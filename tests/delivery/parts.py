@@ -4,7 +4,7 @@ import asyncio
 import io
 import json
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ from orchestrator.broker.rights import Rights
 from orchestrator.broker.turns import Turns
 from orchestrator.delivery.callback_handler import CallbackHandler
 from orchestrator.delivery.callback_worker import CallbackWorker
-from orchestrator.delivery.connection import Connection, Gone
+from orchestrator.delivery.connection import Connection, Gone, Write
 from orchestrator.delivery.endings import Endings
 from orchestrator.delivery.ledgers import Ledgers
 from orchestrator.delivery.session_log import SessionLog
@@ -148,12 +148,20 @@ class Reader:
         self.connection = Connection(self, SessionName(parts.tenant.name, session, ""), "free", "")
         self.writing: asyncio.Task[None] | None = None
 
-    async def send(self, frame: bytes) -> None:
-        """Take a frame when the peer reads."""
-        await self.gate.wait()
+    @property
+    def at_once(self) -> Write | None:
+        """Takes frames while the peer reads."""
+        return self._take if self.gate.is_set() else None
+
+    def _take(self, frames: Sequence[bytes]) -> None:
         if self.gone:
             raise Gone
-        self.frames.append(json.loads(frame))
+        self.frames += map(json.loads, frames)
+
+    async def send(self, frames: Sequence[bytes]) -> None:
+        """Take frames when the peer reads."""
+        await self.gate.wait()
+        self._take(frames)
 
     async def close(self, code: int, reason: str) -> None:
         """Say goodbye."""

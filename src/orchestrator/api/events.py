@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -34,11 +35,14 @@ class StreamOutlet:
         # Comments come from another task: two writes at once would mix.
         self._lock = asyncio.Lock()
 
-    async def send(self, frame: bytes) -> None:
-        """Write a frame as one event; those of the log have their position as id."""
-        position = _POSITION(frame)
-        name = b"id: %b\n" % position[1] if position else b""
-        await self._write(b"%bdata: %b\n\n" % (name, frame))
+    @property
+    def at_once(self) -> None:
+        """Nothing can: ASGI tells whether the peer reads only by letting us wait."""
+        return None
+
+    async def send(self, frames: Sequence[bytes]) -> None:
+        """Write each frame as one event."""
+        await self._write(b"".join(map(_event, frames)))
 
     async def comment(self) -> None:
         """Show proxies and the peer that the stream lives."""
@@ -60,6 +64,13 @@ class StreamOutlet:
                 await self._send({"type": "http.response.body", "body": data, "more_body": True})
             except OSError as error:
                 raise Gone from error
+
+
+def _event(frame: bytes) -> bytes:
+    """Those of the log have their position as id."""
+    position = _POSITION(frame)
+    name = b"id: %b\n" % position[1] if position else b""
+    return b"%bdata: %b\n\n" % (name, frame)
 
 
 class EventStreams:

@@ -3,9 +3,9 @@
 import asyncio
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -17,11 +17,12 @@ from orchestrator.api.following import Draining, Following, Full
 from orchestrator.api.forwarded import asked_host
 from orchestrator.api.headers import parameter, reader
 from orchestrator.api.problems import count_credential
+from orchestrator.api.text_frames import TEXTS, Texts
 from orchestrator.auth.identifier import Identifier
 from orchestrator.auth.identity import Identity
 from orchestrator.auth.origins import Origins
 from orchestrator.broker.connection import BrokerError
-from orchestrator.delivery.connection import Connection, Gone
+from orchestrator.delivery.connection import Connection, Gone, Write
 from orchestrator.errors import Problem
 from orchestrator.metrics import Counter, Metrics
 from orchestrator.protocol.budget import Budget
@@ -61,20 +62,30 @@ class SocketOutlet:
 
     def __init__(self, socket: WebSocket) -> None:
         self._socket = socket
+        self._texts = cast("Texts", socket.scope["extensions"][TEXTS])
         self.closed_with: int | None = None
 
-    async def send(self, frame: bytes) -> None:
-        """Write one text frame."""
-        try:
-            await self._socket.send({"type": "websocket.send", "text": frame.decode()})
-        except _LEFT as error:
-            raise Gone from error
+    @property
+    def at_once(self) -> Write | None:
+        """Writes text frames while the peer reads."""
+        return self._write if self._texts.writable.is_set() else None
+
+    async def send(self, frames: Sequence[bytes]) -> None:
+        """Write text frames as soon as the peer reads."""
+        await self._texts.writable.wait()
+        self._write(frames)
 
     async def close(self, code: int, reason: str) -> None:
         """Send the close frame."""
         self.closed_with = code
         with suppress(*_LEFT):
             await self._socket.send({"type": "websocket.close", "code": code, "reason": reason})
+
+    def _write(self, frames: Sequence[bytes]) -> None:
+        try:
+            self._texts.write_texts(frames)
+        except OSError as error:
+            raise Gone from error
 
 
 class Sockets:

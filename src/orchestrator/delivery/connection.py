@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from orchestrator.broker.connection import BrokerError
@@ -18,11 +18,20 @@ _RETRY_SECONDS: Final = 0.5
 _LEFT: Final = 1006
 
 
+Write = Callable[[Sequence[bytes]], None]
+"""Raises `Gone` when the peer has left."""
+
+
 class Outlet(Protocol):
     """Where frames leave: a WebSocket, or a stream of Server-Sent Events."""
 
-    async def send(self, frame: bytes) -> None:
-        """Write one frame; waits while the peer does not read. Raises `Gone` when it has left."""
+    @property
+    def at_once(self) -> Write | None:
+        """Writes frames without waiting; None while that cannot be, since the peer does not read."""
+        ...
+
+    async def send(self, frames: Sequence[bytes]) -> None:
+        """Write frames; waits while the peer does not read. Raises `Gone` when it has left."""
 
     async def close(self, code: int, reason: str) -> None:
         """Say goodbye."""
@@ -56,6 +65,7 @@ class Connection:
         self.on_ending_sent: Callable[[Connection, int], None] = lambda _connection, _offset: None
         self._outlet = outlet
         self._wake = asyncio.Event()
+        self._waits = False
         self._writing: asyncio.Task[None] | None = None
         self._sending_since: float | None = None
 
@@ -81,15 +91,28 @@ class Connection:
         self._wake.set()
 
     def offer(self, event: Event, after: int | None = None) -> None:
-        """Queue an event that the channel brought; `after` is the mark of the one before it, where that is told."""
+        """Queue an event that the channel brought, until `flush`; `after` is the mark of the one before it, if told."""
         self.announced = max(self.announced, event.offset)
         self.subscriber.offer(event, after)
-        self._wake.set()
 
     def missed(self, offset: int) -> None:
         """Events up to `offset` exist, told without their content."""
         self.announced = max(self.announced, offset)
         self.subscriber.missed(offset)
+        self._wake.set()
+
+    def flush(self) -> None:
+        """Have what was offered written: here and now where the writer waits for it and the peer reads."""
+        if self._waits and self.closing is None:
+            try:
+                while self.subscriber.has_frames and (write := self._outlet.at_once):
+                    frames, ended = self.subscriber.next_frames()
+                    write(frames)
+                    self._note_sent(ended)
+            except Gone:
+                self.leave()
+            if self.subscriber.state == "live" and not self.subscriber.has_frames:
+                return  # to wake a task costs more than a frame
         self._wake.set()
 
     def compare(self, offset: int, mark: int) -> None:
@@ -149,18 +172,28 @@ class Connection:
             elif subscriber.state == "replay":
                 await self._read_on(log)
             else:
-                self._wake.clear()
-                await self._wake.wait()
+                await self._wait()
+
+    async def _wait(self) -> None:
+        self._wake.clear()
+        self._waits = True
+        try:
+            await self._wake.wait()
+        finally:
+            self._waits = False
 
     async def _send_next(self) -> None:
-        frame, ends = self.subscriber.next_frame()
+        frames, ended = self.subscriber.next_frames()
         self._sending_since = asyncio.get_running_loop().time()
         try:
-            await self._outlet.send(frame)
+            await self._outlet.send(frames)
         finally:
             self._sending_since = None
-        if ends:
-            self.on_ending_sent(self, ends)
+        self._note_sent(ended)
+
+    def _note_sent(self, ended: int) -> None:
+        if ended:
+            self.on_ending_sent(self, ended)
 
     async def _read_on(self, log: SessionLog) -> None:
         """Take the next page. Live only when nothing was announced behind it: that would be a hole."""

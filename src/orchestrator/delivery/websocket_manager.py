@@ -123,6 +123,8 @@ class WebSocketManager:
         tenant = self._tenants.get(name or "")
         if name is None or tenant is None:
             return
+        offered: set[Connection] = set()
+        whose = SessionName(name, "", "")
         for announced in read_batch(message):
             sockets = tenant.sessions.get(announced.session)
             if not sockets:
@@ -132,10 +134,12 @@ class WebSocketManager:
                 for connection in sockets:
                     connection.missed(announced.offset)
                 continue
-            event = read_event(
-                SessionName(name, announced.session, announced.epoch), announced.offset, announced.entry
-            )
-            self._bring(event, announced, sockets)
+            if announced.session != whose.session or announced.epoch != whose.epoch:
+                whose = SessionName(name, announced.session, announced.epoch)
+                offered |= sockets
+            self._bring(read_event(whose, announced.offset, announced.entry), announced, sockets)
+        for connection in offered:
+            connection.flush()
 
     def _bring(self, event: Event, announced: Announced, sockets: set[Connection]) -> None:
         for connection in sockets:

@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from orchestrator.protocol.callbacks import answer, clean_text, failure, read_callback, result_of
-from orchestrator.protocol.position import Position
+from orchestrator.protocol.position import spelled
 from orchestrator.protocol.questions import asked_question
 from orchestrator.protocol.tasks import EndStatus
 from orchestrator.protocol.times import rfc3339
@@ -55,39 +55,6 @@ class Frame(msgspec.Struct, omit_defaults=True):
     covers: int | None = None
 
 
-class Event(msgspec.Struct):
-    """One event of one session, with its frame, built when it is first needed and shared by its readers."""
-
-    offset: int
-    type: EventType
-    task_id: str
-    ends: bool
-    """Whether it is its task's ending."""
-    at: int
-    _data: Any
-    _session: str
-    _tenant: str
-    _epoch: str
-    _frame: bytes = b""
-
-    def frame(self, covers: int = 1) -> bytes:
-        """The frame as JSON; `covers` is how many events it stands for."""
-        if not self._frame:
-            position = str(Position(self._epoch, self.offset, self.at))
-            self._frame = _encode(
-                Frame(
-                    self.type,
-                    self._data,
-                    rfc3339(self.at),
-                    self._session,
-                    self._tenant,
-                    self.task_id,
-                    position,
-                )
-            )
-        return self._frame if covers == 1 else b'%b,"covers":%d}' % (self._frame[:-1], covers)
-
-
 class SessionName(msgspec.Struct, frozen=True):
     """Whose events: tenant, session and the epoch of its log."""
 
@@ -96,14 +63,37 @@ class SessionName(msgspec.Struct, frozen=True):
     epoch: str
 
 
+class Event(msgspec.Struct):
+    """One event of one session, with its frame, built when it is first needed and shared by its readers."""
+
+    name: SessionName
+    offset: int
+    type: EventType
+    task_id: str
+    ends: bool
+    """Whether it is its task's ending."""
+    at: int
+    _data: Any
+    _frame: bytes = b""
+
+    def frame(self, covers: int = 1) -> bytes:
+        """The frame as JSON; `covers` is how many events it stands for."""
+        if not self._frame:
+            name = self.name
+            position = spelled(name.epoch, self.offset, self.at)
+            moment = rfc3339(self.at)
+            self._frame = _encode(
+                Frame(self.type, self._data, moment, name.session, name.tenant, self.task_id, position)
+            )
+        return self._frame if covers == 1 else b'%b,"covers":%d}' % (self._frame[:-1], covers)
+
+
 def read_event(name: SessionName, offset: int, entry: bytes) -> Event:
     """The event that a whole entry tells; total: whatever an agent sent, this does not raise."""
     split = 2 + int.from_bytes(entry[:2])
     meta, blob = _meta(entry[2:split]), entry[split:]
     kind, data = _told(meta, blob)
-    return Event(
-        offset, kind, meta.task, meta.kind == "e", meta.at, data, name.session, name.tenant, name.epoch
-    )
+    return Event(name, offset, kind, meta.task, meta.kind == "e", meta.at, data)
 
 
 def _told(meta: _Meta, blob: bytes) -> tuple[EventType, Any]:

@@ -19,7 +19,12 @@ class Position(msgspec.Struct, frozen=True):
     """Append time of the entry at `offset`, in microseconds since 1970; 0 before the first."""
 
     def __str__(self) -> str:
-        return f"{self.epoch}:{self.offset}-{self.mark}"
+        return spelled(self.epoch, self.offset, self.mark)
+
+
+def spelled(epoch: str, offset: int, mark: int) -> str:
+    """A position as clients keep it."""
+    return f"{epoch}:{offset}-{mark}"
 
 
 def parse_position(text: str) -> Position | None:

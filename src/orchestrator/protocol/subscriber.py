@@ -17,6 +17,8 @@ from orchestrator.protocol.position import Position
 State = Literal["replay", "live", "closed"]
 
 QUEUED_BYTES_MAX: Final = 256 * 1024
+WRITTEN_BYTES: Final = 64 * 1024
+"""Frames of so many bytes are written at once, where that many wait."""
 SAID_BYTES_MAX: Final = 256 * 1024
 """Of frames that are no events: the log does not have them, so who does not read its answers is too slow."""
 
@@ -116,6 +118,17 @@ class Subscriber:
             return frame, 0
         self._framed = (event.offset, event.at)
         return frame, event.offset if event.ends else 0
+
+    def next_frames(self) -> tuple[list[bytes], int]:
+        """Frames to write at once, and the offset of the last of them that ends a task, else 0."""
+        frames: list[bytes] = []
+        size = ended = 0
+        while self._queue and size < WRITTEN_BYTES:
+            frame, ends = self.next_frame()
+            frames.append(frame)
+            size += len(frame)
+            ended = ends or ended
+        return frames, ended
 
     def close(self) -> None:
         """Nothing more is wanted."""

@@ -1,0 +1,38 @@
+"""WebSocket text frames as a server writes them (RFC 6455 §5.2), many at once."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol
+
+TEXTS: Final = "orchestrator.texts"
+"""The extension in a socket's ASGI scope under which the server's `Texts` is found."""
+
+_TEXT: Final = b"\x81"
+_SHORT: Final = 126
+_MEDIUM: Final = 1 << 16
+
+
+class Texts(Protocol):
+    """Text frames past ASGI, which has a message, a coroutine and a system call for each of them."""
+
+    writable: asyncio.Event
+    """Set while the peer reads, and when it has gone."""
+
+    def write_texts(self, frames: Sequence[bytes]) -> None:
+        """Write UTF-8 texts at once. Raises `OSError` where the connection is over."""
+
+
+def framed(texts: Iterable[bytes]) -> bytes:
+    """Each text as one frame, one behind the other."""
+    parts: list[bytes] = []
+    for text in texts:
+        parts += (_head(len(text)), text)
+    return b"".join(parts)
+
+
+def _head(size: int) -> bytes:
+    if size < _SHORT:
+        return b"%b%c" % (_TEXT, size)
+    if size < _MEDIUM:
+        return b"%b\x7e%b" % (_TEXT, size.to_bytes(2))
+    return b"%b\x7f%b" % (_TEXT, size.to_bytes(8))
