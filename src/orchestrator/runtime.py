@@ -170,7 +170,7 @@ class Runtime:
         """A push on somebody's callback queue."""
         tenant = self._broker.keys.tenant_of(queue)
         if tenant and is_valid_id(tenant) and self._shares.pumps(tenant):
-            self._worker.ring(tenant)
+            self._worker.hear(tenant)
 
     def on_gap(self) -> None:
         """Something may have been missed: look everywhere, soon."""

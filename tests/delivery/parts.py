@@ -95,7 +95,7 @@ class Parts:
         """The doorbell rang."""
         name = self.tenant.broker.keys.tenant_of(queue)
         if name:
-            self.worker.ring(name)
+            self.worker.hear(name)
 
     def on_gap(self) -> None:
         """Nothing was missed that a test relies on."""

@@ -142,3 +142,45 @@ async def test_stopped(parts: Parts, scripted: Scripted) -> None:
     scripted.gate.set()
     await asyncio.gather(running, return_exceptions=True)
     assert running.cancelled()
+
+
+async def test_echo_of_our_own_taking(parts: Parts, scripted: Scripted) -> None:
+    """What we took rings as well; a push in the same turn of the server may hide in that, so it is looked at, later."""
+    scripted.gate.set()
+    scripted.answers = [Handled([], [], took=frozenset("a"))]
+    async with parts.pumping():
+        parts.worker.hear("a")
+        await parts.worker.settled("a")
+        parts.worker.hear("a")
+        assert scripted.calls == [["a"]]
+        await wait_until(lambda: scripted.calls == [["a"], ["a"]])
+        await parts.worker.settled("a")
+
+
+@pytest.mark.parametrize("heard", [0, 1])
+async def test_push_after_our_own_taking(
+    parts: Parts, scripted: Scripted, heard: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ring more than we have made ourselves is a push, and is not kept waiting."""
+    monkeypatch.setattr(callback_worker, "ECHO_SECONDS", 60.0)
+    scripted.answers = [Handled([], [], took=frozenset("a"))]
+    async with parts.pumping():
+        parts.worker.hear("a")
+        await wait_until(lambda: scripted.calls == [["a"]])
+        for _ in range(heard):
+            parts.worker.hear("a")
+        scripted.gate.set()
+        await parts.worker.settled("a")
+        for _ in range(2 - heard):
+            parts.worker.hear("a")
+        await wait_until(lambda: scripted.calls == [["a"], ["a"]])
+
+
+async def test_backlog_is_taken_ahead(parts: Parts, scripted: Scripted) -> None:
+    """Of a tenant with a backlog the next call is under way before the last one came back; of others it is not."""
+    scripted.gate.set()
+    scripted.answers = [Handled(["a", "b"], [], many=frozenset("a"))]
+    parts.worker.ring_all("ab")
+    async with parts.pumping():
+        await parts.worker.settled("a")
+    assert scripted.calls == [["a", "b"], ["a", "b"], ["a"]]

@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from orchestrator.broker.callbacks import CALLBACK_BYTES_MAX, HUGE_BYTES, Callbacks, Delivered
+from orchestrator.broker.callbacks import CALLBACK_BYTES_MAX, HUGE_BYTES, ITEMS_PER_CALL, Callbacks, Delivered
 from orchestrator.broker.connection import BrokerError, Refused
 from orchestrator.delivery.endings import Endings
 from orchestrator.metrics import Counter, Histogram, Metrics
@@ -43,6 +43,10 @@ class Handled(msgspec.Struct, frozen=True):
     """Those with more waiting; first whom the call did not come to, so that a heavy backlog starves nobody."""
     failed: list[str]
     """Those whose queue cannot be taken as the server is now: try again a while later."""
+    many: frozenset[str] = frozenset()
+    """Those with more than another call takes."""
+    took: frozenset[str] = frozenset()
+    """Those of whom something was taken, which rings the bell."""
 
 
 class CallbackHandler:
@@ -62,6 +66,7 @@ class CallbackHandler:
         self._metrics = metrics
         self._log = log
         self._strikes: dict[str, int] = {}
+        self._finishing: set[str] = set()
 
     async def handle(self, tenants: list[str]) -> Handled:
         """Take what waits for `tenants`, within bounds.
@@ -76,22 +81,30 @@ class CallbackHandler:
         for tenant, delivered in replies:
             await self._note(tenant, delivered)
         for tenant, delivered in replies:
+            if tenant in self._finishing:
+                continue  # another call for it sees to what stops this one, too, and tells what is left
             last = await self._finish(tenant, delivered)
             if last.stop == "error":
                 failed.append(tenant)
             elif last.left:
                 (served if delivered.taken or last.taken else passed_over).append(tenant)
-        return Handled([*passed_over, *served], failed)
+        many = frozenset(tenant for tenant, delivered in replies if _is_many(delivered))
+        took = frozenset(tenant for tenant, delivered in replies if delivered.taken or delivered.stop)
+        return Handled([*passed_over, *served], failed, many, took)
 
     async def _finish(self, tenant: str, delivered: Delivered) -> Delivered:
         """Do what the script left undone; how the queue stands after it."""
         if delivered.taken:
             self._strikes.pop(tenant, None)  # another callback is at the head now
-        if delivered.stop == "big":
-            return await self._take_big(tenant, delivered.size)
-        if delivered.stop == "error":
+        if not delivered.stop:
+            return delivered
+        self._finishing.add(tenant)
+        try:
+            if delivered.stop == "big":
+                return await self._take_big(tenant, delivered.size)
             return await self._strike(tenant, delivered)
-        return delivered
+        finally:
+            self._finishing.discard(tenant)
 
     async def _take_big(self, tenant: str, size: int) -> Delivered:
         """Read one callback of over 40 KiB here, where it holds up nobody else's; a huge one stays where it is."""
@@ -157,6 +170,10 @@ class CallbackHandler:
             case _:
                 self._metrics.count(Counter.SEQ_GAPS, by=count)
                 self._log.debug(LogEvent.SEQ_GAP, tenant_id=tenant, count=count)
+
+
+def _is_many(delivered: Delivered) -> bool:
+    return not delivered.stop and delivered.left > ITEMS_PER_CALL
 
 
 def judge_big(raw: bytes) -> tuple[dict[str, Any] | None, str]:

@@ -2,9 +2,10 @@
 
     first ring of an idle tenant ──► at once
     further rings ──► collected, and taken together every tick
+    more left than a call takes ──► at once, and one call ahead: Redis works while we bring the last call's events
 
-One call is under way per tenant at most. The script's own pop rings the bell too; that ring meets the next tick, where
-it costs a look at an empty list at most.
+To take a callback rings the bell, too. What was pushed before or after in the same turn of the server rings no second
+time, so that echo cannot be ignored; but it may wait a little for the next ring, which makes it needless.
 """
 
 import asyncio
@@ -14,13 +15,37 @@ from typing import Final, cast
 from orchestrator.broker.callbacks import QUEUES_PER_CALL
 from orchestrator.broker.connection import BrokerError, Refused
 from orchestrator.broker.rights import Rights
-from orchestrator.delivery.callback_handler import CallbackHandler
+from orchestrator.delivery.callback_handler import CallbackHandler, Handled
 from orchestrator.telemetry import Log, LogEvent
 
 TICK_SECONDS: Final = 0.002
 CALLS_AT_ONCE: Final = 4
+CALLS_AHEAD: Final = 2
+"""Calls under way for a tenant with a backlog."""
+ECHO_SECONDS: Final = 0.015
 _RETRY_SECONDS: Final = 0.25
 _AGAIN_SECONDS: Final = 1.0
+
+
+class _Line:
+    """A tenant that is under way, or has more waiting."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.rang = False
+        self.many = False
+        """Whether more is left than a call takes."""
+        # How often the bell was heard meanwhile, and how often we rang it ourselves, at most.
+        self.heard = 0
+        self.took = 0
+
+
+class _Echo:
+    """What our own taking rings, or has rung already."""
+
+    def __init__(self, over: asyncio.TimerHandle, *, heard: bool) -> None:
+        self.over = over
+        self.heard = heard
 
 
 class CallbackWorker:
@@ -32,8 +57,8 @@ class CallbackWorker:
         self._log = log
         self._share = 1 if is_cluster else QUEUES_PER_CALL  # in a Cluster tenants lie in different slots
         self._waiting: dict[str, None] = {}
-        # Tenants under way; True when it rang meanwhile.
-        self._under_way: dict[str, bool] = {}
+        self._lines: dict[str, _Line] = {}
+        self._echoes: dict[str, _Echo] = {}
         self._wake = asyncio.Event()
         self._calls: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
@@ -45,16 +70,26 @@ class CallbackWorker:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                while self._waiting and len(self._calls) < CALLS_AT_ONCE:
-                    self._start_call()
+                self._start_calls()
                 await asyncio.sleep(TICK_SECONDS)
         finally:
             await asyncio.gather(*self._calls, return_exceptions=True)
 
+    def hear(self, tenant: str) -> None:
+        """The bell rang for `tenant`: something was pushed, or taken by us."""
+        line, echo = self._lines.get(tenant), self._echoes.get(tenant)
+        if line:
+            line.heard += 1
+        elif echo and not echo.heard:
+            echo.heard = True
+        else:
+            self.ring(tenant)
+
     def ring(self, tenant: str) -> None:
-        """Something was pushed for `tenant`, as far as one can hear."""
-        if tenant in self._under_way:
-            self._under_way[tenant] = True
+        """Look at `tenant`: something was pushed, as far as one can know."""
+        line = self._lines.get(tenant)
+        if line and line.calls:
+            line.rang = True
             return
         self._waiting[tenant] = None
         self._idle.clear()
@@ -67,7 +102,7 @@ class CallbackWorker:
 
     async def settled(self, tenant: str) -> None:
         """Return when nothing of `tenant` is waiting or under way here."""
-        while tenant in self._waiting or tenant in self._under_way:
+        while tenant in self._waiting or tenant in self._lines:
             self._idle.clear()
             await self._idle.wait()
 
@@ -75,37 +110,69 @@ class CallbackWorker:
         if tenants:
             asyncio.get_running_loop().call_later(_AGAIN_SECONDS, self.ring_all, tenants)
 
-    def _start_call(self) -> None:
-        batch = [tenant for tenant, _ in zip(self._waiting, range(self._share), strict=False)]
-        for tenant in batch:
+    def _start_calls(self) -> None:
+        while self._waiting and len(self._calls) < CALLS_AT_ONCE:
+            batch = [tenant for tenant, _ in zip(self._waiting, range(self._share), strict=False)]
+            for tenant in batch:
+                self._set_out(tenant)
+            self._calls.add(asyncio.create_task(self._call(batch)))
+
+    def _set_out(self, tenant: str) -> None:
+        line = self._lines.setdefault(tenant, _Line())
+        line.calls += 1
+        line.rang = False
+        if not line.many or line.calls >= CALLS_AHEAD:
             del self._waiting[tenant]
-            self._under_way[tenant] = False
-        call = asyncio.create_task(self._call(batch))
-        self._calls.add(call)
+        if echo := self._echoes.pop(tenant, None):
+            echo.over.cancel()
 
     async def _call(self, batch: list[str]) -> None:
-        more: list[str] = []
+        handled = Handled(batch, [])  # to be tried again, unless it is done
         call = cast("asyncio.Task[None]", asyncio.current_task())
         try:
             self._rights.check()  # without LTRIM what was taken would be taken again
             handled = await self._handler.handle(batch)
-            more = handled.more
             self._ring_later(handled.failed)
         except BrokerError as error:
             if isinstance(error, Refused) and error.within_script:
                 self._rights.doubt(error)
             self._log.debug(LogEvent.CALLBACK_FAILED, error=str(error))
             await asyncio.sleep(_RETRY_SECONDS)
-            more = batch
         except Exception as error:  # noqa: BLE001 - a fault of ours must not end the pump
             self._log.error(LogEvent.UNEXPECTED_ERROR, exc_info=error)
             await asyncio.sleep(_RETRY_SECONDS)
-            more = batch
         finally:
-            again = [tenant for tenant in batch if self._under_way.pop(tenant, False)]
             # Not by the done callback alone: that runs a turn later, and `run` would find no place free.
             self._calls.discard(call)
-            # Who was passed over comes first: else a tenant with ever more would keep a large callback waiting.
-            self.ring_all([*more, *again])
+            self._came_back(batch, handled)
             self._idle.set()
+
+    def _came_back(self, batch: list[str], handled: Handled) -> None:
+        for tenant in batch:
+            line = self._lines[tenant]
+            line.calls -= 1
+            line.took += tenant in handled.took
+            line.many = tenant in handled.many
+        # Who was passed over comes first: else a tenant with ever more would keep a large callback waiting.
+        for tenant in handled.more:
+            if self._lines[tenant].many or not self._lines[tenant].calls:
+                self._waiting[tenant] = None
+        for tenant in batch:
+            if not self._lines[tenant].calls and tenant not in self._waiting:
+                self._rest(tenant, self._lines.pop(tenant))
+        if handled.many:
+            self._start_calls()
+        if self._waiting:
             self._wake.set()
+
+    def _rest(self, tenant: str, line: _Line) -> None:
+        """Nothing is left of what was there when the last call was made; perhaps something has come since."""
+        if line.rang or line.heard > line.took:
+            self.ring(tenant)
+        elif line.took:
+            over = asyncio.get_running_loop().call_later(ECHO_SECONDS, self._end_echo, tenant)
+            self._echoes[tenant] = _Echo(over, heard=line.heard > 0)
+
+    def _end_echo(self, tenant: str) -> None:
+        if self._echoes.pop(tenant).heard:
+            self.ring(tenant)
