@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis.asyncio.connection import Connection
 from tests.broker.tenant import KEEPING, raw_client
 from tests.servers import free_port, valkey_server, wait_until
 
@@ -18,6 +17,7 @@ from orchestrator.broker.broker import Broker
 from orchestrator.broker.connection import Refused, ReplyLost, Unavailable, Wire
 from orchestrator.broker.endpoint import Endpoint
 from orchestrator.broker.keys import Keys
+from orchestrator.broker.link import Link
 from orchestrator.embedded import ValkeyServer
 
 
@@ -59,13 +59,13 @@ async def wire(own: ValkeyServer, states: list[bool]) -> AsyncIterator[Wire]:
 async def test_calls_of_one_tick_leave_together(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred calls of one tick are one write, and each gets its own reply."""
     writes: list[Any] = []
-    send = Connection.send_packed_command
+    send = Link.send
 
-    async def counted(self: Connection, command: Any, check_health: bool = True) -> None:
-        writes.append(command)
-        await send(self, command, check_health)
+    def counted(self: Link, commands: Any) -> None:
+        writes.append(commands)
+        send(self, commands)
 
-    monkeypatch.setattr(Connection, "send_packed_command", counted)
+    monkeypatch.setattr(Link, "send", counted)
     replies = await asyncio.gather(*(wire.call("ECHO", str(number)) for number in range(100)))
     assert replies == [str(number).encode() for number in range(100)]
     assert len(writes) == 1

@@ -5,19 +5,17 @@ order. Nothing is ever sent twice from here: whoever knows that a script is idem
 """
 
 import asyncio
-import contextlib
-import math
 import random
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from redis.exceptions import ReadOnlyError, RedisError, ResponseError
+import hiredis
 
-from orchestrator.broker.endpoint import CONNECT_TIMEOUT_SECONDS, Endpoint
+from orchestrator.broker.endpoint import Endpoint
+from orchestrator.broker.link import Argument, Link, linked
 from orchestrator.errors import OrchestratorError
 
-Argument = str | bytes | int | float
 Reply = Any
 OnState = Callable[[bool, str], None]
 """Is told whether the server is reached, and if not why."""
@@ -78,7 +76,8 @@ class Wire:
         self._on_state = on_state or _nobody_asks
         self._unsent: deque[_Call] = deque()
         self._sent: deque[_Call] = deque()
-        self._wake = asyncio.Event()
+        self._link: Link | None = None
+        self._sending = False
         self._tasks: list[asyncio.Task[None]] = []
         self._closed = False
         self._outdated = False
@@ -109,7 +108,9 @@ class Wire:
             reply.set_exception(Unavailable("closed"))
             return reply
         self._unsent.append(_Call(args, reply, loop.time() + PATIENCE_SECONDS))
-        self._wake.set()
+        if not self._sending:
+            self._sending = True
+            loop.call_soon(self._send)
         return reply
 
     async def _run(self) -> None:
@@ -127,63 +128,41 @@ class Wire:
             delay = min(high, delay * 2)
 
     async def _converse(self) -> None:
-        connection = self.endpoint.connection()
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
-                await connection.connect()
-            self.connected = True
-            self._on_state(True, "")
-            self._outdated = False
-            self._wake.set()
-            reading = asyncio.create_task(self._read(connection))
-            writing = asyncio.create_task(self._write(connection))
-            try:
-                await asyncio.wait((reading, writing), return_when=asyncio.FIRST_COMPLETED)
-                for task in (reading, writing):
-                    if task.done():
-                        task.result()
-            finally:
-                for task in (reading, writing):
-                    task.cancel()
-                await asyncio.gather(reading, writing, return_exceptions=True)
+            async with linked(self.endpoint, self._take) as link:
+                self._link, self._outdated = link, False
+                self.connected = True
+                self._on_state(True, "")
+                self._send()
+                await link.over()
         finally:
-            with contextlib.suppress(RedisError, OSError, TimeoutError):
-                await connection.disconnect(nowait=True)
+            self._link = None
             self._fail(self._sent, ReplyLost("the connection broke"))
 
-    async def _write(self, connection: Any) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            if not self._unsent or self._outdated:
-                continue
-            calls = [call for call in self._unsent if not call.reply.done()]
-            self._unsent.clear()
-            due = asyncio.get_running_loop().time() + STALL_SECONDS
-            for call in calls:
-                call.due = due
-            self._sent.extend(calls)
-            packed = connection.pack_commands([call.args for call in calls])
-            await connection.send_packed_command(packed, check_health=False)
+    def _send(self) -> None:
+        self._sending = False
+        if not self._link or self._outdated:
+            return
+        calls = [call for call in self._unsent if not call.reply.done()]
+        self._unsent.clear()
+        due = asyncio.get_running_loop().time() + STALL_SECONDS
+        for call in calls:
+            call.due = due
+        self._sent.extend(calls)
+        self._link.send(call.args for call in calls)
 
-    async def _read(self, connection: Any) -> None:
-        # Behind one address another server may be the primary by now; this one keeps our connection, for ever.
-        while self._sent or not self._outdated:
-            try:
-                reply, error = (
-                    await connection.read_response(timeout=math.inf, disconnect_on_error=False),
-                    None,
-                )
-            except ResponseError as refusal:
-                reply, error = None, refusal
-            call = self._sent.popleft()
-            self._outdated |= isinstance(error, ReadOnlyError)
-            if call.reply.done():
-                continue
-            if error is not None:
-                call.reply.set_exception(_translated(error))
-            else:
-                call.reply.set_result(reply)
+    def _take(self, reply: Reply) -> None:
+        call = self._sent.popleft()
+        if isinstance(reply, hiredis.ReplyError):
+            refused = _refused(str(reply))
+            # Behind one address another server may be the primary by now; this one keeps our connection, for ever.
+            self._outdated |= refused.kind == "READONLY"
+            if not call.reply.done():
+                call.reply.set_exception(refused)
+        elif not call.reply.done():
+            call.reply.set_result(reply)
+        if self._outdated and self._link and not self._sent:
+            self._link.close()
 
     async def _watch(self) -> None:
         """Give up calls whose time is over; one timer for all of them instead of one each."""
@@ -225,20 +204,5 @@ class Moved(Refused):
     """The key's slot is served by another node of the Cluster."""
 
 
-def _translated(error: ResponseError) -> Refused:
-    # redis-py strips the first word of errors that it has a class for; `Refused.kind` needs it.
-    kinds = {
-        "MovedError": "MOVED",
-        "AskError": "ASK",
-        "NoScriptError": "NOSCRIPT",
-        "ReadOnlyError": "READONLY",
-        "OutOfMemoryError": "OOM",
-        "NoPermissionError": "NOPERM",
-        "BusyLoadingError": "LOADING",
-        "ClusterDownError": "CLUSTERDOWN",
-        "TryAgainError": "TRYAGAIN",
-        "MasterDownError": "MASTERDOWN",
-    }
-    kind = kinds.get(type(error).__name__)
-    text = f"{kind} {error}" if kind and not str(error).startswith(kind) else str(error)
-    return Moved(text) if kind in {"MOVED", "ASK"} else Refused(text)
+def _refused(text: str) -> Refused:
+    return Moved(text) if text.startswith(("MOVED ", "ASK ")) else Refused(text)

@@ -7,17 +7,16 @@ connection hears its own probe: a PUBLISH and, with the bell on, a write, every 
 """
 
 import asyncio
-import contextlib
-import math
 import random
 from collections import Counter
 from typing import Any, Final, Protocol, cast
 
-from redis.exceptions import RedisError
+import hiredis
 
 from orchestrator.broker.broker import Broker
 from orchestrator.broker.connection import BrokerError
-from orchestrator.broker.endpoint import CONNECT_TIMEOUT_SECONDS, Endpoint
+from orchestrator.broker.endpoint import Endpoint
+from orchestrator.broker.link import Argument, Link, linked
 
 PROBE_SECONDS: Final = 3.0
 ECHO_SECONDS: Final = 1.0
@@ -50,7 +49,7 @@ class Ear:
         self._channels: dict[str, asyncio.Future[None]] = {}
         # Channels given up and not yet confirmed: somebody may want one again by then.
         self._left: Counter[str] = Counter()
-        self._connection: Any = None
+        self._link: Link | None = None
         self._bell = False
         self._task: asyncio.Task[None] | None = None
         self._echoes: dict[str, asyncio.Event] = {"message": asyncio.Event(), "ring": asyncio.Event()}
@@ -73,21 +72,20 @@ class Ear:
         """Hear a channel; returns when the server confirmed it. Waits as long as the server is away."""
         if channel not in self._channels:
             self._channels[channel] = asyncio.get_running_loop().create_future()
-            await self._send("SSUBSCRIBE", channel)
+            self._send("SSUBSCRIBE", channel)
         await asyncio.shield(self._channels[channel])
 
     async def unsubscribe(self, channel: str) -> None:
         """Hear a channel no more."""
         if self._channels.pop(channel, None):
             self._left[channel] += 1
-            await self._send("SUNSUBSCRIBE", channel)
+            self._send("SUNSUBSCRIBE", channel)
 
     async def ring(self, wanted: bool) -> None:
         """Switch the doorbell on or off."""
         if wanted != self._bell:
             self._bell = wanted
-            if self._connection:
-                await self._send_tracking()
+            self._send_tracking()
 
     async def _run(self) -> None:
         while True:
@@ -97,60 +95,46 @@ class Ear:
                 self._hears.on_deaf(_reason(error))
             finally:
                 self.healthy = False
-                self._connection = None
             await asyncio.sleep(random.uniform(0.1, 0.5))
 
     async def _listen(self) -> None:
-        connection: Any = self.endpoint.connection(protocol=3)
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
-                await connection.connect()
-            parser = connection._parser  # noqa: SLF001  redis-py gives push handlers no public place on a connection
-            parser.set_pubsub_push_handler(_as_it_is)
-            parser.set_invalidation_push_handler(_as_it_is)
-            self._connection = connection
-            self._left.clear()
-            await self._name_probes()
-            await self._send_all()
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._read(connection))
+            async with linked(self.endpoint, self._take, protocol=3) as link, asyncio.TaskGroup() as group:
+                self._link = link
+                self._left.clear()
+                await self._name_probes()
+                self._send_all()
+                group.create_task(link.over())
                 group.create_task(self._probe())
         finally:
-            self._connection = None
-            with contextlib.suppress(RedisError, OSError, TimeoutError):
-                await connection.disconnect(nowait=True)
+            self._link = None
 
-    async def _send_all(self) -> None:
+    def _send_all(self) -> None:
         loop = asyncio.get_running_loop()
-        for channel in list(self._channels):  # sockets come and go while this waits for the connection
-            if channel not in self._channels:
-                continue
-            if self._channels[channel].done():
+        for channel, confirmed in self._channels.items():
+            if confirmed.done():
                 self._channels[channel] = loop.create_future()
-            await self._send("SSUBSCRIBE", channel)
-        await self._send("SSUBSCRIBE", self._probe_channel)
+            self._send("SSUBSCRIBE", channel)
+        self._send("SSUBSCRIBE", self._probe_channel)
         if self._bell:
-            await self._send_tracking()
+            self._send_tracking()
 
-    async def _send_tracking(self) -> None:
+    def _send_tracking(self) -> None:
         if self._bell:
             prefix = self._broker.keys.doorbell_prefix
-            await self._send("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", prefix)
+            self._send("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", prefix)
         else:
-            await self._send("CLIENT", "TRACKING", "OFF")
+            self._send("CLIENT", "TRACKING", "OFF")
 
-    async def _send(self, *args: str) -> None:
-        if self._connection:
-            with contextlib.suppress(RedisError, OSError):  # the reading side notices and begins anew
-                await self._connection.send_command(*args, check_health=False)
+    def _send(self, *args: Argument) -> None:
+        if self._link:
+            self._link.send((args,))
 
-    async def _read(self, connection: Any) -> None:
-        while True:
-            heard = await connection.read_response(
-                timeout=math.inf, disconnect_on_error=False, push_request=True
-            )
-            if isinstance(heard, list):
-                self._hear(cast("list[Any]", heard))
+    def _take(self, reply: Any) -> None:
+        if isinstance(reply, hiredis.ReplyError):
+            raise reply
+        if isinstance(reply, hiredis.PushNotification):
+            self._hear(cast("list[Any]", reply))
 
     def _hear(self, heard: list[Any]) -> None:
         kind = heard[0]
@@ -227,10 +211,6 @@ def _reason(error: BaseException) -> str:
         group = cast("BaseExceptionGroup[BaseException]", error)
         error = group.exceptions[0]
     return str(error) or type(error).__name__
-
-
-async def _as_it_is(response: Any) -> Any:
-    return response
 
 
 class Listener:
