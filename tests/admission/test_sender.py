@@ -178,8 +178,10 @@ async def test_reply_lost_once(sending: Sending, tenant: Tenant, monkeypatch: py
 async def test_push_that_fails(sending: Sending, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     """An accepted task whose push fails is accepted all the same, and left to the agenda."""
 
-    async def failing(*_: Any, **_members: Any) -> bool:
-        raise Unavailable("the queue's node is away")
+    def failing(*_: Any, **_members: Any) -> asyncio.Future[bool]:
+        failed = asyncio.get_running_loop().create_future()
+        failed.set_exception(Unavailable("the queue's node is away"))
+        return failed
 
     monkeypatch.setattr(Admissions, "push", failing)
     sent = await sending.send()
@@ -187,6 +189,32 @@ async def test_push_that_fails(sending: Sending, tenant: Tenant, monkeypatch: py
     assert tenant.client.zrange(tenant.key("unpushed"), 0, -1) == [sent.answer.task_id.encode()]
     look = tenant.client.zscore(tenant.broker.keys.agenda("acme"), "acme")
     assert look - tenant.broker.clock.now() < 12_000_000
+
+
+async def test_agenda_is_noted_once(sending: Sending, tenant: Tenant) -> None:
+    """While nobody has looked at the tenant, the next send relies on the look that is planned."""
+    agenda = tenant.broker.keys.agenda("acme")
+    await sending.send()
+    await sending.enqueue.close()
+    planned = tenant.client.zscore(agenda, "acme")
+    await sending.send()
+    await sending.enqueue.close()
+    assert tenant.client.zscore(agenda, "acme") == planned
+
+
+async def test_agenda_is_noted_again_after_a_look(sending: Sending, tenant: Tenant) -> None:
+    """Whoever has looked may have planned the next look for later: the next send has it sooner again."""
+    agenda, hour = tenant.broker.keys.agenda("acme"), 3_600_000_000
+    await sending.send()
+    await sending.enqueue.close()
+    await tenant.tasks.tend("acme")
+    tenant.client.zadd(agenda, {"acme": tenant.broker.clock.now() + hour})
+    sent = await sending.send()
+    await sending.enqueue.close()
+
+    assert sent.answer.status == "queued"
+    assert tenant.client.zcard(tenant.key("outstanding")) == 2
+    assert tenant.client.zscore(agenda, "acme") - tenant.broker.clock.now() < 14_000_000
 
 
 async def test_push_that_hangs(sending: Sending, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +225,9 @@ async def test_push_that_hangs(sending: Sending, tenant: Tenant, monkeypatch: py
         await gate.wait()
         return await push(self, *args, **members)
 
-    monkeypatch.setattr(Admissions, "push", slow)
+    monkeypatch.setattr(
+        Admissions, "push", lambda *args, **members: asyncio.ensure_future(slow(*args, **members))
+    )
     sent = await asyncio.wait_for(sending.send(), 4)
     assert tenant.client.llen(QUEUE) == 0
     gate.set()

@@ -1,5 +1,7 @@
 """push.lua, withdraw.lua and mark_queued.lua: an attempt is on its queue once, or never (DESIGN §2)."""
 
+import asyncio
+
 from tests.broker.tenant import QUEUE, Tenant
 
 
@@ -70,7 +72,8 @@ async def test_withdrawn_before_the_push(tenant: Tenant) -> None:
 async def test_marked_as_queued(tenant: Tenant) -> None:
     """A noted push leaves the list of the unpushed and has its moment in the timeline."""
     task, second = await tenant.task(), await tenant.task()
-    await tenant.admissions.mark_queued(tenant.name, (task, 1), (second, 1))
+    admissions = tenant.admissions
+    await asyncio.gather(*(admissions.mark_queued(tenant.name, (name, 1)) for name in (task, second)))
     record = await tenant.record(task)
 
     assert record["status"] == b"queued"

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -17,6 +18,8 @@ from orchestrator.dispatch.errands import ErrandRunner
 from orchestrator.telemetry import Log, LogEvent
 
 PUSH_SECONDS: Final = 0.4
+UNPUSHED_LOOK_MICROS: Final = UNPUSHED_PATIENCE_MICROS + 3_000_000
+"""When a task is looked at though nothing is due: later than it can be admitted and its push was waited for."""
 WATCHED_LOOK_MICROS: Final = 3_500_000
 """When a task is looked at that somebody may be watching: by then tend.lua has it explained, if it still waits."""
 
@@ -30,6 +33,10 @@ class Admission(msgspec.Struct, frozen=True):
     new: NewTask
     watched: bool = False
     """Somebody may be watching: should the task wait, he is told why."""
+    tended: str | None = None
+    """When its tenant was looked at last; None where that was not told."""
+    planned: bool = False
+    """Whether the agenda was left as it is."""
 
 
 class Enqueue:
@@ -42,35 +49,54 @@ class Enqueue:
         self._agenda = agenda
         self._on_queue = on_queue
         self._log = log
-        self._background: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Future[None]] = set()
 
     async def push(self, admission: Admission) -> None:
         """Put the task on its queue and note that; a Redis fault leaves both to the agenda.
 
         Returns after `PUSH_SECONDS` at the latest, since the caller waits for an answer that is already sure.
         """
-        await asyncio.wait((self.later(self._push(admission.new, admission.watched)),), timeout=PUSH_SECONDS)
-
-    async def _push(self, new: NewTask, watched: bool) -> None:
+        new = admission.new
         marker_ms = (new.deadline - new.created) // 1000 + MARKER_SLACK_MS
         errand = Errand(new.task, 1, new.queue, marker_ms, withdraw=False, deadline=new.deadline)
-        try:
-            await self._errands.push(new.tenant, errand, new.payload)
-        except BrokerError as error:
-            self._log.warning(
-                LogEvent.PUSH_FAILED,
-                tenant_id=new.tenant,
-                session_id=new.session,
-                task_id=new.task,
-                error=str(error),
-            )
-            self.later(self._agenda.note(new.tenant, new.created + UNPUSHED_PATIENCE_MICROS))
+        pushing = self._errands.push(new.tenant, errand, new.payload)
+        pushing.add_done_callback(partial(self._pushed, admission, errand))
+        await asyncio.wait((pushing,), timeout=PUSH_SECONDS)
+
+    def _pushed(self, admission: Admission, errand: Errand, pushing: asyncio.Future[bool]) -> None:
+        """Nobody waits for what follows: the agenda finds a task whose note was lost, and push is idempotent."""
+        if pushing.cancelled():
             return
-        self._on_queue(new.queue)
-        # Nobody waits for these two: the agenda finds a task whose note was lost, and push is idempotent.
-        self.later(self._errands.settle(new.tenant, errand))
-        look = new.created + WATCHED_LOOK_MICROS if watched else new.deadline
-        self.later(self._agenda.note(new.tenant, min(new.deadline, look)))
+        error = pushing.exception()
+        if error is not None:
+            self._push_failed(admission.new, error)
+            return
+        self._on_queue(errand.queue)
+        self._in_background(self._errands.settle(admission.new.tenant, errand))
+        look = self._look(admission)
+        if not admission.planned or self._agenda.plan(admission.new.tenant, look) is None:
+            self.later(self._plan(admission, look))
+
+    def _look(self, admission: Admission) -> int:
+        new = admission.new
+        soonest = WATCHED_LOOK_MICROS if admission.watched else UNPUSHED_LOOK_MICROS
+        return min(new.deadline, new.created + soonest)
+
+    async def _plan(self, admission: Admission, look: int) -> None:
+        tenant = admission.new.tenant
+        await self._agenda.note(tenant, look)
+        if admission.tended is not None:
+            self._agenda.keep_plan(tenant, admission.tended, look)
+
+    def _push_failed(self, new: NewTask, error: BaseException) -> None:
+        self._log.warning(
+            LogEvent.PUSH_FAILED,
+            tenant_id=new.tenant,
+            session_id=new.session,
+            task_id=new.task,
+            error=str(error),
+        )
+        self.later(self._agenda.note(new.tenant, new.created + UNPUSHED_PATIENCE_MICROS))
 
     def hold(self, admission: Admission) -> None:
         """The task waits its turn; whoever ends what it waits for pushes it."""
@@ -84,14 +110,23 @@ class Enqueue:
 
     async def close(self) -> None:
         """Wait for what was left to the background."""
+        await self._errands.settled()
         await asyncio.gather(*self._background, return_exceptions=True)
 
     def later(self, work: Awaitable[None]) -> asyncio.Task[None]:
         """Do `work` while nobody waits; `close` does. A Redis fault is left to whoever looks next."""
         task = asyncio.create_task(_quietly(work))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        self._in_background(task)
         return task
+
+    def _in_background(self, work: asyncio.Future[None]) -> None:
+        self._background.add(work)
+        work.add_done_callback(self._forget)
+
+    def _forget(self, work: asyncio.Future[None]) -> None:
+        self._background.discard(work)
+        if not work.cancelled():
+            work.exception()  # who looks next does it again
 
 
 async def _quietly(work: Awaitable[None]) -> None:

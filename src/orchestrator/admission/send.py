@@ -9,7 +9,7 @@ import msgspec
 
 from orchestrator.admission.access import TRIES
 from orchestrator.admission.context_handler import ContextHandler
-from orchestrator.admission.enqueue import Admission, Enqueue
+from orchestrator.admission.enqueue import UNPUSHED_LOOK_MICROS, Admission, Enqueue
 from orchestrator.admission.limits import OUTSTANDING_BYTES_MAX, Limits, limit_headers, whole_seconds
 from orchestrator.admission.new_task import NewTask, new_task
 from orchestrator.admission.proposal import Proposal
@@ -22,7 +22,6 @@ from orchestrator.broker.callbacks import Ended
 from orchestrator.broker.connection import BrokerError, Refused, ReplyLost
 from orchestrator.broker.keys import Keys
 from orchestrator.broker.rights import Rights
-from orchestrator.broker.tasks import UNPUSHED_PATIENCE_MICROS
 from orchestrator.errors import Code, Problem
 from orchestrator.metrics import Counter, Metrics
 from orchestrator.protocol.tiers import Tier
@@ -32,8 +31,6 @@ from orchestrator.telemetry import Log, LogEvent
 ANSWER_SECONDS: Final = 4.5
 """A send is answered within 5 s, whatever Redis does."""
 STATE_SECONDS: Final = 0.5
-UNPUSHED_LOOK_MICROS: Final = UNPUSHED_PATIENCE_MICROS + 3_000_000
-"""When a task is looked at though nothing is due: later than it can be admitted and its push was waited for."""
 NOT_AFTER_MICROS: Final = 2_500_000
 """A stalled server that runs an admission later than this refuses it: its client has been told so."""
 IDEMPOTENCY_MICROS: Final = 24 * 3600 * 1_000_000
@@ -125,14 +122,16 @@ class Sender:
         Idempotency-Key.
         """
         new = new_task(request, self._keys, self._clock.now(), self._default_timeout)
-        reply, new = await self._decide(request, Proposal(new, self._question(request, new)), within)
+        reply, proposal = await self._decide(request, Proposal(new, self._question(request, new)), within)
+        new = proposal.new
         if reply.outcome not in {"accepted", "replayed"}:
             raise _refusal(reply)
         if reply.outcome == "accepted":
             # A repeated question finds the first answer, which does not say what the tenant's limits are.
             if self._note_limits and reply.t is not None:
                 self._note_limits(new.tenant, reply.own)
-            await self._follow(reply, Admission(new, reply.watched))
+            planned = proposal.asked.planned is not None
+            await self._follow(reply, Admission(new, reply.watched, reply.tended, planned))
             self._note_accepted(new, request.context.tenant_tier)
         return _answer(request, reply)
 
@@ -165,25 +164,27 @@ class Sender:
 
     async def _decide(
         self, request: SendRequest, proposal: Proposal, within: float
-    ) -> tuple[AdmitReply, NewTask]:
+    ) -> tuple[AdmitReply, Proposal]:
         """One atomic decision in the tenant's slot; the database is asked where the cache has no answer.
 
         Where the decision is to join others or to go to a running agent, it is put once more with what that needs.
         """
         if not self._rights.granted:
             raise Problem("unavailable", "Redis does not let the service work", retry_after=1)
-        new, sent, joins = proposal.new, False, 0
+        task, sent, joins = proposal.new.task, False, 0
         try:
             async with asyncio.timeout(within):
                 for _ in range(TRIES + JOINS + 1):
                     # On the agenda first: a task that is recorded is looked after, whatever happens to us.
-                    await self._note(new)
+                    proposal = await self._planned(proposal)
                     sent = True
                     reply = await self._ask(proposal)
                     sent = False
                     match reply.outcome:
                         case "ask":
                             await self._context_handler.settle_access(request, reply.detail)
+                        case "plan":
+                            self._agenda.forget_plan(proposal.new.tenant)
                         case "steer":
                             proposal = proposal.steering()
                         case "merge":
@@ -192,9 +193,9 @@ class Sender:
                             joined = proposal.joining(reply, own)
                             proposal = joined if joins <= JOINS else proposal.waiting(own)
                         case _:
-                            return reply, proposal.new
+                            return reply, proposal
         except (BrokerError, TimeoutError) as error:
-            raise self._failure(error, new.task, sent=sent) from None
+            raise self._failure(error, task, sent=sent) from None
         raise Problem("unavailable", "access could not be checked", retry_after=1)
 
     def _failure(self, error: Exception, task: str, *, sent: bool) -> Problem:
@@ -207,8 +208,14 @@ class Sender:
             return Problem("outcome_unknown", detail, retry_after=1, task_id=task)
         return Problem("unavailable", "Redis cannot be reached or takes no writes", retry_after=1)
 
-    async def _note(self, new: NewTask) -> None:
-        await self._agenda.note(new.tenant, min(new.deadline, new.created + UNPUSHED_LOOK_MICROS))
+    async def _planned(self, proposal: Proposal) -> Proposal:
+        """With the plan by which somebody will look at the tenant in time; where there is none, one is made now."""
+        new = proposal.new
+        look = min(new.deadline, new.created + UNPUSHED_LOOK_MICROS)
+        planned = self._agenda.plan(new.tenant, look)
+        if planned is None:
+            await self._agenda.note(new.tenant, look)
+        return proposal if planned == proposal.asked.planned else proposal.planned_by(planned)
 
     async def _ask(self, proposal: Proposal) -> AdmitReply:
         """Ask once more where the reply was lost: a resend finds what the first sending did."""

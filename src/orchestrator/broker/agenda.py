@@ -1,6 +1,7 @@
 """The agenda: which tenant has to be looked at when (a sorted set in 16 parts)."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,14 +10,36 @@ from orchestrator.broker.keys import AGENDA_PARTS
 
 LOOK_AHEAD_MICROS: Final = 60_000_000
 """A tenant with anything outstanding is looked at least this often."""
+_PLANS_MAX: Final = 10_000
 DUE_PER_LOOK: Final = 200
 
 
 class Agenda:
-    """Puts tenants on the agenda and reads what is due."""
+    """Puts tenants on the agenda and reads what is due.
+
+    A plan that was made need not be made again for the next task while nobody has looked at the tenant since: only who
+    has looked takes a plan back. When that was lies with the tenant, where an admission is held against it.
+    """
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
+        self._plans: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        """By tenant: when it was looked at last before the plan was made, and the planned look (µs)."""
+
+    def plan(self, tenant: str, by: int) -> str | None:
+        """What `admit.lua` is told where a look is planned by then (µs); None: the tenant has to be noted."""
+        tended, look = self._plans.get(tenant, ("", 0))
+        return tended if self._broker.clock.now() < look <= by else None
+
+    def keep_plan(self, tenant: str, tended: str, look: int) -> None:
+        """A look was noted after an admission had told `tended`: so whoever looked before cannot take it back."""
+        self._plans[tenant] = tended, look
+        if len(self._plans) > _PLANS_MAX:
+            self._plans.popitem(last=False)
+
+    def forget_plan(self, tenant: str) -> None:
+        """Somebody has looked since."""
+        self._plans.pop(tenant, None)
 
     async def note(self, tenant: str, deadline: int) -> None:
         """Have the tenant looked at by `deadline` (µs), sooner if that was planned already."""

@@ -13,6 +13,7 @@ _ALONE: Final = frozenset(
         "announce",
         "due",
         "exhume",
+        "mark_queued",
         "note",
         "push",
         "redeem",

@@ -40,23 +40,34 @@ class Dispatcher:
         self._renewal_ms = round(lease * 1000 / 3)
         self._contexts: dict[str, tuple[bool, float]] = {}
         self._capped: dict[str, tuple[Share, float]] = {}
-        self._workers, self._asked = 0, -SERVED_SECONDS
+        self._workers, self._asked = 1, -SERVED_SECONDS
+        """How many there are as far as is known, and when that was asked."""
+
+    def is_expected(self, tenant: str, queue: str) -> bool:
+        """Whether the tenant has no cap, as far as is known, or the dispatch was told of it."""
+        share = self._shares.of(tenant, place_of(queue)[1])
+        told, at = self._capped.get(tenant, (None, 0.0))
+        return not share.cap or not share.sure or (told == share and time.monotonic() - at < CAP_TOLD_SECONDS)
 
     async def expect(self, tenant: str, queue: str) -> None:
         """An attempt is about to be on its queue: a cap of its tenant is known before a worker finds it there.
 
         Never raises for want of Redis: then the cap is known once the attempt is announced.
         """
-        share, now = self._shares.of(tenant, place_of(queue)[1]), time.monotonic()
-        told, at = self._capped.get(tenant, (None, 0.0))
-        if not share.cap or not share.sure or (told == share and now - at < CAP_TOLD_SECONDS):
+        if self.is_expected(tenant, queue):
             return
+        share, now = self._shares.of(tenant, place_of(queue)[1]), time.monotonic()
         if len(self._capped) >= _REMEMBERED_MAX:
             self._capped.clear()
         # Also where it fails: the next send must not wait for a dispatch that is away. Announcements tell it too.
         self._capped[tenant] = share, now
         with suppress(BrokerError):
             await self._dispatch.retune(self._keys.callbacks(tenant), share.weight, share.cap)
+
+    def may_be_served(self, queue: str) -> bool:
+        """Whether a worker may serve the queue: False where there was none a moment ago."""
+        known = self._served_lately(place_of(queue)[0])
+        return known is None or known
 
     async def announce(self, tenant: str, task: str, attempt: int, queue: str) -> None:
         """An attempt is on its queue: it is claimed in its turn, where workers serve the context. Idempotent.
@@ -100,16 +111,21 @@ class Dispatcher:
         return self._workers > 0
 
     async def _is_served(self, context: str) -> bool:
+        known = self._served_lately(context)
+        return await self._ask(context) if known is None else known
+
+    def _served_lately(self, context: str) -> bool | None:
+        """Whether the context is served; None where that has to be asked."""
         known, asked = self._contexts.get(context, (False, -SERVED_SECONDS))
         now = time.monotonic()
         if now - asked < SERVED_SECONDS:
             return known
-        if now - self._asked < SERVED_SECONDS and not self._workers:
-            return False
-        return await self._ask(context)
+        return False if now - self._asked < SERVED_SECONDS and not self._workers else None
 
     async def _ask(self, *contexts: str) -> bool:
         """How many workers live, and whether all of the contexts are served."""
+        if not self._workers:
+            self._asked = time.monotonic()  # where none was there, the others do not wait for this answer
         served = await self._dispatch.served(contexts)
         self._workers, self._asked = served.workers, time.monotonic()
         if len(self._contexts) >= _REMEMBERED_MAX:

@@ -1,5 +1,6 @@
 """The one way by which an attempt gets to its agents' queue, and off it again."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -14,8 +15,16 @@ from orchestrator.telemetry import Log, LogEvent
 class Announcer(Protocol):
     """Tells the fair dispatch what is on queues, and what is over."""
 
+    def is_expected(self, tenant: str, queue: str) -> bool:
+        """Whether `expect` has nothing to tell now."""
+        ...
+
     async def expect(self, tenant: str, queue: str) -> None:
         """Something of the tenant is about to be on this queue. Idempotent."""
+        ...
+
+    def may_be_served(self, queue: str) -> bool:
+        """Whether workers of the SDK may serve the queue; else `announce` has nothing to do now."""
         ...
 
     async def announce(self, tenant: str, task: str, attempt: int, queue: str) -> None:
@@ -53,12 +62,23 @@ class ErrandRunner:
         if ended and self._announcer:
             await self._announcer.ended([task.task for task in ended])
 
-    async def push(self, tenant: str, errand: Errand, payload: bytes) -> bool:
+    async def settled(self) -> None:
+        """Return when what was begun here is done."""
+        await self._admissions.settled()
+
+    def push(self, tenant: str, errand: Errand, payload: bytes) -> asyncio.Future[bool]:
         """Put an attempt on its queue, a repeated one as the next to be taken; False where it was there before."""
-        if self._announcer:
-            await self._announcer.expect(tenant, errand.queue)
+        if self._announcer is None or self._announcer.is_expected(tenant, errand.queue):
+            return self._push(errand, payload)
+        return asyncio.ensure_future(self._push_expected(self._announcer, tenant, errand, payload))
+
+    async def _push_expected(self, announcer: Announcer, tenant: str, errand: Errand, payload: bytes) -> bool:
+        await announcer.expect(tenant, errand.queue)
+        return await self._push(errand, payload)
+
+    def _push(self, errand: Errand, payload: bytes) -> asyncio.Future[bool]:
         attempt = errand.attempt
-        return await self._admissions.push(
+        return self._admissions.push(
             errand.queue,
             errand.task,
             attempt,
@@ -68,10 +88,14 @@ class ErrandRunner:
             old_attempt=attempt - 1,
         )
 
-    async def settle(self, tenant: str, errand: Errand) -> None:
+    def settle(self, tenant: str, errand: Errand) -> asyncio.Future[None]:
         """What follows a push: the dispatch hears of it, and the agenda forgets it."""
-        if self._announcer:
-            await self._announcer.announce(tenant, errand.task, errand.attempt, errand.queue)
+        if self._announcer is None or not self._announcer.may_be_served(errand.queue):
+            return self._admissions.mark_queued(tenant, (errand.task, errand.attempt))
+        return asyncio.ensure_future(self._settle_announced(self._announcer, tenant, errand))
+
+    async def _settle_announced(self, announcer: Announcer, tenant: str, errand: Errand) -> None:
+        await announcer.announce(tenant, errand.task, errand.attempt, errand.queue)
         await self._admissions.mark_queued(tenant, (errand.task, errand.attempt))
 
     async def _run(self, tenant: str, errand: Errand, payload: bytes) -> None:

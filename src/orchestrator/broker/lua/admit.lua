@@ -1,126 +1,197 @@
 #!lua
 -- Admission: owner of the session, first answer of an idempotency key, access, all limits, whose turn it is, and the
 -- record, all or nothing. The task is recorded here and pushed by push.lua, whose queue lies in another slot.
+-- Several sends of a tenant may come in one call: each is decided in the tables behind those before it, and nothing is
+-- written before all are, so an error leaves nothing of any of them.
 -- KEYS[1] callback queue of the tenant
--- ARGV[1] msgpack AdmitRequest (admissions.py): keep…, task, session, user, context, contexts, tier, queue, stream, created,
---         deadline, not_after, fingerprint, idempotency ('' or digest), idempotency_ttl, validate, session_limit,
---         per_minute, burst, max_outstanding, max_bytes, turn_policy?, merged?: the tasks whose messages ARGV[2] has
--- ARGV[2] the task as it will be pushed   ARGV[3] its message as an inbox has it (see turns.lua); only where it was asked for
--- result  msgpack {outcome, position, task, created, queue, detail, s: session limit {limit, left, reset s}, t: tenant's, retry_after s,
---         own: the tenant's own limits, where it has some,
---         held: it waits and must not be pushed, ended, errands: see errands.lua, waiting}; with payloads behind it a list
+-- ARGV[1] msgpack {keep…}   then for each send two:
+--         msgpack AdmitRequest (admissions.py): task, session, user?, context, contexts, tier, queue, stream, created,
+--         deadline, not_after, planned?, fingerprint?, idempotency?: a digest, idempotency_ttl, validate, session_limit,
+--         per_minute, burst, max_outstanding, max_outstanding_bytes, turn_policy?, merged?: the tasks whose messages the payload
+--         has, inbox?: its message as an inbox has it (see turns.lua), only where it was asked for
+--         the task as it will be pushed
+-- result  {msgpack {reply, …}, payload of each errand or of each that waits, …}; a reply:
+--         {outcome, position, task, created, queue, detail, s: session limit {limit, left, reset s}, t: tenant's, retry_after s,
+--         own: the tenant's own limits, where it has some, watched: it has sockets, tended: when tend.lua looked last,
+--         held: it waits and must not be pushed, ended, errands: see errands.lua, waiting}
 --         outcome: accepted | replayed | conflict | session_denied | ask | access_denied | tier_mismatch |
 --                  rate_limited | queue_full | late | session_busy |
+--                  plan: nothing was done, tend.lua has looked since `planned`: have the tenant on the agenda first |
+--                  alone: nothing was done, come again in a call of its own |
 --                  merge: nothing was done, come again with the messages of `waiting`, whose payloads come along |
---                  steer: nothing was done, come again with ARGV[3]
+--                  steer: nothing was done, come again with `inbox`
 -- include access limits turn_taking
 
-local a = cmsgpack.unpack(ARGV[1])
-local t = open_tenant(KEYS[1], a)
+local t = open_tenant(KEYS[1], cmsgpack.unpack(ARGV[1]))
 local T = t.T
+local several = #ARGV > 3
+local accepted, listed, first_keys, turns = {}, {}, {}, nil
 
-local function reply(outcome, more)
+local function told(outcome, more)
   local r = more or {}
   r.outcome = outcome
-  return cmsgpack.pack(r)
+  return r
 end
 
--- A resend after a broken connection finds what the first sending did.
-local before = redis.call('HGET', T .. 'task:' .. a.task, 'before')
-if before then
-  local first = redis.call('HMGET', T .. 'task:' .. a.task, 'held', 'status')
-  return reply('accepted', { position = before, task = a.task, created = a.created, queue = a.queue,
-    held = (first[1] or '') ~= '' or ENDED[first[2]] == true })
+-- The same for every send of this call that names the same.
+local judged = {}
+local function judge(a)
+  if not a.validate then return { limits = {} } end
+  local asked = a.tier .. ' ' .. table.concat(a.contexts, ' ')
+  if not judged[asked] then
+    local verdict, detail, own, rules = judge_access(t, a.tier, a.contexts)
+    judged[asked] = { verdict = verdict, detail = detail, limits = type(own) == 'table' and own or {}, rules = rules or {} }
+  end
+  return judged[asked]
 end
--- A call that a stalled server ran too late: its client has been told that nothing was accepted.
-if now > a.not_after then return reply('late') end
 
-local limits = { max_outstanding = a.max_outstanding, per_minute = a.per_minute, burst = a.burst }
-local verdict, detail, own, rules
-if a.validate then
-  verdict, detail, own, rules = judge_access(t, a.tier, a.contexts)
-  limits = override(limits, own)
+local function first_answer(a, state)
+  if not a.idempotency then return nil end
+  local key = T .. 'idem:' .. a.session .. ':' .. a.idempotency
+  if first_keys[key] then return told('alone') end
+  first_keys[key] = true
+  local first = redis.call('GET', key)
+  if not first then return nil end
+  first = cmsgpack.unpack(first)
+  if first[1] ~= a.fingerprint then return told('conflict', state.told) end
+  state.told.task, state.told.position, state.told.created, state.told.queue = first[2], first[3], first[4], first[5]
+  return told('replayed', state.told)
 end
-local s = load_session(t, a.session)
-local foreign = is_foreign(s, a.user)
-local policy = a.turn_policy or rules and rules[4] or ''
-local turns = policy ~= '' and policy ~= 'parallel' and not foreign and turn_taking()
-local plan = turns and turns.plan(t, a.session, policy, a.context) or NO_TURN
-local state = measure(t, a, limits, foreign, plan)
--- Before the key, which would tell what was sent here.
-if foreign then return reply('session_denied', state.told) end
 
-local first_key = T .. 'idem:' .. a.session .. ':' .. a.idempotency
-if a.idempotency ~= '' then
-  local first = redis.call('GET', first_key)
-  if first then
-    first = cmsgpack.unpack(first)
-    if first[1] ~= a.fingerprint then return reply('conflict', state.told) end
-    state.told.task, state.told.position, state.told.created, state.told.queue = first[2], first[3], first[4], first[5]
-    return reply('replayed', state.told)
+-- Notes in the tables what an accepted send changes; what it touches has been read.
+local function accept(a, payload, s, state, plan)
+  if a.user then s.owner = a.user end
+  if #accepted == 0 then
+    touch_tenant(t)
+    t.watched = redis.call('EXISTS', T .. 'sockets') == 1
+  end
+  local list = T .. 'tasks:' .. a.session
+  listed[list] = listed[list] or redis.call('ZCARD', list)
+  local before = position(s)
+  local task = { id = a.task, attempt = 1, deadline = a.deadline, set = {}, append = {} }
+  s.keep = math.max(s.keep, a.deadline)
+  if turns then turns.make_room(t, s, plan, a.task) end
+  append_update(t, s, task, 'queued', '')
+  if plan.hold then
+    append_told(t, s, task, 'queued', turns.waiting_for)
+    s.held, s.recount = s.held + 1, true
+  end
+  spend(t, state)
+  t.bytes = t.bytes + #payload
+  bump(t, 'tasks|accepted')
+  bump(t, 'agent|' .. a.context .. '|accepted')
+  accepted[#accepted + 1] = { a = a, payload = payload, task = task, owner = s.owner, before = before, list = list, plan = plan }
+  state.told.position, state.told.task, state.told.created, state.told.queue = before, a.task, a.created, a.queue
+  state.told.watched, state.told.tended = t.watched, t.tended
+  return state.told
+end
+
+local function decide(a, payload)
+  -- A resend after a broken connection finds what the first sending did.
+  local before = redis.call('HGET', T .. 'task:' .. a.task, 'before')
+  if before then
+    local first = redis.call('HMGET', T .. 'task:' .. a.task, 'held', 'status')
+    return told('accepted', { position = before, task = a.task, created = a.created, queue = a.queue,
+      held = (first[1] or '') ~= '' or ENDED[first[2]] == true })
+  end
+  -- A call that a stalled server ran too late: its client has been told that nothing was accepted.
+  if now > a.not_after then return told('late') end
+  if a.planned and a.planned ~= t.tended then return told('plan') end
+
+  local access = judge(a)
+  local rules = access.rules or {}
+  local limits = override({ max_outstanding = a.max_outstanding, per_minute = a.per_minute, burst = a.burst }, access.limits)
+  local s = load_session(t, a.session)
+  local foreign = is_foreign(s, a.user or '')
+  local policy = a.turn_policy or rules[4] or ''
+  local plan = NO_TURN
+  if policy ~= '' and policy ~= 'parallel' and not foreign then
+    if several then return told('alone') end
+    turns = turn_taking()
+    plan = turns.plan(t, a.session, policy, a.context)
+  end
+  local state = measure(t, a, limits, foreign, plan, #payload)
+  -- Before the key, which would tell what was sent here.
+  if foreign then return told('session_denied', state.told) end
+  local first = first_answer(a, state)
+  if first then return first end
+  if access.verdict then
+    state.told.detail = access.detail
+    return told(access.verdict, state.told)
+  end
+  if state.refusal then return told(state.refusal, state.told) end
+  if plan.busy then return told('session_busy', state.told) end
+  if #plan.stop > STOPS_MAX then
+    state.told.detail, state.told.retry_after = 'turns', 1
+    return told('queue_full', state.told)
+  end
+  if plan.inbox and not a.inbox then return told('steer') end
+  if plan.code == 'merged' and not turns.is_joined(plan.stop, a.merged or {}) then
+    return told('merge', { waiting = turns.waiting(t, plan.stop) })
+  end
+  local reply = accept(a, payload, s, state, plan)
+  accepted[#accepted].attempts_max = rules[5] or 0
+  reply.own = next(access.limits) and access.limits or nil
+  return told('accepted', reply)
+end
+
+-- The keys of the tenant that list its tasks: written once, however many were accepted.
+local function keep_scores(name, scores, last)
+  if #scores == 0 then return end
+  redis.call('ZADD', T .. name, unpack(scores))
+  local life = math.ceil((last - now + t.keep.task_ttl) / 1000)
+  if redis.call('PTTL', T .. name) < life then redis.call('PEXPIRE', T .. name, life) end
+end
+
+local function list_open()
+  local deadlines, pushes, last = {}, {}, 0
+  for _, one in ipairs(accepted) do
+    local id, n = one.a.task, #deadlines
+    deadlines[n + 1], deadlines[n + 2] = one.a.deadline, id
+    if not one.plan.hold then
+      pushes[#pushes + 1] = now
+      pushes[#pushes + 1] = id
+    end
+    last = math.max(last, one.a.deadline)
+  end
+  keep_scores('outstanding', deadlines, last)
+  keep_scores('unpushed', pushes, last)
+end
+
+local function record(one)
+  local a, key = one.a, T .. 'task:' .. one.a.task
+  redis.call('HSET', key, 'status', 'accepted', 'attempt', 1, 'session', a.session, 'owner', one.owner,
+    'context', a.context, 'tier', a.tier, 'queue', a.queue, 'stream', a.stream and '1' or '0', 'deadline', a.deadline,
+    'accepted_at', now, 'created_at', a.created, 'before', one.before, 'seq', -1, 'chunks', 0, 'text_bytes', 0,
+    'bytes', #one.payload, 'payload', one.payload)
+  redis.call('PEXPIREAT', key, math.floor((a.deadline + t.keep.task_ttl) / 1000))
+  if one.attempts_max > 0 then redis.call('HSET', key, 'attempts_max', one.attempts_max) end
+  if one.plan.hold then turns.hold(t, one.plan, one.task, a.inbox) end
+  redis.call('ZADD', one.list, now, a.task)
+  listed[one.list] = listed[one.list] + 1
+  if listed[one.list] > LISTED_MAX then (turns or turn_taking()).forget_oldest(t, one.list) end
+  local until_ms = math.ceil((a.deadline - now + t.keep.task_ttl) / 1000)
+  if redis.call('PTTL', one.list) < until_ms then redis.call('PEXPIRE', one.list, until_ms) end
+  if a.idempotency then
+    redis.call('SET', T .. 'idem:' .. a.session .. ':' .. a.idempotency,
+      cmsgpack.pack({ a.fingerprint, a.task, one.before, a.created, a.queue }), 'PX', math.floor(a.idempotency_ttl / 1000))
   end
 end
 
-if verdict then
-  state.told.detail = detail
-  return reply(verdict, state.told)
+t.tended = redis.call('HGET', T .. 'tenant', 'tended') or ''
+local replies = {}
+for i = 2, #ARGV, 2 do replies[i / 2] = decide(cmsgpack.unpack(ARGV[i]), ARGV[i + 1]) end
+if #accepted > 0 then
+  for _, one in ipairs(accepted) do record(one) end
+  list_open()
+  commit_limits(t)
+  commit(t)
+  if turns then turns.commit_stops(t) end
+  publish(t)
 end
-if state.refusal then return reply(state.refusal, state.told) end
-if plan.busy then return reply('session_busy', state.told) end
-if #plan.stop > STOPS_MAX then
-  state.told.detail, state.told.retry_after = 'turns', 1
-  return reply('queue_full', state.told)
+if t.stopped or (turns and accepted[1] and accepted[1].plan.hold) then
+  replies[1].held, replies[1].ended, replies[1].errands = accepted[1].plan.hold, t.ended, t.errands
 end
-if plan.inbox and not ARGV[3] then return reply('steer') end
-if plan.code == 'merged' and not turns.is_joined(plan.stop, a.merged or {}) then
-  local waiting = {}
-  for i, task in ipairs(plan.stop) do
-    waiting[i] = task.id
-    t.payloads = t.payloads or {}
-    t.payloads[i] = redis.call('HGET', T .. 'task:' .. task.id, 'payload') or ''
-  end
-  return turns.with_errands(t, { outcome = 'merge', waiting = waiting })
-end
-
-if a.user ~= '' then s.owner = a.user end
-touch_tenant(t)
-redis.call('ZCARD', T .. 'tasks:' .. a.session)
-local before = position(s)
-local task = { id = a.task, attempt = 1, set = {}, append = {} }
-s.keep = math.max(s.keep, a.deadline)
-if turns then turns.make_room(t, s, plan, a.task) end
-append_update(t, s, task, 'queued', '')
-if plan.hold then
-  append_told(t, s, task, 'queued', turns.waiting_for)
-  s.held, s.recount = s.held + 1, true
-end
-spend(t, a, limits, state)
-redis.call('HSET', T .. 'task:' .. a.task, 'status', 'accepted', 'attempt', 1, 'session', a.session, 'owner', s.owner,
-  'context', a.context, 'tier', a.tier, 'queue', a.queue, 'stream', a.stream and '1' or '0', 'deadline', int(a.deadline),
-  'accepted_at', int(now), 'created_at', int(a.created), 'before', before, 'seq', -1, 'chunks', 0, 'text_bytes', 0,
-  'bytes', #ARGV[2], 'payload', ARGV[2])
-redis.call('PEXPIREAT', T .. 'task:' .. a.task, int((a.deadline + a.task_ttl) / 1000))
-local until_ms = math.ceil((a.deadline - now + a.task_ttl) / 1000)
-if rules and (rules[5] or 0) > 0 then redis.call('HSET', T .. 'task:' .. a.task, 'attempts_max', rules[5]) end
-task.deadline = a.deadline
-keep_score(t, 'outstanding', a.deadline, task)
-if plan.hold then turns.hold(t, plan, task, ARGV[3]) else keep_score(t, 'unpushed', now, task) end
-local listed = T .. 'tasks:' .. a.session
-redis.call('ZADD', listed, int(now), a.task)
-if redis.call('ZCARD', listed) > LISTED_MAX then turn_taking().forget_oldest(t, listed) end
-if redis.call('PTTL', listed) < until_ms then redis.call('PEXPIRE', listed, int(until_ms)) end
-if a.idempotency ~= '' then
-  redis.call('SET', first_key, cmsgpack.pack({ a.fingerprint, a.task, before, a.created, a.queue }), 'PX', int(a.idempotency_ttl / 1000))
-end
-t.bytes = t.bytes + #ARGV[2]
-bump(t, 'tasks|accepted')
-bump(t, 'agent|' .. a.context .. '|accepted')
-commit(t)
-if turns then turns.commit_stops(t) end
-publish(t)
-state.told.position, state.told.task, state.told.created, state.told.queue = before, a.task, a.created, a.queue
-state.told.own = type(own) == 'table' and next(own) and own or nil
-state.told.watched = redis.call('EXISTS', T .. 'sockets') == 1
-if not t.stopped and not plan.hold then return reply('accepted', state.told) end
-state.told.outcome, state.told.held, state.told.ended = 'accepted', plan.hold, t.ended
-return turns.with_errands(t, state.told)
+local whole = { cmsgpack.pack(replies) }
+for i, payload in ipairs(t.payloads or {}) do whole[i + 1] = payload end
+return whole

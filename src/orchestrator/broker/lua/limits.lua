@@ -1,4 +1,5 @@
--- The limits of a send (contract §7), measured together and spent together.
+-- The limits of a send (contract §7), measured together and spent together: by `spend` in the tables, from which the next
+-- send of the same call is measured, and by `commit_limits` in Redis.
 
 local MINUTE, HOUR = 60000000, 3600000000
 
@@ -16,6 +17,8 @@ end
 -- Sends of the session in the last hour, in buckets of up to a minute: field its first second, value count:last
 -- moment. A bucket counts until its last send is an hour old, so no hour ever holds more than the limit.
 local function measure_session(t, a)
+  t.hours = t.hours or {}
+  if t.hours[a.session] then return t.hours[a.session] end
   local key, limit = t.T .. 'rate:' .. a.session, a.session_limit
   local used, oldest, old, bucket = 0, nil, {}, nil
   local h = redis.call('HGETALL', key)
@@ -30,19 +33,25 @@ local function measure_session(t, a)
       if tonumber(h[i]) * 1000000 > now - MINUTE then bucket = { h[i], tonumber(sends) } end
     end
   end
-  return { key = key, bucket = bucket or { int(math.floor(now / 1000000)), 0 }, old = old, left = limit - used, limit = limit,
+  local hour = { key = key, bucket = bucket or { int(math.floor(now / 1000000)), 0 }, old = old, left = limit - used, limit = limit,
     reset = math.ceil(((oldest or now) + HOUR - now) / 1000000) }
+  t.hours[a.session] = hour
+  return hour
 end
 
 -- GCRA: one number, the arrival time at which the bucket is full again. After a failover to a slower clock it
--- may lie far ahead, so it is held to now + a full burst.
+-- may lie far ahead, so it is held to now + a full burst. `accepted`: sends of this call that were.
 local function measure_tenant(t, limits)
+  if not t.arrival then
+    local h = redis.call('HMGET', t.T .. 'tenant', 'arrival', 'bytes')
+    t.arrival, t.bytes_before = tonumber(h[1] or 0), tonumber(h[2] or 0)
+    t.open_before, t.accepted = redis.call('ZCARD', t.T .. 'outstanding'), 0
+  end
   local interval = MINUTE / limits.per_minute
   local full = limits.burst * interval
-  local h = redis.call('HMGET', t.T .. 'tenant', 'arrival', 'bytes')
-  local ahead = math.max(0, math.min(tonumber(h[1] or 0) - now, full))
+  local ahead = math.max(0, math.min(t.arrival - now, full))
   return { interval = interval, ahead = ahead, left = math.floor((full - ahead) / interval + 1e-6), limit = limits.per_minute,
-    bytes = tonumber(h[2] or 0), wait = math.max(0, ahead + interval - full) / 1000000 }
+    wait = math.max(0, ahead + interval - full) / 1000000 }
 end
 
 local function tell(state)
@@ -53,7 +62,7 @@ end
 
 -- room: the tasks that end by this send, and their bytes (see turns.lua).
 -- A foreign session's hour is neither measured nor told: it would tell how busy its user is.
-local function measure(t, a, limits, foreign, room)
+local function measure(t, a, limits, foreign, room, bytes)
   local state = { told = {}, minute = measure_tenant(t, limits) }
   if a.session_limit > 0 and not foreign then state.hour = measure_session(t, a) end
   tell(state)
@@ -61,9 +70,9 @@ local function measure(t, a, limits, foreign, room)
     state.refusal, state.told.detail, state.told.retry_after = 'rate_limited', 'session', state.hour.reset
   elseif state.minute.left < 1 then
     state.refusal, state.told.detail, state.told.retry_after = 'rate_limited', 'tenant', state.minute.wait
-  elseif redis.call('ZCARD', t.T .. 'outstanding') - #room.stop >= limits.max_outstanding then
+  elseif t.open_before + t.accepted - #room.stop >= limits.max_outstanding then
     state.refusal, state.told.detail, state.told.retry_after = 'queue_full', 'count', 1
-  elseif state.minute.bytes - room.freed + #ARGV[2] > a.max_outstanding_bytes then
+  elseif t.bytes_before + t.bytes - room.freed + bytes > a.max_outstanding_bytes then
     state.refusal, state.told.detail, state.told.retry_after = 'queue_full', 'bytes', 1
   end
   return state
@@ -72,16 +81,24 @@ end
 -- Whether somebody else owns the session. Who names nobody is let in.
 local function is_foreign(s, user) return user ~= '' and s.owner ~= '' and s.owner ~= user end
 
-local function spend(t, a, limits, state)
+local function spend(t, state)
   local m, r = state.minute, state.hour
   m.ahead, m.left = m.ahead + m.interval, m.left - 1
-  redis.call('HSET', t.T .. 'tenant', 'arrival', int(now + m.ahead))
-  redis.call('EXPIRE', t.T .. 'tenant', 14 * 86400)
+  t.arrival, t.accepted = now + m.ahead, t.accepted + 1
   if r then
-    if #r.old > 0 then redis.call('HDEL', r.key, unpack(r.old)) end
-    redis.call('HSET', r.key, r.bucket[1], int(r.bucket[2] + 1) .. ':' .. int(now))
-    redis.call('EXPIRE', r.key, 3700)
-    r.left = r.left - 1
+    r.bucket[2], r.left, r.spent = r.bucket[2] + 1, r.left - 1, true
   end
   tell(state)
+end
+
+local function commit_limits(t)
+  redis.call('HSET', t.T .. 'tenant', 'arrival', int(t.arrival))
+  redis.call('EXPIRE', t.T .. 'tenant', 14 * 86400)
+  for _, r in pairs(t.hours or {}) do
+    if r.spent then
+      if #r.old > 0 then redis.call('HDEL', r.key, unpack(r.old)) end
+      redis.call('HSET', r.key, r.bucket[1], int(r.bucket[2]) .. ':' .. int(now))
+      redis.call('EXPIRE', r.key, 3700)
+    end
+  end
 end

@@ -45,6 +45,9 @@ each_due('held', function(s, task)
   still_held[#still_held + 1] = task
   if not seen[s.id] then seen[s.id], turns[#turns + 1] = true, s.id end
 end)
+-- Whoever has put the tenant on the agenda before finds by this that the plan is another one now (agenda.py).
+redis.call('HSET', t.T .. 'tenant', 'tended', int(now))
+redis.call('EXPIRE', t.T .. 'tenant', 14 * 86400)
 commit(t)
 for _, task in ipairs(still_held) do keep_score(t, 'held', now + PATIENCE, task) end
 local telling = list_waits(t) -- before the next line, which changes when an attempt is due

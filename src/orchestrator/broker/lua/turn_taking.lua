@@ -8,6 +8,6 @@ local NO_TURN = { stop = {}, freed = 0 }
 
 local function turn_taking()
 -- here errands turns
-  return { plan = plan_turn, is_joined = is_joined, make_room = make_room, hold = hold, forget_oldest = forget_oldest,
-    commit_stops = commit_stops, with_errands = with_errands, waiting_for = WAITING_FOR }
+  return { plan = plan_turn, is_joined = is_joined, waiting = waiting, make_room = make_room, hold = hold, forget_oldest = forget_oldest,
+    commit_stops = commit_stops, waiting_for = WAITING_FOR }
 end

@@ -86,6 +86,17 @@ local function is_joined(tasks, merged)
   return true
 end
 
+-- The ids of these tasks; their payloads go beside the reply.
+local function waiting(t, tasks)
+  local ids = {}
+  t.payloads = {}
+  for i, task in ipairs(tasks) do
+    ids[i] = task.id
+    t.payloads[i] = redis.call('HGET', t.T .. 'task:' .. task.id, 'payload') or ''
+  end
+  return ids
+end
+
 -- Ends what the new task takes the place of.
 local function make_room(t, s, plan, id)
   for _, task in ipairs(plan.stop) do

@@ -1,0 +1,96 @@
+"""Calls that many share: what comes while one is under way goes along with the next."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from orchestrator.broker.connection import Refused
+
+ItemT = TypeVar("ItemT")
+ReplyT = TypeVar("ReplyT")
+
+
+class Together(Generic[ItemT, ReplyT]):
+    """Takes items by key and makes one call of a key at a time, for all that wait.
+
+    So an item that comes alone goes at once, and the busier it is, the more share what a call costs. `call` answers
+    each item, in their order. What it raises is raised for each; where it was `Refused`, which one of them may have
+    brought about, each is called for by itself.
+    """
+
+    def __init__(
+        self,
+        call: Callable[[str, list[ItemT]], Awaitable[Sequence[ReplyT]]],
+        *,
+        most: int,
+        bytes_most: int,
+        size_of: Callable[[ItemT], int],
+    ) -> None:
+        self._call = call
+        self._most, self._bytes_most = most, bytes_most
+        self._size_of = size_of
+        self._waiting: dict[str, deque[tuple[ItemT, asyncio.Future[ReplyT]]]] = {}
+        self._running: set[asyncio.Task[None]] = set()
+
+    def add(self, key: str, item: ItemT) -> asyncio.Future[ReplyT]:
+        """The item's answer; one that is cancelled before its call is made is left out."""
+        answer: asyncio.Future[ReplyT] = asyncio.get_running_loop().create_future()
+        waiting = self._waiting.get(key)
+        if waiting is None:
+            waiting = self._waiting[key] = deque()
+            task = asyncio.create_task(self._run(key, waiting))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        waiting.append((item, answer))
+        return answer
+
+    async def settled(self) -> None:
+        """Return when every item that was added has its answer."""
+        while self._running:
+            await asyncio.wait(self._running)
+
+    async def _run(self, key: str, waiting: deque[tuple[ItemT, asyncio.Future[ReplyT]]]) -> None:
+        try:
+            while waiting:
+                await self._answer(key, self._next(waiting))
+        finally:
+            del self._waiting[key]
+            for _, answer in waiting:
+                answer.cancel()
+
+    def _next(
+        self, waiting: deque[tuple[ItemT, asyncio.Future[ReplyT]]]
+    ) -> list[tuple[ItemT, asyncio.Future[ReplyT]]]:
+        """Those that share the next call: one at least, however large."""
+        some: list[tuple[ItemT, asyncio.Future[ReplyT]]] = []
+        size = 0
+        while waiting and len(some) < self._most:
+            item, answer = waiting[0]
+            size += self._size_of(item)
+            if some and size > self._bytes_most:
+                break
+            waiting.popleft()
+            if not answer.done():
+                some.append((item, answer))
+        return some
+
+    async def _answer(self, key: str, some: list[tuple[ItemT, asyncio.Future[ReplyT]]]) -> None:
+        try:
+            replies = await self._call(key, [item for item, _ in some]) if some else ()
+            for (_, answer), reply in zip(some, replies, strict=True):
+                if not answer.done():
+                    answer.set_result(reply)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
+            if len(some) > 1 and isinstance(error, Refused) and not error.within_script:
+                for one in some:
+                    await self._answer(key, [one])
+            else:
+                _fail(some, error)
+
+
+def _fail(some: Sequence[tuple[object, "asyncio.Future[ReplyT]"]], error: Exception) -> None:
+    for _, answer in some:
+        if not answer.done():
+            answer.set_exception(error)
+            answer.exception()  # one that nobody waits for any more is no warning
