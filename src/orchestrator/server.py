@@ -2,6 +2,7 @@
 
 import asyncio
 import faulthandler
+import gc
 import logging
 import secrets
 import socket
@@ -29,6 +30,9 @@ GRACE: Final = 6
 
 CLOSE_WITHIN: Final = 8
 """Seconds for the application to close what it has open; a Redis that is away must not keep us."""
+
+COLLECTING: Final = (10_000, 20, 50)
+"""New objects until the collector looks at them, and how often it looks at those of a while and at all."""
 
 WORKER_GROUP: Final = "ORCHESTRATOR_WORKER_GROUP"
 """Same for all processes on one port: each of them answers `/metrics` for all of them."""
@@ -77,6 +81,16 @@ class Server(uvicorn.Server):
         """Returns when it was told to stop and has done so."""
         self._serving = asyncio.current_task()
         await super().serve(sockets)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begins to serve; from now on the collector leaves alone what the start has made, which stays.
+
+        Measured: walking over it again and again, every 700 new objects, was a seventh of what a send costs.
+        """
+        await super().startup(sockets)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*COLLECTING)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """First signal: drain, then stop. Second: stop. The original would also die by the signal."""
