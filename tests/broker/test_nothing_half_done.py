@@ -12,8 +12,9 @@ from orchestrator.broker.connection import BrokerError, Refused
 
 OF_DELIVERY = ["task:TASK", "text:TASK", "session:sess-1", "log:sess-1", "acks:sess-1", "dead", "tenant",
                "outstanding", "unpushed", "stats:NOW"]  # fmt: skip
-OF_ADMISSION = ["task:NEW", "session:sess-1", "log:sess-1", "acks:sess-1", "dead", "tenant", "outstanding",
-                "unpushed", "stats:NOW", "rate:sess-1", "tasks:sess-1", "idem:sess-1:k"]  # fmt: skip
+OF_A_PIECE = ["task:TASK", "text:TASK", "session:sess-1", "log:sess-1"]
+OF_ADMISSION = ["task:NEW", "session:sess-1", "log:sess-1", "dead", "tenant", "outstanding", "unpushed",
+                "stats:NOW", "rate:sess-1", "tasks:sess-1", "idem:sess-1:k"]  # fmt: skip
 NEW = "task-new"
 
 
@@ -30,8 +31,10 @@ def spoil(tenant: Tenant, name: str, task: str) -> None:
         tenant.client.expire(key, 600)
 
 
-@pytest.mark.parametrize("name", OF_DELIVERY)
-@pytest.mark.parametrize("status", ["streaming", "completed"])
+@pytest.mark.parametrize(
+    ("status", "name"),
+    [*(("streaming", name) for name in OF_A_PIECE), *(("completed", name) for name in OF_DELIVERY)],
+)
 async def test_deliver(tenant: Tenant, name: str, status: str) -> None:
     """The callback stays at the head of its queue, and every key as it was."""
     task = await tenant.task()
@@ -44,6 +47,53 @@ async def test_deliver(tenant: Tenant, name: str, status: str) -> None:
     assert (delivered.taken, delivered.left, delivered.stop) == (0, 1, "error")
     assert delivered.error.startswith("WRONGTYPE")
     assert tenant.dump() == kept
+
+
+@pytest.mark.parametrize("name", sorted(set(OF_DELIVERY) - set(OF_A_PIECE)))
+async def test_a_piece_of_text(tenant: Tenant, name: str) -> None:
+    """Of a task that runs it writes what is the task's and the session's; what stands elsewhere does not matter to it."""
+    task = await tenant.task()
+    await tenant.deliver(chunk(task, "a"))
+    spoil(tenant, name, task)
+    kept = tenant.dump()
+    delivered = await tenant.deliver(chunk(task, "b"))
+
+    assert (delivered.taken, delivered.left, delivered.stop) == (1, 0, "")
+    now = tenant.dump()
+    assert {key for key in kept if now[key] != kept[key]} == {
+        tenant.key(key.replace("TASK", task)).encode() for key in OF_A_PIECE
+    }
+
+
+async def test_a_piece_of_text_under_a_lease(tenant: Tenant) -> None:
+    """It renews the lease, so it waits where that cannot be written."""
+    task = await tenant.task()
+    await tenant.deliver(callback(task, "running", lease=5))
+    spoil(tenant, "leases", task)
+    kept = tenant.dump()
+    delivered = await tenant.deliver(chunk(task, "a"))
+    assert (delivered.taken, delivered.left, delivered.stop) == (0, 1, "error")
+    tenant.client.delete(tenant.queue)
+    assert tenant.dump() == kept
+
+
+@pytest.mark.parametrize("name", ["acks:sess-1", "dead", "tenant", "outstanding"])
+@pytest.mark.parametrize("second", ["an ending", "a dead letter"])
+async def test_what_follows_a_piece_of_text(tenant: Tenant, name: str, second: str) -> None:
+    """What only the second of a batch would write is looked at before anything of it is noted."""
+    task = await tenant.task()
+    await tenant.deliver(chunk(task, "a"))
+    spoil(tenant, name, task)
+    raw = b"?" if second == "a dead letter" else callback(task, "completed", {"response": "ok"})
+    delivered = await tenant.deliver(chunk(task, "b"), raw)
+
+    if second == "a dead letter" and name == "acks:sess-1":
+        assert (delivered.taken, delivered.stop) == (2, "")
+        return
+    assert (delivered.taken, delivered.left, delivered.stop) == (1, 1, "error")
+    assert counted(delivered) == {"taken|streaming": 1}
+    assert (await tenant.record(task))["text_bytes"] == b"2"
+    assert await tenant.status(task) == "running"
 
 
 async def test_deliver_from_a_key_that_is_no_list(tenant: Tenant) -> None:

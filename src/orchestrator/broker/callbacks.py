@@ -49,7 +49,7 @@ class Move(msgspec.Struct, frozen=True, array_like=True):
     until: int
 
 
-class Delivered(msgspec.Struct, frozen=True):
+class Delivered(msgspec.Struct, frozen=True, array_like=True):
     """What one call did with one queue; `counts` are pairs like `("dropped|late", 2)`."""
 
     taken: int

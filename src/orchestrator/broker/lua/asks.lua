@@ -74,7 +74,7 @@ local function wait_for_answer(t, s, task, name, expires_at, raw)
   task.moved, task.leased_until = true, nil
   s.keep = math.max(s.keep, task.deadline)
   due_at(t, expires_at)
-  append(t, s, { 0, 0, 'u', task.id, task.attempt, 'input_required', 'asked', expires_at, name }, raw, true)
+  append(s, { 0, 0, 'u', task.id, task.attempt, 'input_required', 'asked', expires_at, name }, raw, true)
 end
 
 local function take_question(t, s, task, c, raw)

@@ -39,12 +39,12 @@ local function try_again(t, s, task, raw)
   local wait = back_off(task.attempt, asked)
   change(task, 'attempt', task.attempt + 1)
   change(task, 'status', 'retrying')
-  change(task, 'seq', -1)
-  change(task, 'chunks', 0)
-  change(task, 'text_bytes', 0)
-  task.append, task.anew = {}, true
+  task.seq, task.chunks, task.text_bytes, task.pieces = -1, 0, 0, true
+  task.append, task.anew = nil, true
   task.forget = { 'first_chunk_at', 'lost', 'lease', 'told_at', 'told_times' }
-  for _, name in ipairs(task.forget) do task[name], task.set[name] = nil, nil end
+  for _, name in ipairs(task.forget) do
+    task[name], task.set[name] = nil, nil
+  end
   task.leased_until, task.push_at = nil, now + wait
   due_at(t, task.push_at)
   count(t, asked and 'retried|asked' or 'retried|worker_lost')

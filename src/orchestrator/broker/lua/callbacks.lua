@@ -8,7 +8,9 @@ local OTHERS = { running = true, streaming = true, progress = true, input_requir
 
 local function whole(x, least) return type(x) == 'number' and x >= least and x < 2 ^ 53 and x == math.floor(x) end
 
-local function given(x) if x == nil or x == cjson.null then return nil end return x end
+local null = cjson.null
+
+local function given(x) if x == nil or x == null then return nil end return x end
 
 -- The reason why a callback is nobody's business, or nil.
 local function fault(c)
@@ -34,18 +36,18 @@ local function take_chunk(t, s, task, c)
   local seq = c.seq or task.seq + 1
   if seq <= task.seq then return count(t, 'dropped|duplicate') end
   if seq > task.seq + 1 then count(t, 'seq_gap') end
-  change(task, 'seq', seq)
+  task.seq, task.pieces = seq, true
   local from, delta = task.text_bytes, piece_of(c.delta)
   if task.chunks >= CHUNKS_MAX or from + #delta > TEXT_MAX then
     change(task, 'lost', '1')
     return count(t, 'dropped|too_much_text')
   end
-  change(task, 'chunks', task.chunks + 1)
-  change(task, 'text_bytes', from + #delta)
+  if task.chunks == 0 then change(task, 'first_chunk_at', now_text) end
+  task.chunks, task.text_bytes = task.chunks + 1, from + #delta
+  task.append = task.append or {}
   task.append[#task.append + 1] = delta
-  if not task.first_chunk_at then change(task, 'first_chunk_at', int(now)) end
   if task.stream == '1' then
-    append(t, s, { 0, 0, 'c', task.id, task.attempt, seq, from, task.text_bytes }, delta, false)
+    append(s, { 0, 0, 'c', task.id, task.attempt, seq, from, task.text_bytes }, delta, false)
   end
 end
 
@@ -88,17 +90,26 @@ local function take_report(t, s, task, c, raw)
   end
 end
 
+-- Its task, or nil; where it is more than a piece of text of a task that runs, all that it may change has been read.
+local function task_of(t, c)
+  local task = glance(t, c.task_id)
+  if not task or c.status == 'streaming' and task.status == 'running' and not c.took then return task end
+  touch_tenant(t)
+  return load_task(t, c.task_id)
+end
+
 -- Decides about one callback and notes its whole effect in the tables; raises only before it noted anything.
 local function take(t, raw, c, code)
   local reason = fault(c)
   if reason then return bury(t, raw, reason) end
-  local task = load_task(t, c.task_id)
+  local task = task_of(t, c)
   if not task then return bury(t, raw, 'unknown_task') end
   if ENDED[task.status] then return count(t, 'dropped|late') end
   if c.attempt and c.attempt < task.attempt then return count(t, 'dropped|fenced') end
   if c.attempt and c.attempt > task.attempt then return bury(t, raw, 'unknown_attempt') end
   local s = session_of(t, task)
-  count(t, 'taken|' .. c.status)
+  if ENDINGS[c.status] or c.took then touch_acks(t, s) end
+  t.taken[c.status] = (t.taken[c.status] or 0) + 1
   if type(c.took) == 'table' then absorb(t, s, task, c.took) end
   if not ENDINGS[c.status] then
     renew_lease(t, task, asked_lease(t, c))
@@ -117,10 +128,14 @@ end
 local function question_name(x) return whole(x, 0) and int(x) or x end
 
 local function envelope(raw)
-  if not raw:match('^%s*{') then return nil end
+  if not raw:find('^%s*{') then return nil end
   local ok, c = pcall(cjson.decode, raw)
   if not ok or type(c) ~= 'table' then return nil end
   local result = type(c.result) == 'table' and c.result or {}
+  if c.status == 'streaming' then
+    return { action_type = given(c.action_type), task_id = c.task_id, status = c.status, attempt = given(c.attempt), seq = given(c.seq),
+      lease = given(c.lease), delta = result.delta, took = c.took }
+  end
   return { action_type = given(c.action_type), task_id = c.task_id, status = c.status, attempt = given(c.attempt), seq = given(c.seq),
     delta = result.delta, has_response = given(result.response) ~= nil, has_result = next(result) ~= nil,
     lease = given(c.lease), retry = c.retry, took = c.took,
@@ -140,9 +155,10 @@ local function seen_at_tail(t, seen)
   return raw
 end
 
-local function outcome(t, taken, stop, err, size)
+-- left: how many still wait, where that is known
+local function outcome(t, taken, stop, err, size, left)
   local counts = {}
   for what, n in pairs(t.counts) do counts[#counts + 1] = { what, n } end
-  return cmsgpack.pack({ taken = taken, left = redis.call('LLEN', t.queue), stop = stop or '', error = err or '', size = size or 0,
-    counts = counts, started = t.started, moves = t.moves, ended = t.ended, due = t.due or 0 })
+  for status, n in pairs(t.taken) do counts[#counts + 1] = { 'taken|' .. status, n } end
+  return cmsgpack.pack({ taken, left or redis.call('LLEN', t.queue), stop or '', err or '', size or 0, counts, t.started, t.ended, t.due or 0, t.moves })
 end

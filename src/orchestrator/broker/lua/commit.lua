@@ -1,16 +1,19 @@
 -- The second half of every script of a tenant's slot: what the tables say is written, and told.
 
 local function keep_score(t, name, score, task)
-  redis.call('ZADD', t.T .. name, int(score), task.id)
+  local key = t.T .. name
+  redis.call('ZADD', key, int(score), task.id)
   local until_ms = math.ceil((task.deadline - now + t.keep.task_ttl) / 1000)
-  if redis.call('PTTL', t.T .. name) < until_ms then redis.call('PEXPIRE', t.T .. name, int(until_ms)) end
+  local life = t.lives[name] or redis.call('PTTL', key)
+  if life < until_ms then redis.call('PEXPIRE', key, until_ms) end
+  t.lives[name] = math.max(life, until_ms)
 end
 
 -- See attempts.lua. What was recorded and is not pushed in time is pushed by the agenda: of a next attempt the time
 -- counts back from when it may begin.
-local function commit_attempt(t, task, key)
+local function commit_attempt(t, task)
   if task.forget then
-    redis.call('HDEL', key, unpack(task.forget))
+    redis.call('HDEL', task.key, unpack(task.forget))
     if not task.ended then keep_score(t, 'unpushed', task.push_at - PATIENCE, task) end
   end
   if task.forget or (task.lease and (task.ended or task.status == 'input_required')) then
@@ -42,60 +45,81 @@ local function commit_inboxes(t)
 end
 
 -- See asks.lua. The end of the task lies elsewhere than it was told to these keys; in Redis, PEXPIREAT of a missing key is none.
-local function commit_wait(t, task, key)
+local function commit_wait(t, task)
   local answers = t.T .. 'answers:' .. task.id
   for name, answer in pairs(task.answers or {}) do redis.call('HSET', answers, name, answer) end
-  if task.ended then return redis.call('PEXPIREAT', answers, int((now + t.keep.log_ttl) / 1000)) end
-  if not task.moved then return redis.call('PEXPIREAT', answers, int((task.deadline + t.keep.task_ttl) / 1000)) end
+  if task.ended then return redis.call('PEXPIREAT', answers, math.floor((now + t.keep.log_ttl) / 1000)) end
+  if not task.moved then return redis.call('PEXPIREAT', answers, math.floor((task.deadline + t.keep.task_ttl) / 1000)) end
   keep_score(t, 'outstanding', task.status == 'input_required' and task.expires_at or task.deadline, task)
-  local gone_at = int((task.deadline + t.keep.task_ttl) / 1000)
-  for _, kept in ipairs({ key, answers, t.T .. 'text:' .. task.id, t.T .. 'inbox:' .. task.id }) do
+  local gone_at = math.floor((task.deadline + t.keep.task_ttl) / 1000)
+  for _, kept in ipairs({ task.key, answers, task.text, t.T .. 'inbox:' .. task.id }) do
     redis.call('PEXPIREAT', kept, gone_at)
   end
   local listed = t.T .. 'tasks:' .. task.session
-  if redis.call('PEXPIRETIME', listed) < tonumber(gone_at) then redis.call('PEXPIREAT', listed, gone_at) end
+  if redis.call('PEXPIRETIME', listed) < gone_at then redis.call('PEXPIREAT', listed, gone_at) end
 end
 
-local function commit_task(t, task)
-  local key, text = t.T .. 'task:' .. task.id, t.T .. 'text:' .. task.id
-  local set = {}
-  for name, value in pairs(task.set) do
+local function commit_fields(task)
+  local set = task.pieces and { 'seq', int(task.seq), 'chunks', task.chunks, 'text_bytes', task.text_bytes } or {}
+  for name, value in pairs(task.set or {}) do
     set[#set + 1] = name
     set[#set + 1] = type(value) == 'number' and int(value) or value
   end
-  if #set > 0 then redis.call('HSET', key, unpack(set)) end
-  if task.anew then redis.call('UNLINK', text) end
-  if #task.append > 0 then
+  if #set > 0 then redis.call('HSET', task.key, unpack(set)) end
+end
+
+local function commit_task(t, task)
+  commit_fields(task)
+  if task.anew then redis.call('UNLINK', task.text) end
+  if task.append then
     local piece = table.concat(task.append)
-    local length = redis.call('APPEND', text, piece)
+    local length = redis.call('APPEND', task.text, piece)
     -- Its end is known from the start, so it is set once, when this made the key.
-    if length == #piece then redis.call('PEXPIREAT', text, int((task.deadline + t.keep.log_ttl) / 1000)) end
+    if length == #piece then redis.call('PEXPIREAT', task.text, math.floor((task.deadline + t.keep.log_ttl) / 1000)) end
   end
-  commit_attempt(t, task, key)
-  if task.question then commit_wait(t, task, key) end
+  if task.lease or task.forget then commit_attempt(t, task) end
+  if task.question then commit_wait(t, task) end
   if task.unheld then commit_unheld(t, task) end
   if task.ended then
-    redis.call('HDEL', key, 'payload')
-    redis.call('UNLINK', text, t.T .. 'inbox:' .. task.id)
-    redis.call('ZREM', t.T .. 'outstanding', task.id)
-    redis.call('ZREM', t.T .. 'unpushed', task.id)
-    redis.call('PEXPIREAT', key, int((now + t.keep.task_ttl) / 1000))
+    redis.call('HDEL', task.key, 'payload')
+    redis.call('PEXPIREAT', task.key, math.floor((now + t.keep.task_ttl) / 1000))
   end
 end
 
--- Drops from the left until the log fits its bounds; the newest entry always stays.
-local function trim(t, s)
-  while s.len > 1 and (s.len > t.keep.max_events or s.bytes > t.keep.max_bytes) do
-    local entry = redis.call('LPOP', s.log)
+local function drop_oldest(s, count)
+  for _, entry in ipairs(redis.call('LPOP', s.log, count)) do
     local n = struct.unpack('>I2', entry)
     s.bytes = s.bytes - cmsgpack.unpack(entry:sub(3, 2 + n))[1]
     s.len = s.len - 1
   end
 end
 
+-- Drops from the left until the log fits its bounds; the newest entry always stays.
+local function trim(t, s)
+  local most = math.max(1, t.keep.max_events)
+  if s.len > most then drop_oldest(s, s.len - most) end
+  while s.len > 1 and s.bytes > t.keep.max_bytes do drop_oldest(s, 1) end
+end
+
 -- Lua hands over a few thousand values at once and no more.
 local function write_all(command, key, values)
+  if #values <= 1000 then return redis.call(command, key, unpack(values)) end
   for from = 1, #values, 1000 do redis.call(command, key, unpack(values, from, math.min(#values, from + 999))) end
+end
+
+-- What hardly ever changes is written where it did.
+local function commit_state(s, renew)
+  redis.call('HSET', s.key, 'top', s.top, 'bytes', s.bytes, 'mark', s.mark)
+  if renew then redis.call('HSET', s.key, 'epoch', s.epoch, 'expires', s.expires) end
+  if s.owner ~= s.owner_before or s.keep ~= s.keep_before then redis.call('HSET', s.key, 'owner', s.owner, 'keep', s.keep) end
+  if s.recount then redis.call('HSET', s.key, 'held', s.held) end
+end
+
+local function commit_acks(t, s)
+  local acks = t.T .. 'acks:' .. s.id
+  write_all('ZADD', acks, s.acks)
+  if s.acks_before + #s.acks / 2 > ACKS_MAX then redis.call('ZREMRANGEBYRANK', acks, 0, -ACKS_MAX - 1) end
+  redis.call('PEXPIRE', acks, math.floor(t.keep.task_ttl / 1000))
 end
 
 local function commit_session(t, s)
@@ -106,24 +130,18 @@ local function commit_session(t, s)
     s.len = s.len + #s.entries
     trim(t, s)
   end
-  local target = math.max(now, s.keep) + t.keep.log_ttl
+  local target = math.max(now, s.keep or 0) + t.keep.log_ttl
   if renew or s.expires < target - t.keep.log_ttl / 10 then
-    s.expires = target
+    s.expires = math.max(s.expires, target)
     renew = true
   end
-  redis.call('HSET', s.key, 'epoch', s.epoch, 'top', int(s.top), 'bytes', int(s.bytes), 'mark', s.mark,
-    'owner', s.owner, 'keep', int(s.keep), 'expires', int(s.expires))
-  if s.recount then redis.call('HSET', s.key, 'held', int(s.held)) end
+  commit_state(s, renew)
   if renew then
-    redis.call('PEXPIREAT', s.key, int(s.expires / 1000))
-    redis.call('PEXPIREAT', s.log, int(s.expires / 1000))
+    local at = math.floor(s.expires / 1000)
+    redis.call('PEXPIREAT', s.key, at)
+    redis.call('PEXPIREAT', s.log, at)
   end
-  if #s.acks > 0 then
-    local acks = t.T .. 'acks:' .. s.id
-    write_all('ZADD', acks, s.acks)
-    redis.call('ZREMRANGEBYRANK', acks, 0, -1001)
-    redis.call('PEXPIRE', acks, int(t.keep.task_ttl / 1000))
-  end
+  if s.acks and #s.acks > 0 then commit_acks(t, s) end
 end
 
 local function commit_dead(t)
@@ -156,31 +174,46 @@ local function commit_stats(t)
   if t.running ~= 0 or t.bytes ~= 0 then redis.call('EXPIRE', t.T .. 'tenant', 14 * 86400) end
 end
 
+-- Where the tasks that have ended were listed, and what else they leave.
+local function commit_endings(t)
+  local ids, left = {}, {}
+  for i, ended in ipairs(t.ended) do
+    ids[i] = ended[1]
+    left[2 * i - 1], left[2 * i] = t.tasks[ended[1]].text, t.T .. 'inbox:' .. ended[1]
+  end
+  if #ids == 0 then return end
+  write_all('ZREM', t.T .. 'outstanding', ids)
+  write_all('ZREM', t.T .. 'unpushed', ids)
+  for i = 1, #left, 1000 do redis.call('UNLINK', unpack(left, i, math.min(#left, i + 999))) end
+end
+
 -- One message a batch: length of the index (4 bytes), index {{session, epoch, first offset, {lengths}, mark of the
 -- entry before}, …}, entries. Length 0: too large to send along, the reader takes it from the log.
 local function publish(t)
-  local index, blobs, size = {}, {}, 0
+  local index, parts, size = {}, { '', '' }, 0
   for _, s in ipairs(t.order) do
-    if #s.live > 0 then
-      local lengths = {}
-      for i, entry in ipairs(s.live) do
-        if size + #entry > PUBLISH_MAX then entry = '' end
-        size = size + #entry
-        lengths[i] = #entry
-        blobs[#blobs + 1] = entry
-      end
-      index[#index + 1] = { s.id, s.epoch, s.before + 1, lengths, tonumber(s.before_mark) }
+    local lengths = {}
+    for i, entry in ipairs(s.entries) do
+      local blob, n = s.blobs[i], #parts
+      local length = blob and #entry + #blob or 0
+      if length > LIVE_ENTRY_MAX or size + length > PUBLISH_MAX then length = 0 end
+      if length > 0 then parts[n + 1], parts[n + 2] = entry, blob end
+      size = size + length
+      lengths[i] = length
     end
+    if #lengths > 0 then index[#index + 1] = { s.id, s.epoch, s.before + 1, lengths, tonumber(s.before_mark) } end
   end
   if #index == 0 then return end
   local packed = cmsgpack.pack(index)
+  parts[1], parts[2] = struct.pack('>I4', #packed), packed
   -- The log has the events already: a lost announcement is found by the readers' own checks.
-  local sent = redis.pcall('SPUBLISH', t.T .. 'events', struct.pack('>I4', #packed) .. packed .. table.concat(blobs))
+  local sent = redis.pcall('SPUBLISH', t.T .. 'events', table.concat(parts))
   if type(sent) == 'table' and sent.err then count(t, 'publish_failed') end
 end
 
 local function commit(t)
   for _, task in pairs(t.tasks) do commit_task(t, task) end
+  commit_endings(t)
   commit_inboxes(t)
   for _, s in ipairs(t.order) do
     if s.fresh or #s.entries > 0 or s.dirty then commit_session(t, s) end

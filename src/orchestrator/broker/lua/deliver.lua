@@ -2,21 +2,26 @@
 -- Callbacks from tenants' queues to their sessions' logs: taking and its whole effect are one step.
 -- KEYS    callback queues; in a Cluster all of one slot
 -- ARGV[1] msgpack {keep…, items: at most so many callbacks, bytes: so much of them, at least BIG, or what takes as long}
--- result  a msgpack map per queue: taken, left, stop ('', 'big': deliver_big.lua must take the next one,
---         'error'), error, size (of a big one), counts, started {{task, µs since accepted}}, ended {{task, status, µs, session}}
+-- result  a msgpack list per queue: taken, left, stop ('', 'big': deliver_big.lua must take the next one, 'error'), error,
+--         size (of a big one), counts, started {{task, µs since accepted}}, ended {{task, status, µs, session}}, due, moves
 -- include attempts asks callbacks
 
 local args = cmsgpack.unpack(ARGV[1])
 local share = math.max(2, math.floor(args.items / #KEYS))
 local budget = args.bytes
 
+local function error_text(err) return type(err) == 'table' and err.err or tostring(err) end
+
+local function take_or_bury(t, raw, c)
+  if c then take(t, raw, c, '') else bury(t, raw, 'not_json') end
+end
+
 -- Looks at the tail, one by one, and takes until something stops it; writes nothing. An element of any size is copied to be
 -- looked at, so none is looked at before its turn.
-local function plan(t)
+local function plan(t, most)
   local taken = 0
-  while taken < share and budget > 0 do
+  while taken < most and budget > 0 do
     local raw = redis.call('LINDEX', t.queue, -(taken + 1))
-    if not raw then break end
     if #raw > BIG then
       budget = budget - #raw -- another queue's may be as large
       return taken, 'big', '', #raw
@@ -28,12 +33,8 @@ local function plan(t)
       budget = 0 -- what was looked at has had its time
       break
     end
-    if c then
-      local ok, err = pcall(take, t, raw, c, '')
-      if not ok then return taken, 'error', type(err) == 'table' and err.err or tostring(err) end
-    else
-      bury(t, raw, 'not_json')
-    end
+    local ok, err = pcall(take_or_bury, t, raw, c)
+    if not ok then return taken, 'error', error_text(err) end
     taken = taken + 1
     budget = budget - cost
   end
@@ -42,22 +43,17 @@ end
 
 local function pump(queue)
   local t = open_tenant(queue, args)
-  local ready, err = pcall(touch_tenant, t)
-  if not ready then return t, 0, 'error', type(err) == 'table' and err.err or tostring(err) end
-  local ok, taken, stop, why, size = pcall(plan, t)
-  if not ok then return t, 0, 'error', type(taken) == 'table' and taken.err or tostring(taken) end
-  return t, taken, stop, why, size
-end
-
-local replies = {}
-for i, queue in ipairs(KEYS) do
-  local t, taken, stop, why, size = pump(queue)
+  local readable, waiting = pcall(redis.call, 'LLEN', queue)
+  if not readable then return outcome(t, 0, 'error', error_text(waiting), 0, 0) end
+  local taken, stop, why, size = plan(t, math.min(share, waiting))
   if taken > 0 then
     commit(t)
     redis.call('LTRIM', queue, 0, -(taken + 1))
     publish(t)
   end
-  local listed, reply = pcall(outcome, t, taken, stop, why, size)
-  replies[i] = listed and reply or cmsgpack.pack({ taken = 0, left = 0, stop = 'error', error = why, size = 0, counts = {}, started = {}, ended = {} })
+  return outcome(t, taken, stop, why, size, waiting - taken)
 end
+
+local replies = {}
+for i, queue in ipairs(KEYS) do replies[i] = pump(queue) end
 return replies

@@ -5,6 +5,8 @@
 -- key that may be written is touched, so that WRONGTYPE, NOPERM and ASK are raised while nothing has
 -- changed. Then `commit` writes the tables back. Lua does not roll back; this leaves nothing to.
 
+local redis, cmsgpack, struct = redis, cmsgpack, struct -- a local is found faster than a global
+
 local function moment()
   local t = redis.call('TIME')
   return t[1] * 1000000 + t[2]
@@ -12,58 +14,76 @@ end
 
 local now = moment()
 
+-- Whole numbers below 2^52 may be handed to Redis as they are; in a text, or beyond, they would get an exponent.
 local function int(x) return string.format('%.0f', x) end
 
-local CHUNKS_MAX, TEXT_MAX = 20000, 4 * 1024 * 1024
+local now_text = int(now)
+
+local CHUNKS_MAX, TEXT_MAX, ACKS_MAX = 20000, 4 * 1024 * 1024, 1000
 local PUBLISH_MAX, LIVE_ENTRY_MAX = 256 * 1024, 64 * 1024
 local DEAD_MAX, DEAD_BYTES_MAX, DEAD_ENTRY_MAX, DEAD_KEPT = 1000, 4 * 1024 * 1024, 64 * 1024, 7 * 86400 * 1000000
 local SOCKET_KEPT = 120 * 1000000
 local PATIENCE = 10 * 1000000 -- after which a record counts as not pushed
 local ENDED = { completed = true, failed = true, timeout = true, cancelled = true }
-local TASK_FIELDS = { 'status', 'attempt', 'session', 'stream', 'deadline', 'seq', 'chunks', 'text_bytes',
-  'bytes', 'accepted_at', 'started_at', 'first_chunk_at', 'context', 'owner', 'queued_at', 'lost', 'lease', 'attempts_max',
-  'held', 'question', 'expires_at', 'tier' }
+-- What everything but a piece of text needs of its task besides (see `glance`).
+local OTHER_FIELDS = { 'bytes', 'accepted_at', 'started_at', 'context', 'owner', 'queued_at', 'lost', 'attempts_max', 'held', 'question',
+  'expires_at', 'tier' }
 
 -- keep: how long things are kept (see Keeping in broker.py), with the seed of a new epoch.
 local function open_tenant(queue, keep)
-  local T = '{' .. queue .. '}:'
-  return { queue = queue, T = T, keep = keep, tasks = {}, sessions = {}, order = {}, dead = {}, stats = {}, counts = {},
-    ended = {}, started = {}, moves = {}, running = 0, bytes = 0, stats_key = T .. 'stats:' .. int(math.floor(now / 600000000)) }
+  return { queue = queue, T = '{' .. queue .. '}:', keep = keep, tasks = {}, sessions = {}, order = {}, dead = {}, stats = {}, counts = {}, taken = {},
+    ended = {}, started = {}, moves = {}, lives = {}, running = 0, bytes = 0 }
 end
 
--- Every key of the tenant that `commit` may write, read once.
+local function touch_leases(t) t.leases = t.leases or redis.call('ZCARD', t.T .. 'leases') end
+
+-- Every key of the tenant that `commit` may write, read once; a piece of text writes none of them but the leases.
 local function touch_tenant(t)
-  t.open = redis.call('ZCARD', t.T .. 'outstanding')
+  if t.open then return end
+  t.stats_key = t.T .. 'stats:' .. int(math.floor(now / 600000000))
+  local open = redis.call('ZCARD', t.T .. 'outstanding')
   redis.call('ZCARD', t.T .. 'unpushed')
-  redis.call('ZCARD', t.T .. 'leases')
+  touch_leases(t)
   local letters = redis.call('LLEN', t.T .. 'dead')
   local sums = redis.call('HMGET', t.T .. 'tenant', 'dead_bytes', 'running')
   t.dead_bytes, t.open_running = tonumber(sums[1] or 0), tonumber(sums[2] or 0)
   if letters == 0 then t.dead_bytes = 0 end -- the list ends before the sum does
   t.stats_new = redis.call('HLEN', t.stats_key) == 0
+  t.open = open
 end
 
 local function count(t, what) t.counts[what] = (t.counts[what] or 0) + 1 end
 
-local function load_task(t, id)
+-- A task as far as a piece of text needs it.
+local function glance(t, id)
   local task = t.tasks[id]
   if task then return task end
-  local h = redis.call('HMGET', t.T .. 'task:' .. id, unpack(TASK_FIELDS))
+  local key, text = t.T .. 'task:' .. id, t.T .. 'text:' .. id
+  local h = redis.call('HMGET', key, 'status', 'attempt', 'session', 'stream', 'deadline', 'seq', 'chunks', 'text_bytes', 'lease')
   if not h[1] then return nil end
-  redis.call('STRLEN', t.T .. 'text:' .. id)
-  task = { id = id, set = {}, append = {} }
-  for i, name in ipairs(TASK_FIELDS) do task[name] = h[i] or nil end
-  for _, name in ipairs({ 'attempt', 'deadline', 'seq', 'chunks', 'text_bytes', 'bytes', 'accepted_at', 'lease', 'attempts_max' }) do
-    task[name] = tonumber(task[name])
-  end
-  task.expires_at = tonumber(task.expires_at or 0)
-  if task.question then redis.call('HLEN', t.T .. 'answers:' .. id) end
+  redis.call('STRLEN', text)
+  if h[9] then touch_leases(t) end
+  task = { id = id, key = key, text = text, status = h[1], attempt = tonumber(h[2]), session = h[3], stream = h[4], deadline = tonumber(h[5]),
+    seq = tonumber(h[6]), chunks = tonumber(h[7]), text_bytes = tonumber(h[8]), lease = tonumber(h[9] or nil) }
   t.tasks[id] = task
+  return task
+end
+
+local function load_task(t, id)
+  local task = glance(t, id)
+  if not task or task.whole then return task end
+  local h = redis.call('HMGET', task.key, unpack(OTHER_FIELDS))
+  if h[10] then redis.call('HLEN', t.T .. 'answers:' .. id) end
+  for i, name in ipairs(OTHER_FIELDS) do task[name] = h[i] or nil end
+  for name, value in pairs(task.set or {}) do task[name] = value end -- what a piece has changed
+  for _, name in ipairs({ 'bytes', 'accepted_at', 'attempts_max' }) do task[name] = tonumber(task[name]) end
+  task.expires_at, task.whole = tonumber(task.expires_at or 0), true
   return task
 end
 
 local function change(task, name, value)
   task[name] = value
+  task.set = task.set or {}
   task.set[name] = value
 end
 
@@ -77,31 +97,51 @@ local function kept_owner(t, id)
 end
 
 -- A session whose hash is gone begins a new epoch, and its old list is deleted: no offset is ever reused.
-local function load_session(t, id)
+local function begin_session(t, id, key, log)
+  return { id = id, key = key, log = log, epoch = t.keep.seed, top = 0, bytes = 0, mark = '0', expires = 0, len = 0, before = 0,
+    before_mark = '0', entries = {}, blobs = {}, fresh = true, whole = true, owner = kept_owner(t, id), keep = 0, held = 0 }
+end
+
+-- A session as far as an event needs it.
+local function glance_at_session(t, id)
   local s = t.sessions[id]
   if s then return s end
   local key, log = t.T .. 'session:' .. id, t.T .. 'log:' .. id
-  local h = redis.call('HMGET', key, 'epoch', 'top', 'bytes', 'mark', 'owner', 'keep', 'expires', 'held')
+  local h = redis.call('HMGET', key, 'epoch', 'top', 'bytes', 'mark', 'expires')
   local len = redis.call('LLEN', log)
-  redis.call('ZCARD', t.T .. 'acks:' .. id)
-  s = { id = id, key = key, log = log, epoch = h[1], top = tonumber(h[2] or 0), bytes = tonumber(h[3] or 0), mark = h[4] or '0',
-    owner = h[5] or '', keep = tonumber(h[6] or 0), expires = tonumber(h[7] or 0), held = tonumber(h[8] or 0), len = len, entries = {}, live = {}, acks = {} }
-  if not s.epoch then
-    s.fresh, s.epoch, s.top, s.bytes, s.len, s.mark = true, t.keep.seed, 0, 0, 0, '0'
-    s.owner = kept_owner(t, id)
+  if h[1] then
+    local top = tonumber(h[2])
+    s = { id = id, key = key, log = log, epoch = h[1], top = top, bytes = len > 0 and tonumber(h[3]) or 0, mark = h[4],
+      expires = tonumber(h[5]), len = len, before = top, before_mark = h[4], entries = {}, blobs = {} }
+  else
+    s = begin_session(t, id, key, log)
   end
-  if s.len == 0 then s.bytes = 0 end
-  s.before, s.before_mark = s.top, s.mark
   t.sessions[id] = s
   t.order[#t.order + 1] = s
   return s
 end
 
--- The session of a task. One that begins anew takes its owner from the task, so that nobody else can claim it.
+local function load_session(t, id)
+  local s = glance_at_session(t, id)
+  if s.whole then return s end
+  local h = redis.call('HMGET', s.key, 'owner', 'keep', 'held')
+  s.owner, s.keep, s.held, s.whole = h[1] or '', tonumber(h[2] or 0), tonumber(h[3] or 0), true
+  s.owner_before, s.keep_before = s.owner, s.keep
+  return s
+end
+
+-- The endings of a session that wait for its reader.
+local function touch_acks(t, s)
+  if s.acks then return end
+  s.acks_before, s.acks = redis.call('ZCARD', t.T .. 'acks:' .. s.id), {}
+end
+
+-- The session of a task, as well known as the task is. One that begins anew takes its owner from the task, so that nobody else
+-- can claim it.
 local function session_of(t, task)
-  local s = load_session(t, task.session)
+  local s = task.whole and load_session(t, task.session) or glance_at_session(t, task.session)
   if s.fresh then
-    if s.owner == '' then s.owner = task.owner or '' end
+    if s.owner == '' then s.owner = load_task(t, task.id).owner or '' end
     s.keep = math.max(s.keep, task.deadline)
   end
   return s
@@ -118,26 +158,24 @@ end
 
 local function frame(meta, blob) return head(meta) .. blob end
 
-local function append(t, s, meta, blob, stored, rest)
+local function append(s, meta, blob, stored, rest)
   rest = rest or '' -- of the blob: megabytes are not put together only to be left out
   local size = #blob + #rest
   meta[1], meta[2] = size + 64, now
-  local bare = head(meta)
-  local large = #bare + size > LIVE_ENTRY_MAX
-  local entry = (stored or not large) and bare .. blob .. rest
-  s.top, s.mark, s.bytes = s.top + 1, int(now), s.bytes + meta[1]
-  s.entries[#s.entries + 1] = stored and entry or bare
-  s.live[#s.live + 1] = large and '' or entry
+  local bare, n = head(meta), #s.entries + 1
+  s.top, s.mark, s.bytes = s.top + 1, now_text, s.bytes + meta[1]
+  s.entries[n] = stored and bare .. blob or bare
+  s.blobs[n] = stored and '' or #bare + size <= LIVE_ENTRY_MAX and blob .. rest
 end
 
 -- kind u: status, blob = the callback whose `result` is the detail, or ''
 local function append_update(t, s, task, status, blob)
-  append(t, s, { 0, 0, 'u', task.id, task.attempt, status }, blob, true)
+  append(s, { 0, 0, 'u', task.id, task.attempt, status }, blob, true)
 end
 
 -- kind u with members of its own: blob = what the service tells beside the status, a JSON object
 local function append_told(t, s, task, status, blob)
-  append(t, s, { 0, 0, 'u', task.id, task.attempt, status, 'told' }, blob, true)
+  append(s, { 0, 0, 'u', task.id, task.attempt, status, 'told' }, blob, true)
 end
 
 local function bump(t, field, by) t.stats[field] = (t.stats[field] or 0) + (by or 1) end
@@ -173,10 +211,10 @@ local function start_task(t, s, task, blob)
   if (task.held or '') ~= '' then unhold(t, s, task) end -- an agent has it all the same
   go_on(task)
   change(task, 'status', 'running')
-  if not task.queued_at then change(task, 'queued_at', int(now)) end
+  if not task.queued_at then change(task, 'queued_at', now_text) end
   t.running = t.running + 1
   if not task.started_at then
-    change(task, 'started_at', int(now))
+    change(task, 'started_at', now_text)
     t.started[#t.started + 1] = { task.id, now - task.accepted_at }
   end
   append_update(t, s, task, 'running', blob)
@@ -190,7 +228,7 @@ local function end_task(t, s, task, status, code, raw, has_response)
   local joined = ''
   if status == 'completed' and not has_response and task.chunks > 0 then
     joined = redis.call('GET', t.T .. 'text:' .. task.id) or ''
-    joined = joined .. table.concat(task.append)
+    joined = joined .. table.concat(task.append or {})
   end
   if (task.held or '') ~= '' then unhold(t, s, task) end
   if task.status == 'running' then t.running = t.running - 1 end
@@ -198,11 +236,12 @@ local function end_task(t, s, task, status, code, raw, has_response)
   shut_question(task)
   change(task, 'status', status)
   change(task, 'code', code)
-  change(task, 'ended_at', int(now))
+  change(task, 'ended_at', now_text)
   task.set.result, task.set.text = raw, joined
-  task.ended, task.append = true, {}
-  append(t, s, { 0, 0, 'e', task.id, task.attempt, status, code, #joined }, joined, false, raw)
+  task.ended, task.append = true, nil
+  append(s, { 0, 0, 'e', task.id, task.attempt, status, code, #joined }, joined, false, raw)
   task.set.position = position(s)
+  touch_acks(t, s)
   s.acks[#s.acks + 1] = s.top
   s.acks[#s.acks + 1] = task.id
   t.bytes = t.bytes - (task.bytes or 0)
@@ -214,6 +253,7 @@ local function end_task(t, s, task, status, code, raw, has_response)
 end
 
 local function bury(t, raw, reason)
+  touch_tenant(t)
   count(t, 'dead|' .. reason)
   local whole, digest = t.whole or #raw, '' -- raw may be no more than the ends of it (deliver_huge.lua)
   if #raw > DEAD_ENTRY_MAX then

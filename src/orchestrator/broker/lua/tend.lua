@@ -17,7 +17,9 @@ local function each_due(name, handle)
     -- A record or session that cannot be read must not keep the others from their turn.
     local readable, task, s = pcall(function()
       local found = load_task(t, id)
-      return found, found and not ENDED[found.status] and session_of(t, found)
+      local its_session = found and not ENDED[found.status] and session_of(t, found)
+      if its_session then touch_acks(t, its_session) end
+      return found, its_session
     end)
     if readable and s then
       handle(s, task)
