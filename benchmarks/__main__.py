@@ -17,6 +17,7 @@ from benchmarks import (
     jitter,
     report,
     scaling,
+    sizes,
     slow_readers,
 )
 
@@ -32,6 +33,7 @@ CHOSEN = {
     "drain": (drain, "what a deploy costs those who follow, in about a minute"),
     "slow-readers": (slow_readers, "what slow readers cost the others, in about two minutes"),
     "jitter": (jitter, "clients that lose their connection again and again, in about a minute and a half"),
+    "size": (sizes, "what many sockets, tenants and sessions cost, and a worker, in about four minutes"),
     "durability": (durability, "what it costs to lose nothing to a power cut, in about two minutes"),
 }
 

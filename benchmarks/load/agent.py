@@ -57,9 +57,9 @@ def ending(task: bytes) -> bytes:
     return b'{"task_id":"%b","status":"completed","result":{"response":"hello"}}' % task
 
 
-def chunk(task: bytes, seq: int) -> bytes:
+def chunk(task: bytes, seq: int, delta: bytes = b"word ") -> bytes:
     """The callback with a piece of the answer."""
-    return b'{"task_id":"%b","status":"streaming","seq":%d,"result":{"delta":"word "}}' % (task, seq)
+    return b'{"task_id":"%b","status":"streaming","seq":%d,"result":{"delta":"%b"}}' % (task, seq, delta)
 
 
 class Answering:

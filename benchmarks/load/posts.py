@@ -1,11 +1,12 @@
 """A browser's HTTP connection: one kept-alive socket that sends prepared requests and reads the answers."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, cast
 
 _HEAD_END: Final = b"\r\n\r\n"
 _LENGTH: Final = b"content-length:"
+_AT_ONCE: Final = 32
 
 
 class Post(asyncio.Protocol):
@@ -57,3 +58,22 @@ def request(path: str, headers: dict[str, str], body: bytes) -> bytes:
         *(f"{name}: {value}" for name, value in headers.items()),
     ]
     return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+async def post_each(port: int, requests: Sequence[bytes], expected: int) -> list[bytes]:
+    """Send them over some connections; the bodies of the answers, in the order of the requests."""
+    bodies = [b""] * len(requests)
+    waiting = iter(enumerate(requests))
+
+    async def some() -> None:
+        answers: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue()
+        post = Post(lambda status, body: answers.put_nowait((status, body)))
+        await asyncio.get_running_loop().create_connection(lambda: post, "127.0.0.1", port)
+        for number, prepared in waiting:
+            post.send(prepared)
+            status, bodies[number] = await answers.get()
+            assert status == expected, (status, bodies[number])
+        post.close()
+
+    await asyncio.gather(*(some() for _ in range(min(_AT_ONCE, len(requests)))))
+    return bodies

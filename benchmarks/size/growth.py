@@ -1,0 +1,182 @@
+"""Whether an event costs more where there is more of everything: tenants, sockets, sessions.
+
+Each round an agent reports ten chunks for each of the next ten of all tasks, and waits until they are seen: batches,
+and what happens at once, are the same however many there are. What both spend at rest is not counted.
+"""
+
+import asyncio
+import itertools
+import statistics
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from benchmarks.deployment import Measured
+from benchmarks.figures import Figure
+from benchmarks.load.agent import chunk, task_ids
+from benchmarks.load.posts import post_each, request
+from benchmarks.size.crowd import MARK, Crowd, place_of
+from benchmarks.size.stand import Meter, Stand, run, standing, stood
+
+TASKS_A_ROUND: Final = 10
+CHUNKS_A_TASK: Final = 10
+BLOCKS: Final = 12
+ROUNDS_A_BLOCK: Final = 20
+QUEUE: Final = "execution:agent-123:professional"
+GOAL_PERCENT: Final = 15
+_REST_SECONDS: Final = 2.0
+
+
+class Spot(NamedTuple):
+    """A session of a tenant."""
+
+    tenant: str
+    session: str
+
+
+class Axis(NamedTuple):
+    """What grows, from how many to how many."""
+
+    name: str
+    says: str
+    few: int
+    many: int
+
+
+TENANTS: Final = Axis("tenants", "tenants, a socket each", 10, 5_000)
+SOCKETS: Final = Axis("sockets", "sockets of one tenant, a session each", 100, 10_000)
+SESSIONS: Final = Axis("sessions", "sessions of one tenant, one of them watched", 10, 10_000)
+
+
+class Told(NamedTuple):
+    """CPU of an event, µs."""
+
+    service: float
+    valkey: float
+
+
+_NOTHING: Final = Told(0, 0)
+
+
+def figures(*, quick: bool) -> list[Figure]:
+    """CPU of an event with few and with many, along each axis."""
+    found: list[Figure] = []
+    for axis in (TENANTS, SOCKETS, SESSIONS):
+        many = axis.many // 5 if quick else axis.many
+        with stood() as measured:
+            found += run(_grown(measured, axis._replace(many=many)))
+    return found
+
+
+async def _grown(measured: Measured, axis: Axis) -> list[Figure]:
+    async with standing(measured) as stand:
+        scene = Scene(stand, axis)
+        await scene.grow(axis.few)
+        few = await scene.measure()
+        await scene.grow(axis.many)
+        many = await scene.measure()
+        scene.crowd.go()
+    return [_rise(axis, few, many, who) for who in Told._fields]
+
+
+def _rise(axis: Axis, few: Told, many: Told, who: str) -> Figure:
+    before, after = getattr(few, who), getattr(many, who)
+    return Figure(
+        name=f"growth_{axis.name}_{who}_percent",
+        says=f"{who} CPU an event, {axis.few:,} → {axis.many:,} {axis.says}",
+        value=(after / before - 1) * 100,
+        unit="%",
+        goal=GOAL_PERCENT,
+        note=f"{before:.1f} → {after:.1f} µs",
+    )
+
+
+class Scene:
+    """Running tasks, and sockets that see what comes of them."""
+
+    def __init__(self, stand: Stand, axis: Axis) -> None:
+        self.crowd = Crowd(stand.port, self._saw)
+        self._stand = stand
+        self._axis = axis
+        self._tasks: list[tuple[Spot, bytes]] = []
+        self._seqs = itertools.count()
+        self._expected = 0
+        self._all_seen = asyncio.Event()
+
+    async def grow(self, count: int) -> None:
+        """As many as that."""
+        spots = [self._spot(number) for number in range(len(self._tasks), count)]
+        watched = spots if self._axis is not SESSIONS else spots[: not self._tasks]
+        await self.crowd.come([place_of(*spot) for spot in watched])
+        self._tasks += zip(spots, await self._sent(spots), strict=True)
+        await asyncio.sleep(_REST_SECONDS)  # what comes with them is no part of what an event costs
+
+    async def measure(self) -> Told:
+        """What an event costs, without what is spent at rest: the median of some blocks."""
+        rest = await self._rest()
+        rounds = self._rounds()
+        await self._block(rounds)
+        blocks = [await self._block(rounds, rest) for _ in range(BLOCKS)]
+        return Told(*(statistics.median(figures) for figures in zip(*blocks, strict=True)))
+
+    def _spot(self, number: int) -> Spot:
+        return Spot(f"t-{number}" if self._axis.name == "tenants" else "acme", f"s-{number}")
+
+    async def _sent(self, spots: Sequence[Spot]) -> list[bytes]:
+        sends = [request("/api/chat/send", _headers(spot), b'{"message":"hello"}') for spot in spots]
+        ids = [task_ids([body])[0] for body in await post_each(self._stand.port, sends, 202)]
+        await self._stand.redis.send("DEL", QUEUE)
+        return ids
+
+    async def _rest(self) -> Told:
+        """Share of a core of both while nothing comes: checks, heartbeats, pings."""
+        meter = Meter(self._stand.measured)
+        await asyncio.sleep(_REST_SECONDS)
+        spent = meter.read()
+        return Told(spent.service / spent.seconds, spent.valkey / spent.seconds)
+
+    def _rounds(self) -> Iterator[list[tuple[Spot, bytes]]]:
+        """Ten tasks after ten, for ever; the watched one last where not all are."""
+        start = 0
+        while True:
+            chosen = [self._tasks[(start + i) % len(self._tasks)] for i in range(TASKS_A_ROUND)]
+            start += TASKS_A_ROUND
+            yield chosen if self._axis.name != "sessions" else [*chosen, self._tasks[0]]
+
+    async def _block(self, rounds: Iterator[list[tuple[Spot, bytes]]], rest: Told = _NOTHING) -> Told:
+        meter, events = Meter(self._stand.measured), 0
+        for chosen in itertools.islice(rounds, ROUNDS_A_BLOCK):
+            events += await self._round(chosen)
+        spent = meter.read()
+        return Told(
+            (spent.service - rest.service * spent.seconds) / events * 1e6,
+            (spent.valkey - rest.valkey * spent.seconds) / events * 1e6,
+        )
+
+    async def _round(self, chosen: Sequence[tuple[Spot, bytes]]) -> int:
+        """Report, and wait until every watched chunk was seen; how many were reported."""
+        watched = (
+            chosen if self._axis.name != "sessions" else [one for one in chosen if one == self._tasks[0]]
+        )
+        self._expected = len(watched)
+        self._all_seen.clear()
+        for (tenant, _), task in chosen:
+            reports = [chunk(task, next(self._seqs)) for _ in range(CHUNKS_A_TASK - 1)]
+            reports.append(chunk(task, next(self._seqs), MARK))
+            self._stand.redis.send("LPUSH", f"orchestrator:{tenant}:callbacks", *reports)
+        async with asyncio.timeout(10):
+            await self._all_seen.wait()
+        return CHUNKS_A_TASK * len(chosen)
+
+    def _saw(self, count: int) -> None:
+        self._expected -= count
+        if self._expected <= 0:
+            self._all_seen.set()
+
+
+def _headers(spot: Spot) -> dict[str, str]:
+    return {
+        "X-Tenant-ID": spot.tenant,
+        "X-Session-ID": spot.session,
+        "X-Agent-ID": "agent-123",
+        "X-Tenant-Tier": "professional",
+    }
