@@ -17,6 +17,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from orchestrator.api.http_protocol import HttpProtocol
+from orchestrator.api.keepalive import Keepalive
 from orchestrator.api.pending_connections import PendingConnections
 from orchestrator.api.websocket_protocol import WebSocketProtocol
 from orchestrator.errors import OrchestratorError
@@ -42,13 +43,14 @@ _ASGI = Callable[..., Awaitable[None]]
 
 def configuration(app: _ASGI, settings: Settings, pending: PendingConnections) -> uvicorn.Config:
     """What uvicorn is told; each line is a default of it that is wrong for us."""
+    keepalive = Keepalive(settings.websocket_ping_interval, settings.websocket_ping_timeout)
     return uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
         http=cast("type[asyncio.Protocol]", partial(HttpProtocol, pending=pending)),
-        ws=WebSocketProtocol,
+        ws=cast("type[asyncio.Protocol]", partial(WebSocketProtocol, keepalive=keepalive)),
         ws_max_size=65_536,
         ws_per_message_deflate=False,  # 64 KiB a connection, against 14
         ws_ping_interval=settings.websocket_ping_interval,
@@ -156,6 +158,9 @@ def _without_traceback(send: Callable[[Any], Awaitable[None]]) -> Callable[[Any]
 def run(app: Starlette, settings: Settings, listener: socket.socket) -> None:
     """Serves until SIGTERM or SIGINT; raises what the application's start raised."""
     server = Server(app, settings)
+    # What was loaded stays: the collector need not go through it again and again.
+    gc.collect()
+    gc.freeze()
     try:
         server.run(sockets=[listener])
     except asyncio.CancelledError:

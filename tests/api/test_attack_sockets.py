@@ -1,51 +1,49 @@
 """What a peer can do to a socket's end: leave while it is written to, and choose the code it closes with."""
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from starlette.websockets import WebSocket
 from uvicorn.protocols.utils import ClientDisconnected
 
-from orchestrator.api.text_frames import TEXTS
-from orchestrator.api.websocket import SocketOutlet, code_label
+from orchestrator.api.conversation import SocketOutlet, code_label
+from orchestrator.api.inbox import Gate
 from orchestrator.delivery.connection import Gone
 
 
-class Texts:
-    """What the server offers for a peer that has left."""
+class PeerThatLeft:
+    """What the server offers for a socket whose peer has gone since its handshake."""
+
+    has_messages = False
 
     def __init__(self) -> None:
-        self.writable = asyncio.Event()
-        self.writable.set()
+        self.writable = Gate()
 
     def write_texts(self, frames: Sequence[bytes]) -> None:
         """Fails as uvicorn does."""
         raise ClientDisconnected
 
+    async def receive(self) -> Any:
+        """Nothing comes."""
+        return {"type": "websocket.disconnect"}
 
-async def socket_of_a_peer_that_left() -> WebSocket:
-    """A socket whose handshake was completed; its peer has gone since."""
+    async def send(self, message: Any, /) -> None:
+        """Fails as a transport does."""
+        raise ConnectionResetError
 
-    async def receive() -> dict[str, Any]:
-        return {"type": "websocket.connect"}
+    def hand_over(self, on_message: Callable[[], None]) -> None:
+        """Nothing will come."""
 
-    async def send(message: Any) -> None:
-        if message["type"] != "websocket.accept":
-            raise ConnectionResetError
-
-    socket = WebSocket({"type": "websocket", "extensions": {TEXTS: Texts()}}, receive, send)
-    await socket.accept()
-    return socket
+    def let_go(self) -> None:
+        """Nothing is left."""
 
 
 async def test_peer_that_left() -> None:
     """To write to it is an expected end, not a fault of ours; to close it is nothing."""
-    outlet = SocketOutlet(await socket_of_a_peer_that_left())
+    outlet = SocketOutlet(PeerThatLeft())
     with pytest.raises(Gone):
         await outlet.send([b"{}"])
-    await SocketOutlet(await socket_of_a_peer_that_left()).close(1012, "")
+    await SocketOutlet(PeerThatLeft()).close(1012, "")
 
 
 def test_codes_that_are_counted() -> None:

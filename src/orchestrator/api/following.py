@@ -12,7 +12,7 @@ from orchestrator.auth.identity import Identity
 from orchestrator.auth.revocations import Revocations
 from orchestrator.broker.connection import BrokerError
 from orchestrator.broker.logs import Opened
-from orchestrator.delivery.connection import Connection, Outlet
+from orchestrator.delivery.connection import Connection, OnEnd, Outlet
 from orchestrator.delivery.session_log import SessionLog
 from orchestrator.delivery.settlements import Settlements
 from orchestrator.delivery.websocket_manager import WebSocketManager
@@ -123,6 +123,15 @@ class Following:
         connection.on_ending_sent = lambda sent, offset: self._settlements.delivered(sent.name, offset)
         self._manager.start(connection, opened, events)
         return connection
+
+    def follow(self, connection: Connection, on_end: OnEnd) -> None:
+        """Write what comes; `on_end` is called once the connection is closed or its peer has gone."""
+
+        def ended(fault: BaseException | None) -> None:
+            self._manager.detach(connection)
+            on_end(fault)
+
+        connection.follow(self._log, ended)
 
     async def write(self, connection: Connection) -> None:
         """Write what comes until the connection is closed or its peer has gone."""

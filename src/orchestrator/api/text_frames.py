@@ -1,8 +1,9 @@
 """WebSocket text frames as a server writes them (RFC 6455 §5.2), many at once."""
 
-import asyncio
-from collections.abc import Iterable, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, Protocol
+
+from orchestrator.api.inbox import Gate
 
 TEXTS: Final = "orchestrator.texts"
 """The extension in a socket's ASGI scope under which the server's `Texts` is found."""
@@ -13,13 +14,30 @@ _MEDIUM: Final = 1 << 16
 
 
 class Texts(Protocol):
-    """Text frames past ASGI, which has a message, a coroutine and a system call for each of them."""
+    """A socket past ASGI, which has a message, a coroutine and a system call for each frame, and a task a socket."""
 
-    writable: asyncio.Event
+    writable: Gate
     """Set while the peer reads, and when it has gone."""
+
+    @property
+    def has_messages(self) -> bool:
+        """Whether `receive` would not wait."""
+        ...
 
     def write_texts(self, frames: Sequence[bytes]) -> None:
         """Write UTF-8 texts at once. Raises `OSError` where the connection is over."""
+
+    async def receive(self) -> Any:
+        """The next ASGI message of the peer."""
+
+    async def send(self, message: Any, /) -> None:
+        """As the `send` of ASGI."""
+
+    def hand_over(self, on_message: Callable[[], None]) -> None:
+        """Let the application return: from now on it is called with each message, and ends it all by `let_go`."""
+
+    def let_go(self) -> None:
+        """The conversation is over."""
 
 
 def framed(texts: Iterable[bytes]) -> bytes:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +12,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request
 
+from orchestrator.api.inbox import Gate, Inbox
+from orchestrator.api.keepalive import Keepalive
 from orchestrator.api.text_frames import TEXTS, framed
 from orchestrator.protocol.budget import Budget
 
@@ -42,13 +44,24 @@ MAX_UNREAD_BYTES: Final = 8 * 1024 * 1024
 """What may wait for a peer that does not read; twice the largest frame that we send."""
 
 
+_PONG_BYTES: Final = 10
+
+
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """Passed to uvicorn as `ws=`. Whoever changes the pinned uvicorn reads these overrides again."""
 
     close_seconds: float = CLOSE_SECONDS
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, keepalive: Keepalive, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.queue = Inbox()  # type: ignore[assignment]
+        self.writable = Gate()  # type: ignore[assignment]
+        self._keepalive = keepalive
+        # In which slice of the pings it waits, or of the pongs while one is awaited.
+        self._slice = 0
+        self._handed_over = False
+        self._pong_due = False
+        self._ping = 0
         # Nobody may be silent for longer than that, whatever was said before.
         silence = (self.ping_interval or CLOSE_SECONDS) + (self.ping_timeout or CLOSE_SECONDS)
         self.close_timeout = min(self.close_seconds, silence)
@@ -60,19 +73,19 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._unparsed = bytearray()
         self._continued = bytearray()
         self._queued = 0
-        now = self.loop.time()
-        self._signs = Budget(SIGNS_PER_SECOND, SIGNS_AT_ONCE, now)
-        self._fragments = Budget(FRAGMENTS_PER_SECOND, FRAGMENTS_AT_ONCE, now)
+        self._signs: Budget | None = None
+        self._fragments: Budget | None = None
 
     # Reading
 
     def data_received(self, data: bytes) -> None:
         """Takes any byte as a sign of life: who is busy sending may be late with its pong."""
-        if self.pong_timer is not None:
-            self.pong_timer.cancel()
-            self.pong_timer = None
-            self.last_ping_rtt = self.loop.time() - self.ping_sent_at
-            self.schedule_ping()
+        if self._pong_due:
+            self.stop_keepalive()
+            self.start_keepalive()
+            # What most sockets bring most of the time; nobody else knows these four bytes.
+            if not self._unparsed and _is_pong(data, self._ping):
+                return
         self._unparsed += data
         self._parse()
 
@@ -93,20 +106,26 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def handle_ping(self) -> None:
         """Answers, unless there are too many."""
-        if self._is_within(self._signs):
+        if self._is_sign():
             super().handle_ping()
 
     def handle_pong(self, event: Frame) -> None:
-        """Counts those that nobody asked for as well."""
-        if self._is_within(self._signs):
-            super().handle_pong(event)
+        """Counts them: nobody asks for many."""
+        self._is_sign()
 
     def handle_cont(self, event: Frame) -> None:
         """Joins fragments as they come: kept one by one, small ones would take many times what they say."""
+        if self._fragments is None:
+            self._fragments = Budget(FRAGMENTS_PER_SECOND, FRAGMENTS_AT_ONCE, self.loop.time())
         if self._is_within(self._fragments):
             self._continued += event.data
             if event.fin:
                 self.send_receive_event_to_app()
+
+    def _is_sign(self) -> bool:
+        if self._signs is None:
+            self._signs = Budget(SIGNS_PER_SECOND, SIGNS_AT_ONCE, self.loop.time())
+        return self._is_within(self._signs)
 
     def _is_within(self, budget: Budget) -> bool:
         """Whether one more is no attack; one that is ends the connection with 4429."""
@@ -179,13 +198,70 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
             self.transport.abort()
 
+    # Without a task: see `Texts`
+
+    def hand_over(self, on_message: Callable[[], None]) -> None:
+        """Calls this with each message from now on; what only the handshake needed is forgotten."""
+        self._handed_over = True
+        self.queue.on_put = on_message  # type: ignore[attr-defined]
+        self.request.headers.clear()  # the parser keeps the request
+        del self.scope, self.request, self.response
+
+    @property
+    def has_messages(self) -> bool:
+        """Whether `receive` would not wait."""
+        return not self.queue.empty()
+
+    def let_go(self) -> None:
+        """The conversation is over: what is left is to part from the peer."""
+        self.queue.on_put = None  # type: ignore[attr-defined]
+        if self.close_timer is None:
+            self.transport.close()
+        self._bound_closing()
+
+    async def run_asgi(self) -> None:
+        """As the original does, except that the connection outlives an application that has handed it over."""
+        try:
+            await self.app(self.scope, self.receive, self.send)  # pyright: ignore[reportUnknownMemberType]
+        except ClientDisconnected:
+            pass
+        except BaseException:
+            self.logger.exception("Exception in ASGI application\n")
+            self.send_500_response()
+        else:
+            if not self.handshake_complete:
+                self.logger.error("ASGI callable returned without completing handshake.")
+                self.send_500_response()
+        if not self._handed_over:
+            self.let_go()
+
+    # Keeping alive
+
+    def start_keepalive(self) -> None:
+        """The next ping is an interval away."""
+        self._pong_due = False
+        self._slice = self._keepalive.pings.begin(self)
+
+    def stop_keepalive(self) -> None:
+        """Nothing is sent and nothing awaited."""
+        waits = self._keepalive.pongs if self._pong_due else self._keepalive.pings
+        waits.end(self, self._slice)
+
+    def send_keepalive_ping(self) -> None:
+        """Pings, past the original's frames: it is the same for all."""
+        if self.close_sent or self.transport.is_closing():
+            return
+        self._ping = random.getrandbits(32)
+        self.transport.write(b"\x89\x04" + self._ping.to_bytes(4))
+        self._pong_due = True
+        self._slice = self._keepalive.pongs.begin(self)
+
     # Ending
 
     def keepalive_timeout(self) -> None:
         """Aborts: `close()` would wait for the flush to a peer that does not read, for ever."""
-        self.pong_timer = None
         if self.read_paused:  # its pong may be among what we do not read
-            self.pong_timer = self.loop.call_later(self.ping_timeout or 0, self.keepalive_timeout)
+            self._slice = self._keepalive.pongs.begin(self)
         else:
             self.transport.abort()
 
@@ -256,6 +332,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.close_timer is not None:
             self.close_timer.cancel()
         self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
+
+
+def _is_pong(data: bytes, ping: int) -> bool:
+    """Whether this is one masked pong that answers the ping, and nothing else."""
+    if len(data) != _PONG_BYTES or data[:2] != b"\x8a\x84":
+        return False
+    return int.from_bytes(data[2:6]) ^ int.from_bytes(data[6:]) == ping
 
 
 def _retry_after() -> str:

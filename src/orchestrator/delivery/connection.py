@@ -22,6 +22,10 @@ Write = Callable[[Sequence[bytes]], None]
 """Raises `Gone` when the peer has left."""
 
 
+OnEnd = Callable[[BaseException | None], None]
+"""Is told that a connection is over, and what went wrong where that was a fault of ours."""
+
+
 class Outlet(Protocol):
     """Where frames leave: a WebSocket, or a stream of Server-Sent Events."""
 
@@ -64,8 +68,9 @@ class Connection:
         self.closing: tuple[int, str] | None = None
         self.on_ending_sent: Callable[[Connection, int], None] = lambda _connection, _offset: None
         self._outlet = outlet
-        self._wake = asyncio.Event()
-        self._waits = False
+        self._log: SessionLog | None = None
+        self._on_end: OnEnd = _nobody_asks
+        self._fault: BaseException | None = None
         self._writing: asyncio.Task[None] | None = None
         self._sending_since: float | None = None
 
@@ -88,7 +93,7 @@ class Connection:
         """Queue a frame that is no event."""
         if not self.subscriber.say(frame):
             self.close(4408, "too slow: reconnect with position")
-        self._wake.set()
+        self.flush()
 
     def offer(self, event: Event, after: int | None = None) -> None:
         """Queue an event that the channel brought, until `flush`; `after` is the mark of the one before it, if told."""
@@ -99,11 +104,12 @@ class Connection:
         """Events up to `offset` exist, told without their content."""
         self.announced = max(self.announced, offset)
         self.subscriber.missed(offset)
-        self._wake.set()
+        if self.subscriber.state == "replay":
+            self._stir()
 
     def flush(self) -> None:
-        """Have what was offered written: here and now where the writer waits for it and the peer reads."""
-        if self._waits and self.closing is None:
+        """Have what was offered written: here and now where nobody writes and the peer reads."""
+        if self._writing is None and self._log is not None and self.closing is None:
             try:
                 while self.subscriber.has_frames and (write := self._outlet.at_once):
                     frames, ended = self.subscriber.next_frames()
@@ -113,12 +119,13 @@ class Connection:
                 self.leave()
             if self.subscriber.state == "live" and not self.subscriber.has_frames:
                 return  # to wake a task costs more than a frame
-        self._wake.set()
+        self._stir()
 
     def compare(self, offset: int, mark: int) -> None:
         """The log ends at `offset`, with this mark; where that is not where the reader stands, it reads the log."""
         self.subscriber.compare(offset, mark)
-        self._wake.set()
+        if self.subscriber.state == "replay":
+            self._stir()
 
     def unread_for(self, now: float) -> float:
         """Seconds for which the peer has taken nothing of what is being sent."""
@@ -136,35 +143,67 @@ class Connection:
         """Close soon: after the frame that is being written, or instead of it when it does not go out."""
         if self.closing is None:
             self.closing = (code, reason)
-            self._wake.set()
             if self._sending_since is not None and self._writing:
                 self._writing.cancel()
+            self._stir()
 
     def leave(self) -> None:
         """The peer has gone: there is nobody to say goodbye to."""
         self.closing = (_LEFT, "")
-        self._wake.set()
         if self._writing:
             self._writing.cancel()
+        self._stir()
+
+    def follow(self, log: SessionLog, on_end: OnEnd) -> None:
+        """Write what is queued, read on in the log where that is needed; `on_end` is called once it is closed.
+
+        While nothing is to be done there is no task: most sockets wait most of the time, and a task weighs 2 KB.
+        """
+        self._log, self._on_end = log, on_end
+        self.flush()
 
     async def write(self, log: SessionLog) -> None:
-        """Write what is queued, read on in the log where that is needed, until closed; then close the outlet."""
-        self._writing = asyncio.create_task(self._write(log))
-        try:
-            await asyncio.wait((self._writing,))
-            if not self._writing.cancelled():
-                self._writing.result()
-        except Gone:
-            return
-        finally:
-            self._writing.cancel()
-            self.subscriber.close()
-        code, reason = self.closing or (1011, "")
-        if code == _LEFT:
-            return
-        await self._outlet.close(code, reason)
+        """Follow until it is closed."""
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def _write(self, log: SessionLog) -> None:
+        def ended(fault: BaseException | None) -> None:
+            if not over.done():
+                over.set_exception(fault) if fault else over.set_result(None)
+
+        self.follow(log, ended)
+        try:
+            await over
+        finally:
+            if self._writing:
+                self._writing.cancel()
+            self.subscriber.close()
+
+    def _stir(self) -> None:
+        """There is something to do."""
+        if self._log is None or self._writing is not None or self.subscriber.state == "closed":
+            return
+        work = self._catch_up(self._log) if self.closing is None else self._end(*self.closing)
+        self._writing = asyncio.create_task(work)
+        self._writing.add_done_callback(self._rest)
+
+    def _rest(self, done: asyncio.Task[None]) -> None:
+        """What has come up meanwhile was left to us."""
+        self._writing = None
+        if not done.cancelled() and (fault := done.exception()):
+            self.closing = (_LEFT, "") if isinstance(fault, Gone) else (1011, "")
+            self._fault = None if isinstance(fault, Gone) else fault
+        if self.closing is not None or self.subscriber.has_frames or self.subscriber.state == "replay":
+            self._stir()
+
+    async def _end(self, code: int, reason: str) -> None:
+        self.subscriber.close()
+        try:
+            if code != _LEFT:
+                await self._outlet.close(code, reason)
+        finally:
+            self._on_end(self._fault)
+
+    async def _catch_up(self, log: SessionLog) -> None:
         subscriber = self.subscriber
         while self.closing is None:
             if subscriber.has_frames:
@@ -172,15 +211,7 @@ class Connection:
             elif subscriber.state == "replay":
                 await self._read_on(log)
             else:
-                await self._wait()
-
-    async def _wait(self) -> None:
-        self._wake.clear()
-        self._waits = True
-        try:
-            await self._wake.wait()
-        finally:
-            self._waits = False
+                return
 
     async def _send_next(self) -> None:
         frames, ended = self.subscriber.next_frames()
@@ -210,3 +241,8 @@ class Connection:
         self.subscriber.replay(page.events, page.reached, page.mark)
         if page.reached >= page.top and self.announced <= max(announced, self.subscriber.offset):
             self.subscriber.go_live()
+
+
+def _nobody_asks(fault: BaseException | None) -> None:
+    """Before anybody follows."""
+    del fault

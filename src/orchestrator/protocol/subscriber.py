@@ -21,6 +21,7 @@ WRITTEN_BYTES: Final = 64 * 1024
 """Frames of so many bytes are written at once, where that many wait."""
 SAID_BYTES_MAX: Final = 256 * 1024
 """Of frames that are no events: the log does not have them, so who does not read its answers is too slow."""
+_EVERY_TYPE: Final[frozenset[EventType]] = frozenset(EVENT_TYPES)
 
 
 class Subscriber:
@@ -36,7 +37,7 @@ class Subscriber:
         self._queue: deque[tuple[bytes, Event | None]] = deque()
         self._bytes = 0
         self._said = 0
-        self._wanted: frozenset[EventType] = frozenset(EVENT_TYPES)
+        self._wanted: frozenset[EventType] = _EVERY_TYPE
 
     def start(self, offset: int, mark: int) -> None:
         """Begin after `offset`; `mark` is that of the entry there, as far as it is known."""
