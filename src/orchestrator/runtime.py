@@ -16,6 +16,7 @@ from orchestrator.broker.logs import Logs
 from orchestrator.broker.rights import RIGHTS_SECONDS, Rights
 from orchestrator.broker.roster import Roster
 from orchestrator.delivery.callback_worker import CallbackWorker
+from orchestrator.delivery.session_check import check_sessions
 from orchestrator.delivery.settlements import Settlements
 from orchestrator.delivery.sweeper import LOOK_SECONDS, Sweeper
 from orchestrator.delivery.websocket_manager import WebSocketManager
@@ -32,7 +33,6 @@ BEAT_SECONDS: Final = 1.0
 BUSY_CHECK_SECONDS: Final = 2.0
 IDLE_CHECK_SECONDS: Final = 40.0
 TOLD_AT_ONCE: Final = 200
-CHECKED_AT_ONCE: Final = 100
 DRAIN_BATCH: Final = 100
 DRAIN_SPREAD_MS: Final = 2_000
 
@@ -222,7 +222,7 @@ class Runtime:
             self._beating = False
             raise
         self._beating = True
-        await self._tell_sockets(changed=True)
+        await self._tell_sockets()
         if self._tasks:
             await self.listener.refresh()
             await self.listener.ring(self._shares.listens and not self.draining)
@@ -278,10 +278,9 @@ class Runtime:
     async def _look_everywhere(self) -> None:
         await self._ring_everyone()
         await self._check(busy=False)
-        await self._tell_sockets(changed=False)
 
-    async def _tell_sockets(self, *, changed: bool) -> None:
-        counts = self.manager.counts(changed=changed)
+    async def _tell_sockets(self) -> None:
+        counts = self.manager.changed_counts()
         for start in range(0, len(counts), TOLD_AT_ONCE):
             some = counts[start : start + TOLD_AT_ONCE]
             await asyncio.gather(
@@ -289,8 +288,10 @@ class Runtime:
             )
 
     async def _check(self, *, busy: bool) -> None:
-        """Compare what sockets have with where their logs stand, a tenant a call; that keeps the logs, too."""
-        for tenant, sessions in self.manager.sessions_to_check(busy=busy):
-            for start in range(0, len(sessions), CHECKED_AT_ONCE):
-                some = sessions[start : start + CHECKED_AT_ONCE]
-                self.manager.check(tenant, some, await self._logs.touch(tenant, some))
+        await check_sessions(
+            self.manager,
+            self._logs,
+            self.replica,
+            busy=busy,
+            is_cluster=self._broker.topology.is_cluster,
+        )

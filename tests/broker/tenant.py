@@ -11,7 +11,7 @@ from orchestrator.broker.broker import Broker, Keeping
 from orchestrator.broker.callbacks import Callbacks, Delivered
 from orchestrator.broker.dead_letters import DeadLetter, DeadLetters
 from orchestrator.broker.keys import execution_queue
-from orchestrator.broker.logs import Logs, Opened, OpenRequest
+from orchestrator.broker.logs import Logs, Opened, OpenRequest, Top, Touch
 from orchestrator.broker.tasks import Record, Tasks
 from orchestrator.protocol.events import Event, SessionName, read_event
 from orchestrator.protocol.position import Position
@@ -47,6 +47,10 @@ class Tenant:
     def another(self, name: str) -> "Tenant":
         """A second tenant on the same server."""
         return Tenant(self.broker, self.client, name)
+
+    async def touch(self, *sessions: str) -> list[Top]:
+        """Where the logs of these sessions stand; they are kept."""
+        return (await self.logs.touch("r1", [Touch(self.name, list(sessions))]))[0]
 
     def key(self, name: str) -> str:
         """A key in this tenant's slot."""

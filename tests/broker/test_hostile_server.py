@@ -76,7 +76,7 @@ async def test_out_of_memory(full: Tenant) -> None:
     assert (delivered.taken, delivered.left, delivered.ended[0].task) == (2, 0, running)
     assert (await full.tasks.cancel(full.name, waiting, ""))[0].outcome == "cancelled"
     assert [ended.task for ended in (await full.tasks.tend(full.name))[0].ended] == [overdue]
-    await full.logs.touch(full.name, ["sess-1"])
+    await full.touch("sess-1")
     await full.logs.settle(full.name, "sess-1", opened.epoch, 9, 9)
     await full.admissions.mark_queued(full.name, (waiting, 1))
     await full.admissions.withdraw(QUEUE, waiting, 1, 60_000)
@@ -104,7 +104,7 @@ async def test_every_key_has_an_end(tenant: Tenant) -> None:
     await tenant.deliver(chunk(first, "a"), b"?", callback(second, "completed"), chunk(third, "b"))
     await tenant.tasks.cancel(tenant.name, third, "")
     await tenant.open(user="ana")
-    await tenant.logs.touch(tenant.name, ["sess-1"])
+    await tenant.touch("sess-1")
     await tenant.tasks.tend(tenant.name)
     endless = [key for key in tenant.client.scan_iter(count=1000) if tenant.client.ttl(key) == -1]
 

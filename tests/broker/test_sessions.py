@@ -108,7 +108,7 @@ async def test_touched(tenant: Tenant) -> None:
     opened, _ = await tenant.open()
     keys = [tenant.key("session:sess-2"), tenant.key("log:sess-2")]
     before = [tenant.client.pexpiretime(key) for key in keys]
-    tops = await tenant.logs.touch(tenant.name, ["sess-2", "sess-1", "sess-unknown"])
+    tops = await tenant.touch("sess-2", "sess-1", "sess-unknown")
     assert [tenant.client.pexpiretime(key) for key in keys] == before
     assert [(top.epoch, top.offset) for top in tops][1:] == [(opened.epoch, 0), ("", 0)]
     assert tops[0].offset == 1
@@ -116,7 +116,7 @@ async def test_touched(tenant: Tenant) -> None:
     tenant.client.hset(keys[0], "expires", tenant.broker.clock.now() + 3_200 * SECOND)
     for key in keys:
         tenant.client.expire(key, 3_200)
-    await tenant.logs.touch(tenant.name, ["sess-2"])
+    await tenant.touch("sess-2")
     assert all(3_590 < tenant.client.ttl(key) <= 3_600 for key in keys)
 
 
@@ -124,7 +124,7 @@ async def test_log_is_kept_while_a_task_is_open(tenant: Tenant) -> None:
     """A log outlives the latest deadline by its whole time, and being touched does not shorten that."""
     await tenant.task(timeout=7_200)
     await tenant.task(timeout=60)
-    await tenant.logs.touch(tenant.name, ["sess-1"])
+    await tenant.touch("sess-1")
     for name in ("session:sess-1", "log:sess-1"):
         assert 10_790 < tenant.client.ttl(tenant.key(name)) <= 10_800
 

@@ -104,7 +104,7 @@ async def test_log_that_ends_before_the_reader(tenant: Tenant) -> None:
     task = await tenant.task()
     kept = state_of(tenant.client)
     await tenant.deliver(chunk(task, "lost"))
-    (top,) = await tenant.logs.touch("acme", ["sess-1"])
+    (top,) = await tenant.touch("sess-1")
     reader = Subscriber()
     reader.start(top.offset, top.mark)
 
@@ -112,13 +112,13 @@ async def test_log_that_ends_before_the_reader(tenant: Tenant) -> None:
     reader.compare(top.offset, top.mark)
     assert reader.state == "live"
     set_back(tenant.client, kept)
-    (top,) = await tenant.logs.touch("acme", ["sess-1"])
+    (top,) = await tenant.touch("sess-1")
     reader.compare(top.offset, top.mark)
     assert reader.state == "replay"
     assert (await page_after(tenant, reader)).outcome == "gone"
 
     await tenant.deliver(chunk(task, "new"))
-    (top,) = await tenant.logs.touch("acme", ["sess-1"])
+    (top,) = await tenant.touch("sess-1")
     reader.go_live()
     reader.compare(top.offset, top.mark)
     assert (top.offset, reader.state) == (reader.offset, "replay")
@@ -127,7 +127,7 @@ async def test_log_that_ends_before_the_reader(tenant: Tenant) -> None:
 
 async def page_after(tenant: Tenant, reader: Subscriber) -> Page:
     """What the log answers to the reader, where it stands."""
-    (top,) = await tenant.logs.touch("acme", ["sess-1"])
+    (top,) = await tenant.touch("sess-1")
     seen = reader.reached(top.epoch)
     page, _ = await tenant.logs.read("acme", "sess-1", top.epoch, seen.offset, seen.mark)
     return page

@@ -76,7 +76,7 @@ async def test_missed_batch(live: Parts, tenant: Tenant, monkeypatch: pytest.Mon
     await wait_until(lambda: reader.offsets == [1])
     monkeypatch.setattr(live, "on_message", lambda *_: None)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
     await tenant.deliver(callback(task, "running"), chunk(task, "a"))
-    tops = await tenant.logs.touch(tenant.name, ["sess-1"])
+    tops = await tenant.touch("sess-1")
     live.manager.check(tenant.name, ["sess-1"], tops)
     await wait_until(lambda: reader.offsets == [1, 2, 3])
     await tenant.deliver(chunk(task, "b"))
@@ -265,7 +265,7 @@ async def test_unused_channel(live: Parts, tenant: Tenant, monkeypatch: pytest.M
 async def watched(live: Parts, tenant: Tenant) -> list[str]:
     """The sessions that are checked often, after such a check."""
     for name, sessions in live.manager.sessions_to_check(busy=True):
-        live.manager.check(name, sessions, await tenant.logs.touch(name, sessions))
+        live.manager.check(name, sessions, await tenant.touch(*sessions))
     found = list(live.manager.sessions_to_check(busy=True))
     return sorted(found[0][1]) if found else []
 
@@ -304,7 +304,7 @@ async def test_a_check_that_was_overtaken(live: Parts, tenant: Tenant) -> None:
     """What a check read before a task came does not make its session an idle one."""
     reader = Reader(live)
     await reader.open()
-    before = await tenant.logs.touch(tenant.name, ["sess-1"])
+    before = await tenant.touch("sess-1")
     await tenant.task()
     await wait_until(lambda: len(reader.frames) == 1)
     live.manager.check(tenant.name, ["sess-1"], before)

@@ -1,7 +1,8 @@
 """The scripts of a session's log: open, read on, keep alive, settle."""
 
 import asyncio
-from typing import Any, Final, Literal
+from collections.abc import Sequence
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -77,6 +78,15 @@ class Top(msgspec.Struct, frozen=True, array_like=True):
     """Whether one of the session's newest tasks has not ended."""
 
 
+class Touch(NamedTuple):
+    """Sessions of a tenant to keep alive."""
+
+    tenant: str
+    sessions: list[str]
+    sockets: int = 0
+    """How many the replica has of the tenant, to be told to the others; 0: as it was told."""
+
+
 class SessionView(msgspec.Struct, frozen=True):
     """What is kept of a session: its position and the ids of its open and newest tasks."""
 
@@ -87,7 +97,7 @@ class SessionView(msgspec.Struct, frozen=True):
 
 _opened: Final = msgspec.msgpack.Decoder(Opened).decode
 _page: Final = msgspec.msgpack.Decoder(Page).decode
-_tops: Final = msgspec.msgpack.Decoder(list[Top]).decode
+_tops: Final = msgspec.msgpack.Decoder(list[list[Top]]).decode
 _view: Final = msgspec.msgpack.Decoder(SessionView).decode
 
 NEWEST_ENDED: Final = 50
@@ -120,10 +130,18 @@ class Logs:
         first, *entries = await self._broker.run("read_log", self._queue(tenant), arguments)
         return _page(first), entries
 
-    async def touch(self, tenant: str, sessions: list[str]) -> list[Top]:
-        """Keep the logs of sessions with open sockets alive; where each stands, in the order asked."""
-        arguments = self._broker.arguments(sessions=sessions)
-        return _tops(await self._broker.run("touch", self._queue(tenant), arguments))
+    async def touch(self, replica: str, asked: Sequence[Touch]) -> list[list[Top]]:
+        """Keep the logs of sessions with open sockets alive; where each stands, in the order asked.
+
+        In a Cluster one tenant a call.
+        """
+        arguments = self._broker.arguments(
+            replica=replica,
+            sockets_ttl=SOCKETS_TOLD_SECONDS,
+            asked=[(one.sessions, one.sockets) for one in asked],
+        )
+        queues = [self._queue(one.tenant) for one in asked]
+        return _tops(await self._broker.run("touch", queues, arguments))
 
     async def tell_sockets(self, tenant: str, replica: str, count: int) -> None:
         """Say how many sockets of the tenant this replica has now."""

@@ -65,6 +65,8 @@ class Connection:
         """Tenant and user by whom a revocation names its caller."""
         self.announced = 0
         """The highest offset that the channel told of for this session."""
+        self.unread: set[Connection] = set()
+        """Where it stands among others while its peer has to read; of the registry, once it is there."""
         self.closing: tuple[int, str] | None = None
         self.on_ending_sent: Callable[[Connection, int], None] = lambda _connection, _offset: None
         self._outlet = outlet
@@ -216,10 +218,12 @@ class Connection:
     async def _send_next(self) -> None:
         frames, ended = self.subscriber.next_frames()
         self._sending_since = asyncio.get_running_loop().time()
+        self.unread.add(self)
         try:
             await self._outlet.send(frames)
         finally:
             self._sending_since = None
+            self.unread.discard(self)
         self._note_sent(ended)
 
     def _note_sent(self, ended: int) -> None:

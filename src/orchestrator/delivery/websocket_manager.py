@@ -21,6 +21,8 @@ from orchestrator.protocol.position import Position
 
 UNUSED_CHANNEL_SECONDS: Final = 30.0
 """How long a channel is heard after its last socket, since people reload pages."""
+COUNT_RARELY: Final = 500
+"""Of the time that counting takes: then it takes a five-hundredth of a core at most."""
 
 
 class Channels(Protocol):
@@ -43,8 +45,6 @@ class _Tenant:
         self.busy: set[str] = set()
         self.unused_since: float | None = None
         self.count = 0
-        # Whether sockets left since the others were told how many there are.
-        self.changed = False
 
 
 class WebSocketManager:
@@ -61,6 +61,14 @@ class WebSocketManager:
         self._tenants: dict[str, _Tenant] = {}
         self._tenant_of_channel: dict[str, str] = {}
         self.count = 0
+        # What is looked at again and again is kept apart: of thousands of sockets and tenants nearly all are at rest.
+        self._unread: set[Connection] = set()
+        self._expiring: set[Connection] = set()
+        self._unused: set[str] = set()
+        # Tenants of which sockets left since the others were told how many there are.
+        self._changed: set[str] = set()
+        self._rows: list[tuple[str, str, str, int]] = []
+        self._rows_until = 0.0
 
     async def attach(
         self, connection: Connection, resume: Position | str, *, validate: bool, sockets_max: int
@@ -110,12 +118,14 @@ class WebSocketManager:
         sockets.discard(connection)
         self.count -= 1
         tenant.count -= 1
-        tenant.changed = True
+        self._changed.add(connection.tenant)
+        self._expiring.discard(connection)
         if not sockets:
             del tenant.sessions[connection.session]
             tenant.busy.discard(connection.session)
         if not tenant.sessions:
             tenant.unused_since = asyncio.get_running_loop().time()
+            self._unused.add(connection.tenant)
 
     def on_message(self, channel: str, message: bytes) -> None:
         """Bring the events of a batch to the sockets of their sessions."""
@@ -176,7 +186,8 @@ class WebSocketManager:
     def close_overdue(self) -> None:
         """4408 for who takes nothing of what is sent, 4401 for whose token has ended."""
         now, wall = asyncio.get_running_loop().time(), time.time()
-        for connection in self.connections():
+        ended = [connection for connection in self._expiring if (connection.expires or wall) <= wall]
+        for connection in (*self._unread, *ended):
             overdue = connection.overdue(now, wall)
             if overdue:
                 connection.close(*overdue)
@@ -191,20 +202,26 @@ class WebSocketManager:
     async def give_up_unused(self) -> None:
         """Stop to hear the channels of tenants without sockets."""
         now = asyncio.get_running_loop().time()
-        for name, tenant in list(self._tenants.items()):
-            unused = tenant.unused_since
-            if not tenant.sessions and unused is not None and now - unused > UNUSED_CHANNEL_SECONDS:
+        for name in tuple(self._unused):
+            unused = self._tenants[name].unused_since
+            if unused is None:
+                self._unused.discard(name)
+            elif now - unused > UNUSED_CHANNEL_SECONDS:
+                self._unused.discard(name)
                 del self._tenants[name]
                 channel = self._keys.events(name)
                 del self._tenant_of_channel[channel]
                 await self._channels.unsubscribe(channel)
 
-    def counts(self, *, changed: bool) -> list[tuple[str, int]]:
-        """Sockets by tenant, of those only where some left since this was asked last, or of all."""
-        found = [(name, t) for name, t in self._tenants.items() if t.changed or not changed]
-        for _, tenant in found:
-            tenant.changed = False
-        return [(name, tenant.count) for name, tenant in found]
+    def changed_counts(self) -> list[tuple[str, int]]:
+        """Sockets by tenant, of those where some left since this was asked last."""
+        changed, self._changed = self._changed, set()
+        return [(name, self.count_of(name)) for name in changed]
+
+    def count_of(self, name: str) -> int:
+        """The tenant's sockets here."""
+        tenant = self._tenants.get(name)
+        return tenant.count if tenant else 0
 
     def connections(self) -> list[Connection]:
         """Every registered connection."""
@@ -216,11 +233,16 @@ class WebSocketManager:
         ]
 
     def figures(self) -> list[tuple[str, str, str, int]]:
-        """Open connections counted by tenant, tier and state."""
-        rows = Tally(
-            (connection.tenant, connection.tier, connection.state) for connection in self.connections()
-        )
-        return [(*row, count) for row, count in rows.most_common()]
+        """Open connections counted by tenant, tier and state: now, or of thousands a few seconds ago."""
+        began = time.monotonic()
+        if began >= self._rows_until:
+            rows = Tally(
+                (connection.tenant, connection.tier, connection.state) for connection in self.connections()
+            )
+            self._rows = [(*row, count) for row, count in rows.most_common()]
+            ended = time.monotonic()
+            self._rows_until = ended + COUNT_RARELY * (ended - began)
+        return self._rows
 
     def _add(self, connection: Connection) -> None:
         tenant = self._tenants.setdefault(connection.tenant, _Tenant())
@@ -229,3 +251,6 @@ class WebSocketManager:
         self._tenant_of_channel[self._keys.events(connection.tenant)] = connection.tenant
         self.count += 1
         tenant.count += 1
+        connection.unread = self._unread
+        if connection.expires is not None:
+            self._expiring.add(connection)

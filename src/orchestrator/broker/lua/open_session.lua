@@ -5,7 +5,7 @@
 --         replica, sockets: the tenant's on this replica with this one, sockets_max, sockets_ttl s}
 -- result  {msgpack {outcome: opened | session_denied | ask | access_denied | tier_mismatch | too_many_connections, detail, epoch, top, mark,
 --         recovered, from, from_mark, reached, reached_mark, limits: the tenant's own, waits: tasks of the tenant wait, offsets}, entry, …}
--- include access pages
+-- include access pages sockets
 
 local a = cmsgpack.unpack(ARGV[1])
 local t = open_tenant(KEYS[1], a)
@@ -17,14 +17,7 @@ if a.validate then
   most = limits and limits.max_connections or most
 end
 
--- The tenant's sockets by replica: count:until when it is believed, since a replica that died tells nothing.
-local sockets_key, others = t.T .. 'sockets', 0
-local told = redis.call('HGETALL', sockets_key)
-for i = 1, #told, 2 do
-  local count, believed = told[i + 1]:match('(%d+):(%d+)')
-  if told[i] ~= a.replica and tonumber(believed) > now then others = others + tonumber(count) end
-end
-if others + a.sockets > most then return { cmsgpack.pack({ outcome = 'too_many_connections' }) } end
+if sockets_of_others(t, a.replica) + a.sockets > most then return { cmsgpack.pack({ outcome = 'too_many_connections' }) } end
 local s = load_session(t, a.session)
 if a.user ~= '' then
   if s.owner ~= '' and s.owner ~= a.user then return { cmsgpack.pack({ outcome = 'session_denied' }) } end
@@ -41,8 +34,7 @@ end
 -- Kept until it is looked at again, also where logs are kept for seconds only.
 s.keep = math.max(s.keep, now + SOCKET_KEPT - t.keep.log_ttl)
 commit(t)
-redis.call('HSET', sockets_key, a.replica, int(a.sockets) .. ':' .. int(now + a.sockets_ttl * 1000000))
-redis.call('EXPIRE', sockets_key, a.sockets_ttl)
+note_sockets(t, a.replica, a.sockets, a.sockets_ttl)
 local recovered, from = honoured()
 local page, reached, mark, lost = {}, s.top, s.mark, nil
 if recovered and from < s.top then page, reached, mark, lost = read_page(t, s, from) end
