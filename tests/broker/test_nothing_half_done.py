@@ -51,7 +51,7 @@ async def test_deliver(tenant: Tenant, name: str, status: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(OF_DELIVERY) - set(OF_A_PIECE)))
 async def test_a_piece_of_text(tenant: Tenant, name: str) -> None:
-    """Of a task that runs it writes what is the task's and the session's; what stands elsewhere does not matter to it."""
+    """Of a running task it writes what is the task's and the session's; what stands elsewhere does not matter to it."""
     task = await tenant.task()
     await tenant.deliver(chunk(task, "a"))
     spoil(tenant, name, task)
