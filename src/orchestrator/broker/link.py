@@ -20,9 +20,7 @@ OnReply = Callable[[Any], None]
 """Is given each reply, an error as `hiredis.ReplyError`; what it raises ends the link."""
 
 _INCOMPLETE: Final = object()
-_packed: Final = cast(
-    "Callable[[tuple[Argument, ...]], bytes]", hiredis.pack_command
-)  # its stub knows one argument
+_packed: Final = cast("Callable[[tuple[Argument, ...]], bytes]", hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
 
 
 class Link(asyncio.Protocol):
