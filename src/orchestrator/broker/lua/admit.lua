@@ -169,7 +169,6 @@ local function record(one)
   if one.plan.hold then turns.hold(t, one.plan, one.task, a.inbox) end
   redis.call('ZADD', one.list, now, a.task)
   listed[one.list] = listed[one.list] + 1
-  if listed[one.list] > LISTED_MAX then (turns or turn_taking()).forget_oldest(t, one.list) end
   local until_ms = math.ceil((a.deadline - now + t.keep.task_ttl) / 1000)
   if redis.call('PTTL', one.list) < until_ms then redis.call('PEXPIRE', one.list, until_ms) end
   if a.idempotency then
@@ -184,6 +183,9 @@ for i = 2, #ARGV, 2 do replies[i / 2] = decide(cmsgpack.unpack(ARGV[i]), ARGV[i 
 if #accepted > 0 then
   for _, one in ipairs(accepted) do record(one) end
   list_open()
+  for list, count in pairs(listed) do
+    if count > LISTED_MAX then (turns or turn_taking()).forget_oldest(t, list) end
+  end
   commit_limits(t)
   commit(t)
   if turns then turns.commit_stops(t) end
