@@ -27,10 +27,12 @@ end
 local function try_again(t, s, task, raw)
   local asked = raw ~= ''
   -- Whoever waits for a person may wait for days: workers that come and go meanwhile say nothing against the task.
+  local most = task.attempts_max or tonumber(redis.call('HGET', task.key, 'attempts_max') or t.keep.max_attempts)
   if task.status == 'input_required' and task.attempt < WAITS_MAX then
-    change(task, 'attempts_max', (task.attempts_max or t.keep.max_attempts) + 1)
+    most = most + 1
+    change(task, 'attempts_max', most)
   end
-  if task.attempt >= (task.attempts_max or t.keep.max_attempts) then
+  if task.attempt >= most then
     return end_task(t, s, task, 'failed', asked and '' or 'too_many_attempts', raw, true)
   end
   if task.status == 'running' then t.running = t.running - 1 end
@@ -42,9 +44,7 @@ local function try_again(t, s, task, raw)
   task.seq, task.chunks, task.text_bytes, task.pieces = -1, 0, 0, true
   task.append, task.anew = nil, true
   task.forget = { 'first_chunk_at', 'lost', 'lease', 'told_at', 'told_times' }
-  for _, name in ipairs(task.forget) do
-    task[name], task.set[name] = nil, nil
-  end
+  for _, name in ipairs(task.forget) do task[name] = nil end
   task.leased_until, task.push_at = nil, now + wait
   due_at(t, task.push_at)
   count(t, asked and 'retried|asked' or 'retried|worker_lost')

@@ -132,15 +132,14 @@ local function envelope(raw)
   local ok, c = pcall(cjson.decode, raw)
   if not ok or type(c) ~= 'table' then return nil end
   local result = type(c.result) == 'table' and c.result or {}
-  if c.status == 'streaming' then
-    return { action_type = given(c.action_type), task_id = c.task_id, status = c.status, attempt = given(c.attempt), seq = given(c.seq),
-      lease = given(c.lease), delta = result.delta, took = c.took }
-  end
-  return { action_type = given(c.action_type), task_id = c.task_id, status = c.status, attempt = given(c.attempt), seq = given(c.seq),
-    delta = result.delta, has_response = given(result.response) ~= nil, has_result = next(result) ~= nil,
-    lease = given(c.lease), retry = c.retry, took = c.took,
-    has_prompt = type(result.prompt) == 'string' and result.prompt ~= '', question = question_name(given(result.question)),
-    expires_in = given(result.expires_in) }
+  local e = { action_type = given(c.action_type), task_id = c.task_id, status = c.status, attempt = given(c.attempt), seq = given(c.seq),
+    lease = given(c.lease), delta = result.delta, took = c.took }
+  if c.status == 'streaming' then return e end
+  e.retry, e.has_response, e.has_result = c.retry, given(result.response) ~= nil, next(result) ~= nil
+  if c.status ~= 'input_required' then return e end
+  e.has_prompt, e.question = type(result.prompt) == 'string' and result.prompt ~= '', question_name(given(result.question))
+  e.expires_in = given(result.expires_in)
+  return e
 end
 
 -- The callback at the tail, if it is the one that Python read: as long, and with the pieces that came along where it had them.

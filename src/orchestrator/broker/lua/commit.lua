@@ -9,6 +9,8 @@ local function keep_score(t, name, score, task)
   t.lives[name] = math.max(life, until_ms)
 end
 
+local NOTHING = {}
+
 -- See attempts.lua. What was recorded and is not pushed in time is pushed by the agenda: of a next attempt the time
 -- counts back from when it may begin.
 local function commit_attempt(t, task)
@@ -34,7 +36,7 @@ end
 
 -- Each inbox is read once, however many leave it. A line begins with its task.
 local function commit_inboxes(t)
-  for target, ids in pairs(t.leaving or {}) do
+  for target, ids in pairs(t.leaving or NOTHING) do
     local inbox, stays, goes = t.T .. 'inbox:' .. target, 0, {}
     for _, line in ipairs(redis.call('LRANGE', inbox, 0, -1)) do
       if ids[line:match('^{"task_id":"([^"]*)"')] then goes[#goes + 1] = line else stays = stays + 1 end
@@ -60,12 +62,11 @@ local function commit_wait(t, task)
 end
 
 local function commit_fields(task)
-  local set = task.pieces and { 'seq', int(task.seq), 'chunks', task.chunks, 'text_bytes', task.text_bytes } or {}
-  for name, value in pairs(task.set or {}) do
-    set[#set + 1] = name
-    set[#set + 1] = type(value) == 'number' and int(value) or value
+  if task.pieces then
+    redis.call('HSET', task.key, 'seq', task.seq < 2 ^ 52 and task.seq or int(task.seq), 'chunks', task.chunks, 'text_bytes', task.text_bytes, unpack(task.set or NOTHING))
+  elseif task.set then
+    redis.call('HSET', task.key, unpack(task.set))
   end
-  if #set > 0 then redis.call('HSET', task.key, unpack(set)) end
 end
 
 local function commit_task(t, task)
@@ -167,6 +168,7 @@ local function commit_dead(t)
 end
 
 local function commit_stats(t)
+  if not t.open then return end -- nothing but pieces of text
   for field, by in pairs(t.stats) do redis.call('HINCRBY', t.stats_key, field, by) end
   if next(t.stats) and t.stats_new then redis.call('EXPIRE', t.stats_key, 90000) end
   if t.running ~= 0 then redis.call('HINCRBY', t.T .. 'tenant', 'running', t.running) end
@@ -176,12 +178,12 @@ end
 
 -- Where the tasks that have ended were listed, and what else they leave.
 local function commit_endings(t)
+  if #t.ended == 0 then return end
   local ids, left = {}, {}
   for i, ended in ipairs(t.ended) do
     ids[i] = ended[1]
     left[2 * i - 1], left[2 * i] = t.tasks[ended[1]].text, t.T .. 'inbox:' .. ended[1]
   end
-  if #ids == 0 then return end
   write_all('ZREM', t.T .. 'outstanding', ids)
   write_all('ZREM', t.T .. 'unpushed', ids)
   for i = 1, #left, 1000 do redis.call('UNLINK', unpack(left, i, math.min(#left, i + 999))) end

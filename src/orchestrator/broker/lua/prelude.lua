@@ -25,9 +25,6 @@ local DEAD_MAX, DEAD_BYTES_MAX, DEAD_ENTRY_MAX, DEAD_KEPT = 1000, 4 * 1024 * 102
 local SOCKET_KEPT = 120 * 1000000
 local PATIENCE = 10 * 1000000 -- after which a record counts as not pushed
 local ENDED = { completed = true, failed = true, timeout = true, cancelled = true }
--- What everything but a piece of text needs of its task besides (see `glance`).
-local OTHER_FIELDS = { 'bytes', 'accepted_at', 'started_at', 'context', 'owner', 'queued_at', 'lost', 'attempts_max', 'held', 'question',
-  'expires_at', 'tier' }
 
 -- keep: how long things are kept (see Keeping in broker.py), with the seed of a new epoch.
 local function open_tenant(queue, keep)
@@ -69,22 +66,32 @@ local function glance(t, id)
   return task
 end
 
+-- What is needed once in the life of a task or seldom is read where it is: `owner`, `queued_at`, `started_at`, `attempts_max`.
 local function load_task(t, id)
   local task = glance(t, id)
   if not task or task.whole then return task end
-  local h = redis.call('HMGET', task.key, unpack(OTHER_FIELDS))
-  if h[10] then redis.call('HLEN', t.T .. 'answers:' .. id) end
-  for i, name in ipairs(OTHER_FIELDS) do task[name] = h[i] or nil end
-  for name, value in pairs(task.set or {}) do task[name] = value end -- what a piece has changed
-  for _, name in ipairs({ 'bytes', 'accepted_at', 'attempts_max' }) do task[name] = tonumber(task[name]) end
-  task.expires_at, task.whole = tonumber(task.expires_at or 0), true
+  local h = redis.call('HMGET', task.key, 'bytes', 'accepted_at', 'context', 'tier', 'held', 'lost', 'question', 'expires_at')
+  if h[7] then redis.call('HLEN', t.T .. 'answers:' .. id) end
+  task.bytes, task.accepted_at, task.context, task.tier = tonumber(h[1] or nil), tonumber(h[2]), h[3] or '', h[4] or ''
+  task.held, task.lost = h[5] or '', task.lost or h[6]
+  task.question, task.expires_at = h[7] or nil, tonumber(h[8] or 0)
+  task.whole = true
   return task
+end
+
+local function store(task, name, value)
+  local set = task.set
+  if not set then
+    task.set = { name, value }
+  else
+    local n = #set
+    set[n + 1], set[n + 2] = name, value
+  end
 end
 
 local function change(task, name, value)
   task[name] = value
-  task.set = task.set or {}
-  task.set[name] = value
+  store(task, name, value)
 end
 
 -- Of a session whose log is gone tasks may be kept: whoever it belonged to, they are still theirs.
@@ -141,13 +148,13 @@ end
 local function session_of(t, task)
   local s = task.whole and load_session(t, task.session) or glance_at_session(t, task.session)
   if s.fresh then
-    if s.owner == '' then s.owner = load_task(t, task.id).owner or '' end
+    if s.owner == '' then s.owner = redis.call('HGET', task.key, 'owner') or '' end
     s.keep = math.max(s.keep, task.deadline)
   end
   return s
 end
 
-local function position(s) return s.epoch .. ':' .. int(s.top) .. '-' .. s.mark end
+local function position(s) return s.epoch .. ':' .. s.top .. '-' .. s.mark end
 
 -- An entry: length of the meta (2 bytes), meta {size, at, kind, task, attempt, …}, blob. In the list the
 -- blob of a chunk or an ending is left out: the task's text and record hold it.
@@ -195,7 +202,7 @@ local function shut_question(task)
 end
 
 -- An agent has begun with a task, which may take until then, or (0) has it no longer though it has not ended.
-local function move(t, task, until_moment) t.moves[#t.moves + 1] = { task.id, task.context or '', task.tier or '', until_moment } end
+local function move(t, task, until_moment) t.moves[#t.moves + 1] = { task.id, task.context, task.tier, until_moment } end
 
 -- A message that waits its turn (turns.lua) does so no longer.
 local function unhold(t, s, task)
@@ -208,13 +215,15 @@ end
 
 local function start_task(t, s, task, blob)
   if task.status ~= 'input_required' then move(t, task, task.deadline) end
-  if (task.held or '') ~= '' then unhold(t, s, task) end -- an agent has it all the same
+  if task.held ~= '' then unhold(t, s, task) end -- an agent has it all the same
   go_on(task)
   change(task, 'status', 'running')
-  if not task.queued_at then change(task, 'queued_at', now_text) end
+  local before = task.started_before or redis.call('HMGET', task.key, 'queued_at', 'started_at')
+  if not before[1] then store(task, 'queued_at', now_text) end
+  task.started_before = { true, true }
   t.running = t.running + 1
-  if not task.started_at then
-    change(task, 'started_at', now_text)
+  if not before[2] then
+    store(task, 'started_at', now_text)
     t.started[#t.started + 1] = { task.id, now - task.accepted_at }
   end
   append_update(t, s, task, 'running', blob)
@@ -230,26 +239,27 @@ local function end_task(t, s, task, status, code, raw, has_response)
     joined = redis.call('GET', t.T .. 'text:' .. task.id) or ''
     joined = joined .. table.concat(task.append or {})
   end
-  if (task.held or '') ~= '' then unhold(t, s, task) end
+  if task.held ~= '' then unhold(t, s, task) end
   if task.status == 'running' then t.running = t.running - 1 end
   go_on(task)
   shut_question(task)
   change(task, 'status', status)
-  change(task, 'code', code)
-  change(task, 'ended_at', now_text)
-  task.set.result, task.set.text = raw, joined
+  store(task, 'code', code)
+  store(task, 'ended_at', now_text)
+  store(task, 'result', raw)
+  store(task, 'text', joined)
   task.ended, task.append = true, nil
   append(s, { 0, 0, 'e', task.id, task.attempt, status, code, #joined }, joined, false, raw)
-  task.set.position = position(s)
+  store(task, 'position', position(s))
   touch_acks(t, s)
   s.acks[#s.acks + 1] = s.top
   s.acks[#s.acks + 1] = task.id
   t.bytes = t.bytes - (task.bytes or 0)
   t.ended[#t.ended + 1] = { task.id, status, now - task.accepted_at, task.session,
-    s.held > 0 and code ~= 'suspended', task.context or '', task.tier or '' }
+    s.held > 0 and code ~= 'suspended', task.context, task.tier }
   bump(t, 'tasks|' .. status)
-  bump(t, 'agent|' .. (task.context or '') .. '|' .. status)
-  bump(t, 'latency|' .. int(math.floor(4 * math.log(math.max((now - task.accepted_at) / 1000, 1)) / math.log(2))))
+  bump(t, 'agent|' .. task.context .. '|' .. status)
+  bump(t, 'latency|' .. math.floor(4 / math.log(2) * math.log(math.max((now - task.accepted_at) / 1000, 1))))
 end
 
 local function bury(t, raw, reason)
