@@ -23,7 +23,7 @@ LIBRARIES: Final[Mapping[str, set[str]]] = {
     "prometheus_client": {"metrics"},
     "joserfc": {"auth"},
     "cryptography": {"auth"},
-    "httpx2": {"auth"},
+    "httpx2": {"auth", "bench"},
     "jsonschema": {"delivery"},
     "structlog": {"telemetry", "worker"},  # the SDK logs as the program around it is set up
 }
@@ -49,6 +49,8 @@ ALLOWED: Final[Mapping[str, set[str]]] = {
     "protocol": {"protocol"},
     "worker": {"worker", "protocol", "broker", "errors", "telemetry"},
     "client": {"client", "protocol"},
+    "capacity": {"capacity", "protocol", "errors"},
+    "bench": {"bench", "protocol", "errors", "auth"},
 }
 
 # A pure core has no clock, no chance, no files, no sockets and no event loop.

@@ -9,6 +9,8 @@ from orchestrator.setting_values import MASK
 
 _TOKENS: Final = f"{PREFIX}JWT_"
 TOKEN_KEYS: Final = (f"{_TOKENS}SECRET", f"{_TOKENS}PUBLIC_KEY", f"{_TOKENS}JWKS_URL")
+CALLERS_TOKEN: Final = f"{PREFIX}TOKEN"
+"""No setting: what commands that call a service prove themselves with."""
 _SECRET, _PUBLIC_KEY, _JWKS_URL = TOKEN_KEYS
 _OTHERS: Final = tuple(
     setting for setting in SETTINGS if setting.name.startswith(_TOKENS) and setting.name not in TOKEN_KEYS

@@ -9,7 +9,13 @@ import msgspec
 from orchestrator.errors import SettingsError
 from orchestrator.protocol.tiers import Tier, TierLimits
 from orchestrator.setting_table import PREFIX, SETTINGS, Setting, did_you_mean
-from orchestrator.setting_tokens import TOKEN_KEYS, is_meant_for_tokens, token_faults, token_warnings
+from orchestrator.setting_tokens import (
+    CALLERS_TOKEN,
+    TOKEN_KEYS,
+    is_meant_for_tokens,
+    token_faults,
+    token_warnings,
+)
 from orchestrator.setting_values import MASK, Complaint, is_loopback
 
 __all__ = ["Settings", "SettingsError", "ShownSetting", "Source"]
@@ -176,7 +182,7 @@ def _has_proof(values: _Values) -> bool:
 
 def _strangers(given: Mapping[str, str]) -> list[str]:
     """The names that look like settings of ours and are none."""
-    known = {setting.name for setting in SETTINGS}
+    known = {CALLERS_TOKEN, *(setting.name for setting in SETTINGS)}
     return [
         name for name in given if name.startswith(PREFIX) and name not in known and not _SERVICE_LINK(name)
     ]

@@ -19,7 +19,7 @@ class Issuer:
     def __init__(self, url: str, *, patience: float) -> None:
         self._url: Final = url
         self._patience: Final = patience
-        self._tls: Final = _trust(url)
+        self._tls: Final = trusted_by(url)
 
     async def document(self) -> bytes:
         """What is published there; raises `IssuerError`."""
@@ -45,7 +45,7 @@ class Issuer:
             return await _bounded(response)
 
 
-def _trust(url: str) -> ssl.SSLContext:
+def trusted_by(url: str) -> ssl.SSLContext:
     """Whom to believe that an https address is theirs; SSL_CERT_FILE and SSL_CERT_DIR name others, as everywhere."""
     if url.lower().startswith("http:"):
         return ssl.SSLContext(

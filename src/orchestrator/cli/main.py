@@ -28,6 +28,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "queues": "Show what waits for agents and for delivery.",
     "tasks": "Show, cancel or follow a task.",
     "dead": "Show the callbacks that could not be delivered, and why.",
+    "bench": "Load a running deployment, and plan a larger one.",
 }
 
 

@@ -1,0 +1,1 @@
+"""A bounded load on a running deployment, by the routes that every frontend uses."""

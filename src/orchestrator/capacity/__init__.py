@@ -1,0 +1,1 @@
+"""From measured costs to machines: pure arithmetic, told with the reason of each number."""
