@@ -9,6 +9,7 @@ import argparse
 
 from benchmarks import (
     cancellation,
+    costs,
     drain,
     durability,
     fairness,
@@ -30,6 +31,7 @@ PLAIN = {
 }
 CHOSEN = {
     "compare": (report, "the service and its peers under one load, in about ten minutes"),
+    "costs": (costs, "what `orchestrator bench plan` goes by, in about a minute and a half"),
     "drain": (drain, "what a deploy costs those who follow, in about a minute"),
     "slow-readers": (slow_readers, "what slow readers cost the others, in about two minutes"),
     "jitter": (jitter, "clients that lose their connection again and again, in about a minute and a half"),
