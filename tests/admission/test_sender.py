@@ -221,13 +221,14 @@ async def test_push_that_hangs(sending: Sending, tenant: Tenant, monkeypatch: py
     """The answer does not wait for a push that takes its time; the push goes on behind it."""
     push, gate = Admissions.push, asyncio.Event()
 
-    async def slow(self: Admissions, *args: Any, **members: Any) -> bool:
+    async def late(self: Admissions, *args: Any, **members: Any) -> bool:
         await gate.wait()
         return await push(self, *args, **members)
 
-    monkeypatch.setattr(
-        Admissions, "push", lambda *args, **members: asyncio.ensure_future(slow(*args, **members))
-    )
+    def slow(self: Admissions, *args: Any, **members: Any) -> asyncio.Future[bool]:
+        return asyncio.ensure_future(late(self, *args, **members))
+
+    monkeypatch.setattr(Admissions, "push", slow)
     sent = await asyncio.wait_for(sending.send(), 4)
     assert tenant.client.llen(QUEUE) == 0
     gate.set()
