@@ -31,7 +31,7 @@ PLAIN = {
 }
 CHOSEN = {
     "compare": (report, "the service and its peers under one load, in about ten minutes"),
-    "costs": (costs, "what `orchestrator bench plan` goes by, in about a minute and a half"),
+    "costs": (costs, "what `orchestrator bench plan` goes by, in about three minutes"),
     "drain": (drain, "what a deploy costs those who follow, in about a minute"),
     "slow-readers": (slow_readers, "what slow readers cost the others, in about two minutes"),
     "jitter": (jitter, "clients that lose their connection again and again, in about a minute and a half"),

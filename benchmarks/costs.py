@@ -1,4 +1,4 @@
-"""What `orchestrator bench plan` goes by: calls, announcements, sockets and memory, each measured by itself.
+"""What `orchestrator bench plan` goes by: calls, announcements, sockets, memory and claims, each measured by itself.
 
 What an event and a message cost is taken from `results.json`, as `make bench` wrote it.
 """
@@ -15,6 +15,7 @@ import msgspec
 from benchmarks import capacity_page, costs_calls, costs_memory, costs_sockets
 from benchmarks.deployment import allow_files
 from benchmarks.results import JSON
+from benchmarks.size import worker
 from orchestrator.capacity import costs
 from orchestrator.capacity.costs import Figure, known_figures, with_own
 
@@ -53,6 +54,7 @@ def _measured(figures: list[Figure]) -> dict[str, float]:
         **asyncio.run(costs_memory.measure()),
         **asyncio.run(costs_sockets.measure()),
         **asyncio.run(costs_calls.measure(valkey_us_per_event=known["valkey_us_per_event"])),
+        **{figure.name: figure.value for figure in worker.figures(quick=True)},
     }
     # A difference of two measures may be lost in what else the machine does; a cost is above 0 all the same.
     return {name: max(value, 0.1) for name, value in found.items()}
