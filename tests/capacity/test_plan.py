@@ -157,6 +157,12 @@ def test_sockets_of_a_tenant_kept_together_are_heard_by_fewer() -> None:
     assert together.need("line from Valkey") < anywhere.need("line from Valkey") / 4
 
 
+def test_a_deployment_whose_processes_all_listen_is_not_divided_further() -> None:
+    """Taking callbacks asks for no more deployments than there are groups of four processes."""
+    plan = planned(events_per_second=200_000, tenants=10_000, dispatched=False, processes_per_tenant=1)
+    assert plan.need("deployments") == -(-plan.need("processes of the service") // 4) > 1
+
+
 def test_plain_agents_ask_nothing_of_the_dispatch() -> None:
     """Without workers of the SDK that ceiling is not used."""
     uses = {ceiling.name: ceiling.use for ceiling in planned(dispatched=False).ceilings}

@@ -32,7 +32,7 @@ def ceilings_of(load: Load, rates: Rates, costs: Costs, fleet: Fleet, shards: Sh
     """The nearest is the next bottleneck."""
     yield Ceiling(
         name="taking callbacks",
-        use=taking_use(load, rates, costs),
+        use=taking_use(load, rates, costs, fleet.processes),
         because=f"{amount(rates.calls)} calls/s × {costs.service_us_per_call:g} µs,"
         f" for batches of {amount(rates.batch)}, by the {LISTENERS_MAX} processes that hear the doorbell;"
         f" {share(SIDE_WORK)} of each is for that",

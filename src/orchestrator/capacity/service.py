@@ -61,9 +61,11 @@ def heard_by(load: Load, processes: int, deployments: float) -> float:
     return min(max(1.0, spread), there, most)
 
 
-def taking_use(load: Load, rates: Rates, costs: Costs) -> float:
+def taking_use(load: Load, rates: Rates, costs: Costs, processes: int) -> float:
     """Which part of what the listening processes may do is taken by calls; above 1 it takes another deployment."""
-    return rates.calls * costs.service_us_per_call / (LISTENERS_MAX * load.usable_us * SIDE_WORK)
+    by_calls = rates.calls * costs.service_us_per_call / (LISTENERS_MAX * load.usable_us * SIDE_WORK)
+    # Where all processes of a deployment listen they share that evenly, as they share everything else.
+    return min(by_calls, processes / LISTENERS_MAX)
 
 
 def hearing_use(load: Load, rates: Rates, costs: Costs, processes: int, deployments: int) -> float:
@@ -92,7 +94,7 @@ def _by_cpu(load: Load, rates: Rates, costs: Costs, own: float, processes: int) 
 
 def _hearing(load: Load, rates: Rates, costs: Costs, processes: int) -> float:
     """µs a second of all processes together, in as many deployments as the rest asks for; at most what is granted."""
-    deployments = _least_deployments(load, rates, costs)
+    deployments = _least_deployments(load, rates, costs, processes)
     whole = rates.calls * heard_by(load, processes, deployments) * costs.service_us_per_heard
     return min(whole, SIDE_WORK * load.usable_us * processes)
 
@@ -104,12 +106,12 @@ def _by_memory(load: Load, costs: Costs) -> int:
     return math.ceil(load.sockets * costs.kib_per_socket * _KIB / room)
 
 
-def _least_deployments(load: Load, rates: Rates, costs: Costs) -> float:
-    return max(1.0, taking_use(load, rates, costs), dispatch_use(load, rates, costs))
+def _least_deployments(load: Load, rates: Rates, costs: Costs, processes: int) -> float:
+    return max(1.0, taking_use(load, rates, costs, processes), dispatch_use(load, rates, costs))
 
 
 def _deployments(load: Load, rates: Rates, costs: Costs, processes: int) -> int:
-    least = math.ceil(_least_deployments(load, rates, costs))
+    least = math.ceil(_least_deployments(load, rates, costs, processes))
     # More deployments than tenants or processes divide nothing any more.
     most = max(least, min(load.tenants, processes))
     fits = (n for n in range(least, most) if hearing_use(load, rates, costs, processes, n) <= 1)
