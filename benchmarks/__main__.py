@@ -16,6 +16,7 @@ from benchmarks import (
     holding,
     hostile,
     jitter,
+    redis_cost,
     report,
     scaling,
     sizes,
@@ -28,6 +29,7 @@ PLAIN = {
     "fairness": (fairness, "whose task is next, by three rules, in about two minutes"),
     "scaling": (scaling, "what a second process on the port brings, in about a minute"),
     "holding": (holding, "how long one call holds Redis at the worst, in about a minute"),
+    "redis-cost": (redis_cost, "what Valkey spends on an event of the way back, in about half a minute"),
 }
 CHOSEN = {
     "compare": (report, "the service and its peers under one load, in about ten minutes"),

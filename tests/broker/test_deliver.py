@@ -189,6 +189,31 @@ async def test_session_that_was_lost(tenant: Tenant) -> None:
     assert (await tenant.open(user="bob"))[0].outcome == "session_denied"
 
 
+async def test_session_that_was_lost_while_a_task_streams(tenant: Tenant) -> None:
+    """A piece of text begins it anew as any report does, though nothing but the task's record tells whose it was."""
+    task = await tenant.task(user="ana")
+    await tenant.deliver(chunk(task, "a"))
+    tenant.client.delete(tenant.key("session:sess-1"), tenant.key("tasks:sess-1"))
+    await tenant.deliver(chunk(task, "b"))
+
+    assert (await tenant.open(user="bob"))[0].outcome == "session_denied"
+    assert [frame["data"]["delta"] for frame in await tenant.frames(user="ana")] == ["b"]
+    expires = tenant.client.pexpiretime(tenant.key("session:sess-1")) * 1_000
+    assert expires > int((await tenant.record(task))["deadline"])
+
+
+async def test_a_piece_and_the_end_in_one_call(tenant: Tenant) -> None:
+    """What the piece changed stands though the record is read in whole for the ending; its text is gone."""
+    task = await tenant.task()
+    await tenant.deliver(chunk(task, "a", 0))
+    await tenant.deliver(chunk(task, "b", 1), callback(task, "completed"), chunk(task, "c", 2))
+    record = await tenant.record(task)
+
+    assert (record["seq"], record["chunks"], record["text_bytes"]) == (b"1", b"2", b"2")
+    assert (record["status"], record["text"]) == (b"completed", b"ab")
+    assert not tenant.client.exists(tenant.key(f"text:{task}"))
+
+
 async def test_text_that_agents_send_is_kept_byte_for_byte(tenant: Tenant) -> None:
     """A delta's bytes are the text's bytes, escapes resolved."""
     task = await tenant.task()

@@ -15,19 +15,19 @@ local function given(x) if x == nil or x == null then return nil end return x en
 -- The reason why a callback is nobody's business, or nil.
 local function fault(c)
   if c.action_type ~= nil and c.action_type ~= 'execution.callback' then return 'unknown_action' end
-  if type(c.task_id) ~= 'string' or #c.task_id > 128 or not c.task_id:match('^task%-[%w_-]+$') then return 'unknown_task' end
-  if type(c.status) ~= 'string' or not (ENDINGS[c.status] or OTHERS[c.status]) then return 'unknown_status' end
+  local id, status = c.task_id, c.status
+  if type(id) ~= 'string' or #id > 128 or not id:find('^task%-[%w_-]+$') then return 'unknown_task' end
+  if type(status) ~= 'string' or not (OTHERS[status] or ENDINGS[status]) then return 'unknown_status' end
   if c.attempt ~= nil and not whole(c.attempt, 1) then return 'invalid_attempt' end
   if c.seq ~= nil and not whole(c.seq, 0) then return 'invalid_seq' end
   if c.lease ~= nil and not (c.lease == true or type(c.lease) == 'number' and c.lease > 0 and c.lease < 2 ^ 53) then return 'invalid_lease' end
-  if c.status == 'streaming' and type(c.delta) ~= 'string' then return 'missing_delta' end
-  if c.status == 'input_required' then return fault_of_question(c) end
+  if status == 'streaming' then return type(c.delta) ~= 'string' and 'missing_delta' or nil end
+  if status == 'input_required' then return fault_of_question(c) end
   return nil
 end
 
 -- Bytes of a character that the piece before has begun would be one with it in the text, and two in what viewers were shown.
-local function piece_of(delta)
-  if not delta:find('^[\128-\191]') then return delta end
+local function whole_piece(delta)
   return (delta:gsub('^[\128-\191]+', function(lost) return ('\239\191\189'):rep(#lost) end))
 end
 
@@ -37,7 +37,8 @@ local function take_chunk(t, s, task, c)
   if seq <= task.seq then return count(t, 'dropped|duplicate') end
   if seq > task.seq + 1 then count(t, 'seq_gap') end
   task.seq, task.pieces = seq, true
-  local from, delta = task.text_bytes, piece_of(c.delta)
+  local from, delta = task.text_bytes, c.delta
+  if delta:find('^[\128-\191]') then delta = whole_piece(delta) end
   if task.chunks >= CHUNKS_MAX or from + #delta > TEXT_MAX then
     change(task, 'lost', '1')
     return count(t, 'dropped|too_much_text')
@@ -92,8 +93,10 @@ end
 
 -- Its task, or nil; where it is more than a piece of text of a task that runs, all that it may change has been read.
 local function task_of(t, c)
-  local task = glance(t, c.task_id)
-  if not task or c.status == 'streaming' and task.status == 'running' and not c.took then return task end
+  if c.status == 'streaming' and not c.took then
+    local task = glance(t, c.task_id)
+    if not task or task.status == 'running' then return task end
+  end
   touch_tenant(t)
   return load_task(t, c.task_id)
 end
@@ -111,6 +114,10 @@ local function take(t, raw, c, code)
   if ENDINGS[c.status] or c.took then touch_acks(t, s) end
   t.taken[c.status] = (t.taken[c.status] or 0) + 1
   if type(c.took) == 'table' then absorb(t, s, task, c.took) end
+  if c.status == 'streaming' and task.status == 'running' then -- most of all there is
+    if task.lease then renew_lease(t, task) end
+    return take_chunk(t, s, task, c)
+  end
   if not ENDINGS[c.status] then
     renew_lease(t, task, asked_lease(t, c))
     return take_report(t, s, task, c, raw)
@@ -132,10 +139,12 @@ local function envelope(raw)
   local ok, c = pcall(cjson.decode, raw)
   if not ok or type(c) ~= 'table' then return nil end
   local result = type(c.result) == 'table' and c.result or {}
+  if c.status == 'streaming' then
+    return { action_type = given(c.action_type), task_id = c.task_id, status = c.status, attempt = given(c.attempt), seq = given(c.seq),
+      lease = given(c.lease), delta = result.delta, took = c.took }
+  end
   local e = { action_type = given(c.action_type), task_id = c.task_id, status = c.status, attempt = given(c.attempt), seq = given(c.seq),
-    lease = given(c.lease), delta = result.delta, took = c.took }
-  if c.status == 'streaming' then return e end
-  e.retry, e.has_response, e.has_result = c.retry, given(result.response) ~= nil, next(result) ~= nil
+    lease = given(c.lease), retry = c.retry, took = c.took, has_response = given(result.response) ~= nil, has_result = next(result) ~= nil }
   if c.status ~= 'input_required' then return e end
   e.has_prompt, e.question = type(result.prompt) == 'string' and result.prompt ~= '', question_name(given(result.question))
   e.expires_in = given(result.expires_in)

@@ -12,46 +12,41 @@ local budget = args.bytes
 
 local function error_text(err) return type(err) == 'table' and err.err or tostring(err) end
 
-local function take_or_bury(t, raw, c)
-  if c then take(t, raw, c, '') else bury(t, raw, 'not_json') end
-end
-
--- Looks at the tail, one by one, and takes until something stops it; writes nothing. An element of any size is copied to be
+-- Looks at the tail, one by one, and takes until something stops it; counts in t.done. Writes nothing. An element of any size is copied to be
 -- looked at, so none is looked at before its turn.
 local function plan(t, most)
-  local taken = 0
-  while taken < most and budget > 0 do
-    local raw = redis.call('LINDEX', t.queue, -(taken + 1))
+  while t.done < most and budget > 0 do
+    local raw = redis.call('LINDEX', t.queue, -(t.done + 1))
     if #raw > BIG then
       budget = budget - #raw -- another queue's may be as large
-      return taken, 'big', '', #raw
+      return 'big', '', #raw
     end
     local c = #raw <= budget and envelope(raw)
-    local cost = #raw + (c and cost_of_took(c) or 0)
+    local cost = #raw + (c and c.took and cost_of_took(c) or 0)
     -- The first of a call is taken whatever it costs; another that goes beyond the bytes is the first of the next call.
     if cost > budget and budget < args.bytes then
       budget = 0 -- what was looked at has had its time
       break
     end
-    local ok, err = pcall(take_or_bury, t, raw, c)
-    if not ok then return taken, 'error', error_text(err) end
-    taken = taken + 1
+    if c then take(t, raw, c, '') else bury(t, raw, 'not_json') end
+    t.done = t.done + 1
     budget = budget - cost
   end
-  return taken
 end
 
 local function pump(queue)
   local t = open_tenant(queue, args)
   local readable, waiting = pcall(redis.call, 'LLEN', queue)
   if not readable then return outcome(t, 0, 'error', error_text(waiting), 0, 0) end
-  local taken, stop, why, size = plan(t, math.min(share, waiting))
-  if taken > 0 then
+  t.done = 0
+  local ok, stop, why, size = pcall(plan, t, math.min(share, waiting))
+  if not ok then stop, why = 'error', error_text(stop) end
+  if t.done > 0 then
     commit(t)
-    redis.call('LTRIM', queue, 0, -(taken + 1))
+    redis.call('LTRIM', queue, 0, -(t.done + 1))
     publish(t)
   end
-  return outcome(t, taken, stop, why, size, waiting - taken)
+  return outcome(t, t.done, stop, why, size, waiting - t.done)
 end
 
 local replies = {}

@@ -51,7 +51,15 @@ end
 
 local function count(t, what) t.counts[what] = (t.counts[what] or 0) + 1 end
 
--- A task as far as a piece of text needs it.
+-- What was read in part and then as a whole: what has been changed meanwhile stands.
+local function complete(known, whole)
+  for name, value in pairs(whole) do
+    if known[name] == nil then known[name] = value end
+  end
+  return known
+end
+
+-- A task as far as a piece of text needs it: most of what is reported is that.
 local function glance(t, id)
   local task = t.tasks[id]
   if task then return task end
@@ -61,22 +69,27 @@ local function glance(t, id)
   redis.call('STRLEN', text)
   if h[9] then touch_leases(t) end
   task = { id = id, key = key, text = text, status = h[1], attempt = tonumber(h[2]), session = h[3], stream = h[4], deadline = tonumber(h[5]),
-    seq = tonumber(h[6]), chunks = tonumber(h[7]), text_bytes = tonumber(h[8]), lease = tonumber(h[9] or nil) }
+    seq = tonumber(h[6]), chunks = tonumber(h[7]), text_bytes = tonumber(h[8]), lease = h[9] and tonumber(h[9]) }
   t.tasks[id] = task
   return task
 end
 
 -- What is needed once in the life of a task or seldom is read where it is: `owner`, `queued_at`, `started_at`, `attempts_max`.
 local function load_task(t, id)
-  local task = glance(t, id)
-  if not task or task.whole then return task end
-  local h = redis.call('HMGET', task.key, 'bytes', 'accepted_at', 'context', 'tier', 'held', 'lost', 'question', 'expires_at')
-  if h[7] then redis.call('HLEN', t.T .. 'answers:' .. id) end
-  task.bytes, task.accepted_at, task.context, task.tier = tonumber(h[1] or nil), tonumber(h[2]), h[3] or '', h[4] or ''
-  task.held, task.lost = h[5] or '', task.lost or h[6]
-  task.question, task.expires_at = h[7] or nil, tonumber(h[8] or 0)
-  task.whole = true
-  return task
+  local known = t.tasks[id]
+  if known and known.whole then return known end
+  local key, text = t.T .. 'task:' .. id, t.T .. 'text:' .. id
+  local h = redis.call('HMGET', key, 'status', 'attempt', 'session', 'stream', 'deadline', 'seq', 'chunks', 'text_bytes', 'lease',
+    'bytes', 'accepted_at', 'context', 'tier', 'held', 'lost', 'question', 'expires_at')
+  if not h[1] then return nil end
+  redis.call('STRLEN', text)
+  if h[16] then redis.call('HLEN', t.T .. 'answers:' .. id) end
+  local task = { id = id, key = key, text = text, status = h[1], attempt = tonumber(h[2]), session = h[3], stream = h[4], deadline = tonumber(h[5]),
+    seq = tonumber(h[6]), chunks = tonumber(h[7]), text_bytes = tonumber(h[8]), lease = h[9] and tonumber(h[9]), bytes = h[10] and tonumber(h[10]),
+    accepted_at = h[11] and tonumber(h[11]), context = h[12] or '', tier = h[13] or '', held = h[14] or '', lost = h[15], question = h[16],
+    expires_at = tonumber(h[17] or 0), whole = true }
+  t.tasks[id] = known and complete(known, task) or task
+  return t.tasks[id]
 end
 
 local function store(task, name, value)
@@ -109,32 +122,36 @@ local function begin_session(t, id, key, log)
     before_mark = '0', entries = {}, blobs = {}, fresh = true, whole = true, owner = kept_owner(t, id), keep = 0, held = 0 }
 end
 
--- A session as far as an event needs it.
-local function glance_at_session(t, id)
-  local s = t.sessions[id]
-  if s then return s end
-  local key, log = t.T .. 'session:' .. id, t.T .. 'log:' .. id
-  local h = redis.call('HMGET', key, 'epoch', 'top', 'bytes', 'mark', 'expires')
-  local len = redis.call('LLEN', log)
-  if h[1] then
-    local top = tonumber(h[2])
-    s = { id = id, key = key, log = log, epoch = h[1], top = top, bytes = len > 0 and tonumber(h[3]) or 0, mark = h[4],
-      expires = tonumber(h[5]), len = len, before = top, before_mark = h[4], entries = {}, blobs = {} }
-  else
-    s = begin_session(t, id, key, log)
-  end
-  t.sessions[id] = s
+local function add_session(t, s)
+  t.sessions[s.id] = s
   t.order[#t.order + 1] = s
   return s
 end
 
+-- A session as far as an event needs it.
+local function glance_at_session(t, id)
+  if t.sessions[id] then return t.sessions[id] end
+  local key, log = t.T .. 'session:' .. id, t.T .. 'log:' .. id
+  local h = redis.call('HMGET', key, 'epoch', 'top', 'bytes', 'mark', 'expires')
+  local len = redis.call('LLEN', log)
+  if not h[1] then return add_session(t, begin_session(t, id, key, log)) end
+  local top, mark = tonumber(h[2] or 0), h[4] or '0'
+  return add_session(t, { id = id, key = key, log = log, epoch = h[1], top = top, bytes = len > 0 and tonumber(h[3] or 0) or 0, mark = mark,
+    expires = tonumber(h[5] or 0), len = len, before = top, before_mark = mark, entries = {}, blobs = {} })
+end
+
 local function load_session(t, id)
-  local s = glance_at_session(t, id)
-  if s.whole then return s end
-  local h = redis.call('HMGET', s.key, 'owner', 'keep', 'held')
-  s.owner, s.keep, s.held, s.whole = h[1] or '', tonumber(h[2] or 0), tonumber(h[3] or 0), true
-  s.owner_before, s.keep_before = s.owner, s.keep
-  return s
+  local known = t.sessions[id]
+  if known and known.whole then return known end
+  local key, log = t.T .. 'session:' .. id, t.T .. 'log:' .. id
+  local h = redis.call('HMGET', key, 'epoch', 'top', 'bytes', 'mark', 'expires', 'owner', 'keep', 'held')
+  local len = redis.call('LLEN', log)
+  if not h[1] then return add_session(t, begin_session(t, id, key, log)) end
+  local top, mark, owner, keep = tonumber(h[2] or 0), h[4] or '0', h[6] or '', tonumber(h[7] or 0)
+  local s = { id = id, key = key, log = log, epoch = h[1], top = top, bytes = len > 0 and tonumber(h[3] or 0) or 0, mark = mark,
+    expires = tonumber(h[5] or 0), len = len, before = top, before_mark = mark, entries = {}, blobs = {},
+    owner = owner, owner_before = owner, keep = keep, keep_before = keep, held = tonumber(h[8] or 0), whole = true }
+  return known and complete(known, s) or add_session(t, s)
 end
 
 -- The endings of a session that wait for its reader.
