@@ -57,5 +57,5 @@ def test_answers_that_nobody_reads() -> None:
         said += 1
         assert said <= SAID_BYTES_MAX
     assert said * len(frame) <= SAID_BYTES_MAX + len(frame)
-    reader.next_frame()
+    reader.next_frames(1)
     assert reader.say(frame)

@@ -310,3 +310,36 @@ async def test_a_check_that_was_overtaken(live: Parts, tenant: Tenant) -> None:
     live.manager.check(tenant.name, ["sess-1"], before)
     assert list(live.manager.sessions_to_check(busy=True)) == [(tenant.name, ["sess-1"])]
     await reader.leave()
+
+
+async def test_message_from_a_backlog(live: Parts, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes from a backlog is written a little later, or together with the next small message."""
+    monkeypatch.setattr(websocket_manager, "BACKLOG_EVENTS", 3)
+    monkeypatch.setattr(websocket_manager, "BACKLOG_SECONDS", 60.0)
+    reader = Reader(live)
+    await reader.open()
+    task = await tenant.task()
+    await wait_until(lambda: reader.offsets == [1])
+    await tenant.deliver(callback(task, "running"), chunk(task, "a"), chunk(task, "b"))
+    await wait_until(lambda: reader.connection.announced == 4)
+    assert reader.offsets == [1]
+    await tenant.deliver(callback(task, "completed"))
+    await wait_until(lambda: reader.offsets == [1, 2, 3, 4, 5])
+    await reader.leave()
+
+
+async def test_backlog_that_ends(live: Parts, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last message of a backlog is written though none follows; a reader who has much to get does not wait."""
+    monkeypatch.setattr(websocket_manager, "BACKLOG_EVENTS", 1)
+    reader = Reader(live)
+    await reader.open()
+    task = await tenant.task()
+    await tenant.deliver(*[chunk(task, "x" * 10_000)] * 3)
+    await wait_until(lambda: reader.offsets == [1, 2, 3, 4, 5])
+    monkeypatch.setattr(websocket_manager, "BACKLOG_SECONDS", 60.0)
+    for _ in range(6):
+        await tenant.deliver(*[chunk(task, "x" * 10_000)] * 3)
+    await wait_until(lambda: reader.connection.announced == 23)
+    assert len(reader.frames) > 12
+    assert reader.connection.state == "live"
+    await reader.leave()

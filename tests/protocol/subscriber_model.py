@@ -104,7 +104,7 @@ class SubscriberModel(RuleBasedStateMachine):
     def catches_up(self) -> None:
         while self.reader.state == "replay":
             if self.reader.has_frames:
-                self.take(json.loads(self.reader.next_frame()[0]))
+                self.take(json.loads(self.reader.next_frames(1)[0][0]))
             else:
                 self.read_on()
 
@@ -135,7 +135,7 @@ class SubscriberModel(RuleBasedStateMachine):
     def takes(self, times: int) -> None:
         for _ in range(times):
             if self.reader.has_frames:
-                self.take(json.loads(self.reader.next_frame()[0]))
+                self.take(json.loads(self.reader.next_frames(1)[0][0]))
 
     @rule()
     def is_cut_off_and_resumes(self) -> None:
@@ -191,7 +191,7 @@ class SubscriberModel(RuleBasedStateMachine):
         self.reader.missed(len(self.log))
         self.catches_up()
         while self.reader.has_frames:
-            self.take(json.loads(self.reader.next_frame()[0]))
+            self.take(json.loads(self.reader.next_frames(1)[0][0]))
         assert self.reader.offset == len(self.log)
         if not self.filtered:
             assert self.proven == len(self.log) or all(e.kind == "c" for e in self.log[self.proven :])

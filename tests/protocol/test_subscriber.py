@@ -23,7 +23,7 @@ def frames(reader: Subscriber) -> list[tuple[int, int]]:
     """Offset and covers of the frames that wait."""
     found: list[tuple[int, int]] = []
     while reader.has_frames:
-        frame = json.loads(reader.next_frame()[0])
+        frame = json.loads(reader.next_frames(1)[0][0])
         found.append((int(frame["position"].split(":")[1].split("-")[0]), frame.get("covers", 1)))
     return found
 
@@ -58,12 +58,12 @@ def test_falls_behind() -> None:
     """Too much unread is forgotten, but for what is no event; the log has it."""
     reader = live()
     reader.offer(event_of(Entry(2, "u", "a")))
-    reader.next_frame()
+    reader.next_frames(1)
     reader.say(b'{"type":"pong"}')
     for offset in range(3, 8):
         reader.offer(event_of(Entry(offset, "c", "a", "x" * (QUEUED_BYTES_MAX // 4))))
     assert (reader.state, reader.offset) == ("replay", 2)
-    assert reader.next_frame() == (b'{"type":"pong"}', 0)
+    assert reader.next_frames(1) == ([b'{"type":"pong"}'], 0)
     assert not reader.has_frames
 
 
@@ -93,7 +93,7 @@ def test_ending_is_told_to_the_writer() -> None:
     reader = live()
     reader.offer(event_of(Entry(2, "u", "a")))
     reader.offer(event_of(Entry(3, "e", "a")))
-    assert [reader.next_frame()[1] for _ in range(2)] == [0, 3]
+    assert [reader.next_frames(1)[1] for _ in range(2)] == [0, 3]
 
 
 def test_closed() -> None:

@@ -9,6 +9,8 @@ TEXTS: Final = "orchestrator.texts"
 """The extension in a socket's ASGI scope under which the server's `Texts` is found."""
 
 _TEXT: Final = b"\x81"
+_MEDIUM_TEXT: Final = b"\x81\x7e"
+_LONG_TEXT: Final = b"\x81\x7f"
 _SHORT: Final = 126
 _MEDIUM: Final = 1 << 16
 
@@ -44,13 +46,11 @@ def framed(texts: Iterable[bytes]) -> bytes:
     """Each text as one frame, one behind the other."""
     parts: list[bytes] = []
     for text in texts:
-        parts += (_head(len(text)), text)
+        size = len(text)
+        if size < _SHORT:
+            parts += (_TEXT, size.to_bytes(1), text)
+        elif size < _MEDIUM:
+            parts += (_MEDIUM_TEXT, size.to_bytes(2), text)
+        else:
+            parts += (_LONG_TEXT, size.to_bytes(8), text)
     return b"".join(parts)
-
-
-def _head(size: int) -> bytes:
-    if size < _SHORT:
-        return b"%b%c" % (_TEXT, size)
-    if size < _MEDIUM:
-        return b"%b\x7e%b" % (_TEXT, size.to_bytes(2))
-    return b"%b\x7f%b" % (_TEXT, size.to_bytes(8))

@@ -97,10 +97,19 @@ class Connection:
             self.close(4408, "too slow: reconnect with position")
         self.flush()
 
-    def offer(self, event: Event, after: int | None = None) -> None:
-        """Queue an event that the channel brought, until `flush`; `after` is the mark of the one before it, if told."""
+    def offer(self, event: Event, after: int | None = None) -> bool:
+        """Queue an event that the channel brought, until `flush`; whether it showed that the log has to be read.
+
+        `after` is the mark of the event before it, where that is told.
+        """
+        subscriber = self.subscriber
         self.announced = max(self.announced, event.offset)
-        self.subscriber.offer(event, after)
+        if subscriber.state != "live":
+            return False
+        subscriber.offer(event, after)
+        if subscriber.has_many:
+            self.flush()
+        return self.subscriber.state == "replay"
 
     def missed(self, offset: int) -> None:
         """Events up to `offset` exist, told without their content."""

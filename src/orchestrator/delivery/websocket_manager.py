@@ -19,6 +19,9 @@ from orchestrator.protocol.batches import Announced, read_batch
 from orchestrator.protocol.events import Event, SessionName, read_event
 from orchestrator.protocol.position import Position
 
+BACKLOG_EVENTS: Final = 64
+BACKLOG_SECONDS: Final = 0.005
+"""How long the sockets of a message from a backlog are not written to: each write costs as much as several events."""
 UNUSED_CHANNEL_SECONDS: Final = 30.0
 """How long a channel is heard after its last socket, since people reload pages."""
 COUNT_RARELY: Final = 500
@@ -61,6 +64,8 @@ class WebSocketManager:
         self._tenants: dict[str, _Tenant] = {}
         self._tenant_of_channel: dict[str, str] = {}
         self.count = 0
+        self._offered: set[Connection] = set()
+        self._flushing: asyncio.TimerHandle | None = None
         # What is looked at again and again is kept apart: of thousands of sockets and tenants nearly all are at rest.
         self._unread: set[Connection] = set()
         self._expiring: set[Connection] = set()
@@ -133,8 +138,8 @@ class WebSocketManager:
         tenant = self._tenants.get(name or "")
         if name is None or tenant is None:
             return
-        offered: set[Connection] = set()
         whose = SessionName(name, "", "")
+        brought = 0
         for announced in read_batch(message):
             sockets = tenant.sessions.get(announced.session)
             if not sockets:
@@ -146,21 +151,33 @@ class WebSocketManager:
                 continue
             if announced.session != whose.session or announced.epoch != whose.epoch:
                 whose = SessionName(name, announced.session, announced.epoch)
-                offered |= sockets
+                self._offered |= sockets
             self._bring(read_event(whose, announced.offset, announced.entry), announced, sockets)
-        for connection in offered:
-            connection.flush()
+            brought += 1
+        self._flush_soon(brought)
 
     def _bring(self, event: Event, announced: Announced, sockets: set[Connection]) -> None:
         for connection in sockets:
             if connection.epoch not in (announced.epoch, ""):
                 connection.close(1011, "the log begins anew: reconnect")
-                continue
-            before = connection.subscriber.state
-            connection.offer(event, announced.after)
-            self._metrics.count(Counter.EVENTS_DELIVERED, event.type)
-            if before == "live" and connection.subscriber.state == "replay":
+            elif connection.offer(event, announced.after):
                 self._metrics.count(Counter.GAP_READS)
+        self._metrics.count(Counter.EVENTS_DELIVERED, event.type, by=len(sockets))
+
+    def _flush_soon(self, brought: int) -> None:
+        """At once; but a message with so much comes from a backlog, and the next has more for the same sockets."""
+        if brought < BACKLOG_EVENTS:
+            self._flush()
+        elif self._flushing is None:
+            self._flushing = asyncio.get_running_loop().call_later(BACKLOG_SECONDS, self._flush)
+
+    def _flush(self) -> None:
+        if self._flushing:
+            self._flushing.cancel()
+            self._flushing = None
+        offered, self._offered = self._offered, set()
+        for connection in offered:
+            connection.flush()
 
     def check(self, tenant: str, sessions: list[str], tops: list[Top]) -> None:
         """Compare with where the logs stand; what was missed is read."""

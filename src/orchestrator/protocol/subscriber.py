@@ -32,8 +32,10 @@ class Subscriber:
         self.offset = 0
         """The last event that was queued or passed over; the next one has this plus one."""
         self._mark = 0
-        # Offset and mark of the last positioned frame that was written: what `covers` is counted from.
+        # Offset and mark of the last positioned frame that was written, and the offset of the last one that was queued:
+        # what `covers` is counted from.
         self._framed = (0, 0)
+        self._queued = 0
         self._queue: deque[tuple[bytes, Event | None]] = deque()
         self._bytes = 0
         self._said = 0
@@ -42,11 +44,17 @@ class Subscriber:
     def start(self, offset: int, mark: int) -> None:
         """Begin after `offset`; `mark` is that of the entry there, as far as it is known."""
         self.offset, self._mark = self._framed = (offset, mark)
+        self._queued = offset
 
     @property
     def has_frames(self) -> bool:
         """Whether anything waits to be written."""
         return bool(self._queue)
+
+    @property
+    def has_many(self) -> bool:
+        """Whether as much waits as is written at once."""
+        return self._bytes >= WRITTEN_BYTES
 
     @property
     def wanted(self) -> frozenset[EventType]:
@@ -110,25 +118,21 @@ class Subscriber:
         """The log was read to its end, and nothing has been announced since."""
         self.state = "live"
 
-    def next_frame(self) -> tuple[bytes, int]:
-        """The next frame to write, and its offset if it ends a task, else 0."""
-        frame, event = self._queue.popleft()
-        self._bytes -= len(frame)
-        if event is None:
-            self._said -= len(frame)
-            return frame, 0
-        self._framed = (event.offset, event.at)
-        return frame, event.offset if event.ends else 0
-
-    def next_frames(self) -> tuple[list[bytes], int]:
-        """Frames to write at once, and the offset of the last of them that ends a task, else 0."""
+    def next_frames(self, size_max: int = WRITTEN_BYTES) -> tuple[list[bytes], int]:
+        """Frames to write at once, up to `size_max` reached; and the offset of the last that ends a task, else 0."""
         frames: list[bytes] = []
         size = ended = 0
-        while self._queue and size < WRITTEN_BYTES:
-            frame, ends = self.next_frame()
+        while self._queue and size < size_max:
+            frame, event = self._queue.popleft()
             frames.append(frame)
             size += len(frame)
-            ended = ends or ended
+            if event is None:
+                self._said -= len(frame)
+                continue
+            self._framed = (event.offset, event.at)
+            if event.ends:
+                ended = event.offset
+        self._bytes -= size
         return frames, ended
 
     def close(self) -> None:
@@ -137,22 +141,17 @@ class Subscriber:
         self._queue.clear()
 
     def _take(self, event: Event) -> None:
-        last = self._last_framed()
         self.offset, self._mark = event.offset, event.at
         if event.type in self._wanted:
-            frame = event.frame(event.offset - last)
+            frame = event.frame(event.offset - self._queued)
+            self._queued = event.offset
             self._queue.append((frame, event))
             self._bytes += len(frame)
-
-    def _last_framed(self) -> int:
-        for _, event in reversed(self._queue):
-            if event is not None:
-                return event.offset
-        return self._framed[0]
 
     def _fall_back(self) -> None:
         """Forget the events that were not written; what is no event is kept."""
         self._queue = deque(item for item in self._queue if item[1] is None)
         self._bytes = sum(len(frame) for frame, _ in self._queue)
         self.offset, self._mark = self._framed
+        self._queued = self.offset
         self.state = "replay"
