@@ -9,6 +9,7 @@ from tests.broker.tenant import QUEUE, Tenant, callback
 
 from benchmarks.holding_agents import KIB, Case
 from orchestrator.broker.dispatch import Dispatch, Waiting
+from orchestrator.broker.logs import Settled
 from orchestrator.delivery.callback_handler import judge_big
 
 HOME: Final = "orchestrator:acme:callbacks"
@@ -142,7 +143,7 @@ async def _touch(tenant: Tenant, names: list[str]) -> None:
 
 async def _settle(tenant: Tenant, _: Any) -> None:
     epoch, top = tenant.client.hmget(tenant.key("session:sess-1"), "epoch", "top")
-    await tenant.logs.settle(tenant.name, "sess-1", epoch.decode(), int(top), int(top))
+    await tenant.logs.settle(tenant.name, [Settled("sess-1", epoch.decode(), int(top), int(top))])
 
 
 def _large_endings(count: int) -> Callable[[Tenant], Awaitable[None]]:

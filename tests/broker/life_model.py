@@ -17,6 +17,7 @@ from tests.broker.life_world import CONTEXTS, LEASE_MS, WORKER, Hand, LifeWorld
 from tests.broker.tenant import Tenant
 
 from orchestrator.broker.admissions import AdmitRequest
+from orchestrator.broker.logs import Settled
 from orchestrator.protocol.position import Position, parse_position
 from orchestrator.protocol.turn_policies import TURN_POLICIES, TurnPolicy
 
@@ -246,7 +247,7 @@ class LifeModel(RuleBasedStateMachine):
         if not log.history or not log.exists():
             return
         offset = data.draw(st.integers(0, log.top))
-        self.do(self.tenant.logs.settle(self.tenant.name, log.session, log.epoch, log.top, offset))
+        self.do(self.tenant.logs.settle(self.tenant.name, [Settled(log.session, log.epoch, log.top, offset)]))
         for known in log.history:
             record = self.world.witness.record(known.task) if known.ends else {}
             if record:

@@ -12,6 +12,7 @@ from orchestrator.broker.agenda import Agenda
 from orchestrator.broker.broker import Broker, UnfitServer
 from orchestrator.broker.connection import Refused, Unavailable
 from orchestrator.broker.keys import PERMANENT, Keys
+from orchestrator.broker.logs import Settled
 from orchestrator.broker.roster import Roster
 from orchestrator.embedded import ValkeyServer
 
@@ -77,7 +78,7 @@ async def test_out_of_memory(full: Tenant) -> None:
     assert (await full.tasks.cancel(full.name, waiting, ""))[0].outcome == "cancelled"
     assert [ended.task for ended in (await full.tasks.tend(full.name))[0].ended] == [overdue]
     await full.touch("sess-1")
-    await full.logs.settle(full.name, "sess-1", opened.epoch, 9, 9)
+    await full.logs.settle(full.name, [Settled("sess-1", opened.epoch, 9, 9)])
     await full.admissions.mark_queued(full.name, (waiting, 1))
     await full.admissions.withdraw(QUEUE, waiting, 1, 60_000)
     await AccessCache(full.broker, 300).forget([full.name])

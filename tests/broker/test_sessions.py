@@ -4,6 +4,7 @@ import pytest
 from tests.broker.tenant import AGENT, SECOND, Tenant, callback
 
 from orchestrator.broker.access_cache import AccessCache, ContextAnswer
+from orchestrator.broker.logs import Settled
 from orchestrator.protocol.position import Position
 
 
@@ -134,13 +135,13 @@ async def test_settled(tenant: Tenant) -> None:
     first, second, third = [await tenant.task() for _ in range(3)]
     await tenant.deliver(*[callback(task, "completed") for task in (first, second, third)])
     epoch = (await tenant.open())[0].epoch
-    await tenant.logs.settle(tenant.name, "sess-1", epoch, 5, 4)
+    await tenant.logs.settle(tenant.name, [Settled("sess-1", epoch, 5, 4)])
     records = [await tenant.record(task) for task in (first, second, third)]
     assert ["delivered_at" in record for record in records] == [True, True, False]
     assert ["acknowledged_at" in record for record in records] == [True, False, False]
     assert tenant.client.zrange(tenant.key("acks:sess-1"), 0, -1) == [second.encode(), third.encode()]
 
-    await tenant.logs.settle(tenant.name, "sess-1", epoch, 6, 6)
+    await tenant.logs.settle(tenant.name, [Settled("sess-1", epoch, 6, 6)])
     again = await tenant.record(second)
     assert again["delivered_at"] == records[1]["delivered_at"]
     assert "acknowledged_at" in again
@@ -152,7 +153,7 @@ async def test_settled_in_steps(tenant: Tenant) -> None:
     await tenant.deliver_all(*[callback(task, "completed") for task in tasks])
     opened, _ = await tenant.open("live")
     tenant.client.config_resetstat()
-    await tenant.logs.settle(tenant.name, "sess-1", opened.epoch, opened.top, opened.top - 20)
+    await tenant.logs.settle(tenant.name, [Settled("sess-1", opened.epoch, opened.top, opened.top - 20)])
     assert tenant.client.info("commandstats")["cmdstat_evalsha"]["calls"] == 2
     records = [await tenant.record(task) for task in tasks]
     assert ["delivered_at" in record for record in records] == [True] * 620
@@ -160,12 +161,26 @@ async def test_settled_in_steps(tenant: Tenant) -> None:
     assert tenant.client.zcard(tenant.key("acks:sess-1")) == 20
 
 
+async def test_settled_together(tenant: Tenant) -> None:
+    """Sessions of a tenant are noted in one call; offsets of another epoch say nothing, and stop none of the others."""
+    tasks = [await tenant.task(session=f"sess-{number}") for number in range(3)]
+    await tenant.deliver(*[callback(task, "completed") for task in tasks])
+    epochs = [(await tenant.open("live", session=f"sess-{number}"))[0].epoch for number in range(3)]
+    epochs[1] = "0" * 16
+    tenant.client.config_resetstat()
+    await tenant.logs.settle(
+        tenant.name, [Settled(f"sess-{n}", epoch, 9, 0) for n, epoch in enumerate(epochs)]
+    )
+    assert tenant.client.info("commandstats")["cmdstat_evalsha"]["calls"] == 1
+    assert ["delivered_at" in await tenant.record(task) for task in tasks] == [True, False, True]
+
+
 async def test_delivered_in_steps(tenant: Tenant) -> None:
     """So it is with what a client never acknowledges."""
     tasks = [await tenant.task() for _ in range(620)]
     await tenant.deliver_all(*[callback(task, "completed") for task in tasks])
     opened, _ = await tenant.open("live")
-    await tenant.logs.settle(tenant.name, "sess-1", opened.epoch, opened.top, 0)
+    await tenant.logs.settle(tenant.name, [Settled("sess-1", opened.epoch, opened.top, 0)])
     assert ["delivered_at" in await tenant.record(task) for task in tasks] == [True] * 620
     assert tenant.client.hget(tenant.key("session:sess-1"), "settled") == b"%d" % opened.top
 
@@ -174,10 +189,10 @@ async def test_settled_in_another_epoch(tenant: Tenant) -> None:
     """Offsets of another epoch say nothing about this one, in either direction."""
     task = await tenant.task()
     await tenant.deliver(callback(task, "completed"))
-    await tenant.logs.settle(tenant.name, "sess-1", "0" * 16, 9, 9)
+    await tenant.logs.settle(tenant.name, [Settled("sess-1", "0" * 16, 9, 9)])
     tenant.client.delete(tenant.key("session:sess-1"))
     opened, _ = await tenant.open()
-    await tenant.logs.settle(tenant.name, "sess-1", opened.epoch, 9, 9)
+    await tenant.logs.settle(tenant.name, [Settled("sess-1", opened.epoch, 9, 9)])
     assert not {"delivered_at", "acknowledged_at"} & (await tenant.record(task)).keys()
 
 
@@ -187,7 +202,7 @@ async def test_settled_without_a_record(tenant: Tenant) -> None:
     await tenant.deliver(callback(task, "completed"))
     tenant.client.delete(tenant.key(f"task:{task}"))
     epoch = (await tenant.open("live"))[0].epoch
-    await tenant.logs.settle(tenant.name, "sess-1", epoch, 2, 2)
+    await tenant.logs.settle(tenant.name, [Settled("sess-1", epoch, 2, 2)])
     assert not tenant.client.exists(tenant.key(f"task:{task}"))
 
 

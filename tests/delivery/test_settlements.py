@@ -1,6 +1,7 @@
 """Endings that reached a socket, and those that were acknowledged, are noted in few calls (contract §5)."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from tests.broker.tenant import Tenant, callback
@@ -8,7 +9,7 @@ from tests.delivery.parts import Parts
 from tests.servers import wait_until
 
 from orchestrator.broker.connection import Unavailable
-from orchestrator.broker.logs import Logs
+from orchestrator.broker.logs import Logs, Settled
 from orchestrator.protocol.events import SessionName
 
 
@@ -32,11 +33,11 @@ async def test_noted(parts: Parts, tenant: Tenant) -> None:
 
 
 async def test_collected(parts: Parts, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many notes of a session are one call with the highest of each; Redis away is no error, and not the end."""
-    calls: list[tuple[int, int]] = []
+    """Notes of a tenant are one call with the highest of each session; Redis away is no error, and not the end."""
+    calls: list[Sequence[Settled]] = []
 
-    async def settle(_self: Logs, *args: object) -> None:
-        calls.append((int(str(args[3])), int(str(args[4]))))
+    async def settle(_self: Logs, _tenant: str, settled: Sequence[Settled]) -> None:
+        calls.append(settled)
         if len(calls) == 1:
             raise Unavailable("away")
 
@@ -45,8 +46,9 @@ async def test_collected(parts: Parts, tenant: Tenant, monkeypatch: pytest.Monke
     for offset in (3, 9, 5):
         parts.settlements.delivered(name, offset)
     parts.settlements.acknowledged(name, 4)
+    parts.settlements.delivered(SessionName(tenant.name, "sess-2", "e"), 2)
     await parts.settlements.flush()
     await parts.settlements.flush()
     parts.settlements.delivered(name, 10)
     await parts.settlements.flush()
-    assert calls == [(9, 4), (10, 0)]
+    assert calls == [[("sess-1", "e", 9, 4), ("sess-2", "e", 2, 0)], [("sess-1", "e", 10, 0)]]

@@ -14,6 +14,7 @@ _OpenOutcome = Literal[
     "opened", "session_denied", "ask", "access_denied", "tier_mismatch", "too_many_connections"
 ]
 
+SETTLED_AT_ONCE: Final = 100
 SOCKETS_TOLD_SECONDS: Final = 90
 """How long a replica's count of a tenant's sockets is believed; it is told anew at least every 48 s."""
 
@@ -104,6 +105,15 @@ NEWEST_ENDED: Final = 50
 """How many ended tasks a session tells of."""
 
 
+class Settled(NamedTuple):
+    """Up to which offsets the endings of a session reached a socket, and were acknowledged."""
+
+    session: str
+    epoch: str
+    delivered: int
+    acknowledged: int
+
+
 class Logs:
     """Typed calls of `open_session.lua`, `read_log.lua`, `touch.lua`, `settle.lua` and `session.lua`."""
 
@@ -155,13 +165,11 @@ class Logs:
         else:
             await self._broker.command(key, "HDEL", key, replica)
 
-    async def settle(self, tenant: str, session: str, epoch: str, delivered: int, acknowledged: int) -> None:
-        """Note that endings up to an offset reached a socket, and up to which the client acknowledged them."""
-        arguments = self._broker.arguments(
-            session=session, epoch=epoch, delivered=delivered, acknowledged=acknowledged
-        )
-        while await self._broker.run("settle", self._queue(tenant), arguments):
-            pass
+    async def settle(self, tenant: str, settled: Sequence[Settled]) -> None:
+        """Note which endings reached a socket, and which of them the client acknowledged."""
+        while settled:
+            arguments = self._broker.arguments(settled=settled[:SETTLED_AT_ONCE])
+            settled = settled[await self._broker.run("settle", self._queue(tenant), arguments) :]
 
     async def view(self, tenant: str, session: str, user: str) -> SessionView:
         """Where a session stands and which tasks it has."""

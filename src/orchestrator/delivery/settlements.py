@@ -1,11 +1,11 @@
-"""Which endings reached a socket and which the client acknowledged, noted in Redis at most once a second a session."""
+"""Which endings reached a socket and which the client acknowledged, noted in Redis at most once a second a tenant."""
 
 import asyncio
 from contextlib import suppress
 from typing import Final
 
 from orchestrator.broker.connection import BrokerError
-from orchestrator.broker.logs import Logs
+from orchestrator.broker.logs import Logs, Settled
 from orchestrator.protocol.events import SessionName
 
 EVERY_SECONDS: Final = 1.0
@@ -38,9 +38,12 @@ class Settlements:
     async def flush(self) -> None:
         """Note everything now. What Redis does not take is not repeated: the next ack says more."""
         waiting, self._waiting = self._waiting, {}
-        for name, (delivered, acknowledged) in waiting.items():
+        by_tenant: dict[str, list[Settled]] = {}
+        for name, offsets in waiting.items():
+            by_tenant.setdefault(name.tenant, []).append(Settled(name.session, name.epoch, *offsets))
+        for tenant, settled in by_tenant.items():
             with suppress(BrokerError):
-                await self._logs.settle(name.tenant, name.session, name.epoch, delivered, acknowledged)
+                await self._logs.settle(tenant, settled)
 
     def _note(self, name: SessionName, which: int, offset: int) -> None:
         offsets = self._waiting.setdefault(name, [0, 0])

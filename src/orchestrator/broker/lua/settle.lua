@@ -1,18 +1,15 @@
 #!lua flags=allow-oom
 -- Notes which endings reached a socket, and which of them the client acknowledged.
 -- KEYS[1] callback queue
--- ARGV[1] msgpack {session, epoch, delivered: offset, acknowledged: offset}
--- result  1 where there may be more to note, else 0
+-- ARGV[1] msgpack {settled: {{session, epoch, delivered: offset, acknowledged: offset}, …}}
+-- result  how many of them are noted whole; the next one has more to note than a call takes
 
 local a = cmsgpack.unpack(ARGV[1])
 local T = '{' .. KEYS[1] .. '}:'
-local session, acks = T .. 'session:' .. a.session, T .. 'acks:' .. a.session
-local h = redis.call('HMGET', session, 'epoch', 'settled')
-if h[1] ~= a.epoch then return 0 end
-local most, more = 500, 0 -- in 3 ms
+local most = 500 -- in 3 ms
 
 -- The offset up to which all is noted.
-local function note(from, upto, acknowledged)
+local function note(acks, from, upto, acknowledged)
   local found = redis.call('ZRANGEBYSCORE', acks, from, int(upto), 'WITHSCORES', 'LIMIT', 0, most)
   for i = 1, #found, 2 do
     local key = T .. 'task:' .. found[i]
@@ -22,17 +19,25 @@ local function note(from, upto, acknowledged)
     end
   end
   most = most - #found / 2
-  if most > 0 then return upto end
-  more = 1
-  return tonumber(found[#found] or 0)
+  return most > 0 and upto or tonumber(found[#found] or 0)
 end
 
-if a.acknowledged > 0 then
-  redis.call('ZREMRANGEBYSCORE', acks, '-inf', int(note('-inf', a.acknowledged, true)))
+local function settle(id, epoch, delivered, acknowledged)
+  local session, acks = T .. 'session:' .. id, T .. 'acks:' .. id
+  local h = redis.call('HMGET', session, 'epoch', 'settled')
+  if h[1] ~= epoch then return end
+  if acknowledged > 0 then
+    redis.call('ZREMRANGEBYSCORE', acks, '-inf', int(note(acks, '-inf', acknowledged, true)))
+  end
+  -- What was noted as delivered once is not looked at again, though nobody acknowledges it.
+  local settled = tonumber(h[2] or 0)
+  if most > 0 and delivered > settled then
+    redis.call('HSET', session, 'settled', int(note(acks, '(' .. int(settled), delivered, false)))
+  end
 end
--- What was noted as delivered once is not looked at again, though nobody acknowledges it.
-local settled = tonumber(h[2] or 0)
-if most > 0 and a.delivered > settled then
-  redis.call('HSET', session, 'settled', int(note('(' .. int(settled), a.delivered, false)))
+
+for i, one in ipairs(a.settled) do
+  settle(unpack(one))
+  if most <= 0 then return i - 1 end
 end
-return more
+return #a.settled
