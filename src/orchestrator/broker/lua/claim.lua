@@ -57,8 +57,8 @@ local function serve(ctx, home, score)
   local l = next_of(ctx, home)
   if not l then return emptied(ctx, home) end
   if not l.task then return end
-  redis.call('HSET', D .. 'v', pool, exact(math.max(present(pool), score)))
-  local vt = begin(l, score, tonumber(redis.call('HGET', D .. 'n:' .. home, 'w') or 1))
+  if score > present(pool) then set_present(pool, score) end
+  local vt = begin(l, score, share_of(home).w)
   if redis.call('EXISTS', D .. 'q:' .. ctx .. ':' .. home) == 0 then emptied(ctx, home) else
     redis.call('ZADD', D .. 'ready:' .. ctx, exact(vt), home)
     redis.call('ZADD', D .. 'where:' .. home, int(now), ctx)
@@ -94,6 +94,9 @@ local function place_of(home)
   return next_place(home)
 end
 
+-- Contexts whose head is to be shown anew before anybody looks for one by its score.
+local stale = {}
+
 -- One step on the way to the next claim, by tenant: a tenant has one score, however many contexts it waits in.
 -- false: the first tenants wait for other workers; nil: so does everybody.
 local passed = 0
@@ -111,8 +114,13 @@ local function by_tenant()
     return true
   end
   if full(home) then hold_back(ctx, home) else serve(ctx, home, score) end
-  show_head(pool, ctx)
+  stale[ctx] = true
   return true
+end
+
+local function show_heads()
+  for ctx in pairs(stale) do show_head(pool, ctx) end
+  stale = {}
 end
 
 -- The contexts that come first of all that the worker serves, with their scores, and the score of the first one behind
@@ -164,9 +172,13 @@ local steps, step = 0, by_tenant
 while #got < most and steps < 500 do
   local found = step()
   if found == nil then break end
-  if found == false then step = by_context end
+  if found == false then
+    show_heads()
+    step = by_context
+  end
   steps = steps + 1
 end
+show_heads()
 -- Who is that far behind has not come for long.
 redis.call('ZREMRANGEBYSCORE', D .. 'vt:' .. pool, '-inf', '(' .. exact(present(pool) - 3600))
 

@@ -15,6 +15,15 @@ local function exact(x) return string.format('%.17g', x) end
 
 local function keep(key, seconds) redis.call('EXPIRE', D .. key, seconds or DAY) end
 
+-- One call serves many attempts: what they share is read, and kept, once. Who takes something out of a key forgets that
+-- it was kept, since it may be gone.
+local kept, pools, presents, shares, serving = {}, {}, {}, {}, {}
+
+local function keep_once(key, seconds)
+  if not kept[key] then keep(key, seconds) end
+  kept[key] = true
+end
+
 -- A pool: contexts that the same workers serve, directly or by way of others. They share one virtual time. A pool that went
 -- into another one goes by that one's name: its workers still bear the old one.
 local function root(pool)
@@ -27,8 +36,11 @@ local function root(pool)
 end
 
 local function pool_of(ctx)
-  local pool = redis.call('HGET', D .. 'c:' .. ctx, 'pool')
-  return pool and root(pool) or 'common'
+  if not pools[ctx] then
+    local pool = redis.call('HGET', D .. 'c:' .. ctx, 'pool')
+    pools[ctx] = pool and root(pool) or 'common'
+  end
+  return pools[ctx]
 end
 
 local function pool_of_worker(worker)
@@ -36,14 +48,31 @@ local function pool_of_worker(worker)
   return pool and root(pool) or nil
 end
 
-local function present(pool) return tonumber(redis.call('HGET', D .. 'v', pool) or 0) end
+local function present(pool)
+  presents[pool] = presents[pool] or tonumber(redis.call('HGET', D .. 'v', pool) or 0)
+  return presents[pool]
+end
+
+local function set_present(pool, vt)
+  presents[pool] = vt
+  if redis.call('HSET', D .. 'v', pool, exact(vt)) == 1 then keep('v', WEEK) end
+end
+
+-- Weight and cap of a tenant.
+local function share_of(home)
+  if not shares[home] then
+    local n = redis.call('HMGET', D .. 'n:' .. home, 'w', 'cap')
+    shares[home] = { w = tonumber(n[1] or 1), cap = tonumber(n[2] or 0) }
+  end
+  return shares[home]
+end
 
 local function virtual_time(pool, home) return tonumber(redis.call('ZSCORE', D .. 'vt:' .. pool, home) or present(pool)) end
 
 local function set_virtual_time(pool, home, vt)
   redis.call('ZADD', D .. 'vt:' .. pool, exact(vt), home)
-  keep('vt:' .. pool)
-  keep('v', WEEK)
+  keep_once('vt:' .. pool)
+  keep_once('v', WEEK)
 end
 
 -- `waiting:<pool>` has each context in which somebody is ready, under the least of their virtual times.
@@ -92,12 +121,19 @@ local function wake(ctx)
   end
 end
 
+local function serves_ctx(worker, ctx)
+  local known = serving[worker] or {}
+  serving[worker] = known
+  if known[ctx] == nil then known[ctx] = redis.call('SISMEMBER', D .. 'serves:' .. worker, ctx) == 1 end
+  return known[ctx]
+end
+
 -- Of the first contexts of a sorted set one that the worker serves; then how many were looked at: behind 16 may be more.
 local function first_served(key, worker)
   local first = redis.call('ZRANGE', key, 0, 15)
   if not first[1] then return nil, 0 end
-  for i, served in ipairs(redis.call('SMISMEMBER', D .. 'serves:' .. worker, unpack(first))) do
-    if served == 1 then return first[i], #first end
+  for _, ctx in ipairs(first) do
+    if serves_ctx(worker, ctx) then return ctx, #first end
   end
   return nil, #first
 end
@@ -131,11 +167,11 @@ end
 
 local function seconds_of(l) return math.max(0, (l.away or now) - l.start) / 1000 end
 
--- A run took less than was expected: the present, which that had moved on, goes back to there, and who began there with it,
+-- Runs took less than was expected: the present, which that had moved on, went back, and who began there goes with it,
 -- the first 20 tenants in up to 200 places of the pool: one call may not hold Redis for long.
-local function draw_back(pool, vt)
-  redis.call('HSET', D .. 'v', pool, exact(vt))
-  local most = 200
+local function draw_back(pool)
+  local vt, most = present(pool), 200
+  set_present(pool, vt)
   local later = redis.call('ZRANGEBYSCORE', D .. 'turn:' .. pool, '(' .. exact(vt), '+inf', 'WITHSCORES', 'LIMIT', 0, 20)
   for i = 1, #later, 2 do
     local home = later[i]
@@ -152,10 +188,12 @@ local function draw_back(pool, vt)
   end
 end
 
+local drawn = {}
+
 -- `vt` rises by what the run has taken beyond what it was charged for; it falls where it took less.
 local function charge(l, seconds)
   local pool, key = pool_of(l.ctx), D .. 'ready:' .. l.ctx
-  local weight = tonumber(redis.call('HGET', D .. 'n:' .. l.home, 'w') or 1)
+  local weight = share_of(l.home).w
   local vt = virtual_time(pool, l.home) + (seconds - l.charged) / weight
   set_virtual_time(pool, l.home, vt)
   if seconds >= l.charged then return end
@@ -163,14 +201,22 @@ local function charge(l, seconds)
   if redis.call('ZADD', key, 'XX', 'LT', 'CH', exact(vt), l.home) == 1 then show_head(pool, l.ctx) end
   -- By no more than that: somebody whom a cap holds back stands far behind, and nobody else may begin there.
   local back = math.max(vt, present(pool) - (l.charged - seconds) / weight)
-  if back < present(pool) then draw_back(pool, back) end
+  if back < present(pool) then
+    presents[pool] = back
+    drawn[pool] = true
+  end
+end
+
+-- What `charge` has left: once, however many were charged.
+local function draw_all_back()
+  for pool in pairs(drawn) do draw_back(pool) end
 end
 
 -- A lease that is over holds no place, whoever may still have to look after its task.
 local function running(home) return redis.call('ZCOUNT', D .. 'run:' .. home, '(' .. int(now), '+inf') end
 
 local function full(home)
-  local cap = tonumber(redis.call('HGET', D .. 'n:' .. home, 'cap') or 0)
+  local cap = share_of(home).cap
   return cap > 0 and running(home) >= cap
 end
 
@@ -188,19 +234,21 @@ end
 local function hold(l, ends)
   local leases, run = 'leases:' .. prefix_of(l.home), 'run:' .. l.home
   redis.call('ZADD', D .. leases, int(ends), l.task)
-  keep(leases)
+  keep_once(leases)
   keep('l:' .. l.task)
   if l.state ~= 'r' then return end
   redis.call('ZADD', D .. run, int(ends), l.task)
-  keep(run)
+  keep_once(run)
 end
 
 local function release(l)
   if l.state == 'w' then
     redis.call('ZREM', D .. 'e:' .. l.ctx .. ':' .. l.tier, l.task)
   else
-    redis.call('ZREM', D .. 'leases:' .. prefix_of(l.home), l.task)
-    redis.call('ZREM', D .. 'run:' .. l.home, l.task)
+    local leases, run = 'leases:' .. prefix_of(l.home), 'run:' .. l.home
+    redis.call('ZREM', D .. leases, l.task)
+    redis.call('ZREM', D .. run, l.task)
+    kept[leases], kept[run] = nil, nil
     uncap(l.home)
   end
 end

@@ -9,12 +9,23 @@ local worker, telling, ran, tasks = unpack(cmsgpack.unpack(ARGV[1]))
 local known = 0
 
 -- A tenth of each run goes into what is expected of the next one.
+local learnt = {}
 local function learn(ctx, seconds)
-  local c = redis.call('HMGET', D .. 'c:' .. ctx, 'avg', 'dev')
-  local avg, dev = tonumber(c[1] or seconds), tonumber(c[2] or seconds / 2)
-  dev = dev + 0.1 * (math.abs(seconds - avg) - dev)
-  redis.call('HSET', D .. 'c:' .. ctx, 'avg', exact(avg + 0.1 * (seconds - avg)), 'dev', exact(dev))
-  keep('c:' .. ctx)
+  local c = learnt[ctx]
+  if not c then
+    local told = redis.call('HMGET', D .. 'c:' .. ctx, 'avg', 'dev')
+    c = { avg = tonumber(told[1] or seconds), dev = tonumber(told[2] or seconds / 2) }
+    learnt[ctx] = c
+  end
+  c.dev = c.dev + 0.1 * (math.abs(seconds - c.avg) - c.dev)
+  c.avg = c.avg + 0.1 * (seconds - c.avg)
+end
+
+local function write_learnt()
+  for ctx, c in pairs(learnt) do
+    redis.call('HSET', D .. 'c:' .. ctx, 'avg', exact(c.avg), 'dev', exact(c.dev))
+    keep('c:' .. ctx)
+  end
 end
 
 -- A worker that knows of no note renews what it has: who takes a run from its worker leaves one, and so does every
@@ -46,4 +57,6 @@ for _, pair in ipairs(tasks) do
   local meant = l and l.state ~= 'g' and (pair[2] == 0 or pair[2] == l.att) and (worker == '' or worker == l.wkr)
   if meant then finish(l) end
 end
+write_learnt()
+draw_all_back()
 return known

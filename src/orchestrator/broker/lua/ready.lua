@@ -19,6 +19,7 @@ end
 local function note_share(home, weight, cap)
   local key = 'n:' .. home
   if ARGV[2] == '0' or redis.call('EXISTS', D .. key) == 0 then redis.call('HSET', D .. key, 'w', weight, 'cap', cap) end
+  shares[home] = nil
   keep(key)
 end
 

@@ -50,6 +50,7 @@ local function join(ctx, pool)
   keep('workers:' .. ctx, 2 * HOUR)
   if old ~= pool and old ~= 'common' then pool = merge(old, pool) end
   redis.call('HSET', D .. 'c:' .. ctx, 'pool', pool)
+  pools[ctx] = pool
   keep('c:' .. ctx)
   if old == 'common' then adopt(ctx, pool) end
   return pool

@@ -39,4 +39,5 @@ for i, held in ipairs(cmsgpack.unpack(ARGV[3])) do
     end
   end
 end
+draw_all_back()
 return cmsgpack.pack(lost)
