@@ -2,7 +2,6 @@
 
 import asyncio
 import faulthandler
-import gc
 import logging
 import secrets
 import socket
@@ -21,6 +20,7 @@ from orchestrator.api.keepalive import Keepalive
 from orchestrator.api.pending_connections import PendingConnections
 from orchestrator.api.websocket_protocol import WebSocketProtocol
 from orchestrator.errors import OrchestratorError
+from orchestrator.garbage import collect_rarely
 from orchestrator.listener import BACKLOG
 from orchestrator.settings import Settings
 from orchestrator.supervisor import IMPATIENCE, Child, Supervisor
@@ -158,9 +158,7 @@ def _without_traceback(send: Callable[[Any], Awaitable[None]]) -> Callable[[Any]
 def run(app: Starlette, settings: Settings, listener: socket.socket) -> None:
     """Serves until SIGTERM or SIGINT; raises what the application's start raised."""
     server = Server(app, settings)
-    # What was loaded stays: the collector need not go through it again and again.
-    gc.collect()
-    gc.freeze()
+    collect_rarely()
     try:
         server.run(sockets=[listener])
     except asyncio.CancelledError:

@@ -6,6 +6,7 @@ from typing import Any, Final, Self, cast
 
 import msgspec
 
+from orchestrator.broker.agent_reports import AgentReports
 from orchestrator.broker.connection import Argument, BrokerError, ReplyLost
 from orchestrator.broker.endpoint import Endpoint
 from orchestrator.broker.outages import AwayError, Outage, Outages
@@ -56,6 +57,7 @@ class AgentQueues:
         self.scripts: Final = Scripts(self._topology)
         self.waits: Final = Scripts(self._waiting)
         self.outages: Final = Outages(on_outage)
+        self._reports = AgentReports(self.scripts, self.outages)
 
     async def __aenter__(self) -> Self:
         self._topology.start()
@@ -63,6 +65,7 @@ class AgentQueues:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._reports.close()
         await self._waiting.close()
         await self._topology.close()
 
@@ -80,22 +83,15 @@ class AgentQueues:
                 return Taken(payload, certain or payload is not None)
 
     async def report(self, callback_queue: str, payload: bytes) -> None:
-        """Pushes one callback, again and again while Redis is away.
-
-        A push whose answer got lost arrives twice. That is safe only because the service drops a
-        `seq` and an ending that it has seen. Order is kept by awaiting one before the next.
-        """
-        while True:
-            pushing = self.scripts.command(callback_queue, "LPUSH", callback_queue, payload)
-            try:
-                await self.outages.tried("report", pushing)
-            except AwayError:
-                await self.outages.pause()
-            else:
-                return
+        """Pushes one callback; see `AgentReports`. Order is kept by awaiting one before the next."""
+        await self._reports.push(callback_queue, payload)
 
     async def cancelled(self, cancel_keys: Sequence[str]) -> set[str]:
         """Those of `cancel_keys` that exist; none while Redis is away."""
+        if not self._topology.is_cluster:
+            (number,) = await self._each("watch", [(cancel_keys[0], "EXISTS", *cancel_keys)], instead=0)
+            if not number:
+                return set()  # nearly always
         found = await self._each("watch", [(key, "EXISTS", key) for key in cancel_keys], instead=0)
         return {key for key, exists in zip(cancel_keys, found, strict=True) if exists}
 

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+import uvloop
 
 from orchestrator.cli import worker_target
 from orchestrator.cli.examples import example
 from orchestrator.cli.worker_test import worker_test
+from orchestrator.garbage import collect_rarely
 from orchestrator.settings import Settings
 from orchestrator.telemetry import Log, configure_logging
 from orchestrator.worker import AgentWorker
@@ -82,7 +84,9 @@ def worker(target: str, concurrency: int | None, stop_timeout: float | None, rel
     if stop_timeout is not None:
         found.stop_timeout = stop_timeout
     click.echo(f"Serving {', '.join(found.context_ids)}; up to {found.concurrency} tasks at a time.")
-    raise click.exceptions.Exit(asyncio.run(_run(found, log)))
+    collect_rarely()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        raise click.exceptions.Exit(runner.run(_run(found, log)))
 
 
 def _again(target: str, concurrency: int | None, stop_timeout: float) -> list[str]:

@@ -18,6 +18,8 @@ class CancelWatch:
         self._queues = queues
         self._calls: dict[str, list[Callable[[], object]]] = {}
         self._busy = asyncio.Event()
+        self._asked: list[tuple[str, asyncio.Future[bool]]] = []
+        self._asking: asyncio.Task[None] | None = None
 
     @contextmanager
     def watching(self, cancel_key: str | None, call: Callable[[], object]) -> Generator[None]:
@@ -32,11 +34,28 @@ class CancelWatch:
         finally:
             self._forget(cancel_key, call)
 
+    async def is_cancelled(self, cancel_key: str) -> bool:
+        """Whether the key is there now; those who ask at the same time are answered together."""
+        if not self._asked:
+            self._asking = asyncio.create_task(self._ask())
+        asked: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._asked.append((cancel_key, asked))
+        return await asked
+
+    async def _ask(self) -> None:
+        asked, self._asked = self._asked, []
+        found = await self._queues.cancelled([key for key, _ in asked])
+        for key, answer in asked:
+            if not answer.done():
+                answer.set_result(key in found)
+
     async def run(self) -> None:
         """Looks every interval, as long as there is something to look for."""
         while True:
             await self._busy.wait()
             await asyncio.sleep(_INTERVAL)
+            if not self._calls:
+                continue
             for key in await self._queues.cancelled(list(self._calls)):
                 for call in tuple(self._calls.get(key, ())):
                     call()

@@ -3,6 +3,8 @@
 from enum import StrEnum
 from typing import Any, Protocol, Self
 
+from orchestrator.protocol.context import ExecutionContext
+
 
 class WorkerEvent(StrEnum):
     """The `event` of a line; lines about a task have its tenant, session, id, attempt and trace."""
@@ -23,6 +25,23 @@ class WorkerEvent(StrEnum):
     UNEXPECTED_ERROR = "unexpected_error"  # a fault of the worker itself: the traceback
 
 
+class Named(Protocol):
+    """What a line about a task names."""
+
+    @property
+    def tenant_id(self) -> str: ...
+    @property
+    def session_id(self) -> str: ...
+    @property
+    def task_id(self) -> str: ...
+    @property
+    def attempt(self) -> int: ...
+    @property
+    def context(self) -> ExecutionContext: ...
+    @property
+    def trace_id(self) -> str | None: ...
+
+
 class Log(Protocol):
     """Structured logging as structlog has it, whoever set it up."""
 
@@ -30,3 +49,42 @@ class Log(Protocol):
     def info(self, event: Any, **fields: Any) -> Any: ...
     def warning(self, event: Any, **fields: Any) -> Any: ...
     def error(self, event: Any, **fields: Any) -> Any: ...
+
+
+class TaskLog:
+    """A log whose every line names a task; of most tasks nothing is written, so nothing is bound before."""
+
+    __slots__ = ("_fields", "_log", "_task")
+
+    def __init__(self, log: Log, task: Named, **fields: Any) -> None:
+        self._log = log
+        self._task = task
+        self._fields = fields
+
+    def bind(self, **fields: Any) -> "TaskLog":
+        """One that adds these as well."""
+        return TaskLog(self._log, self._task, **self._fields, **fields)
+
+    def info(self, event: Any, **fields: Any) -> Any:
+        """As the log below."""
+        return self._log.info(event, **self._named(), **fields)
+
+    def warning(self, event: Any, **fields: Any) -> Any:
+        """As the log below."""
+        return self._log.warning(event, **self._named(), **fields)
+
+    def error(self, event: Any, **fields: Any) -> Any:
+        """As the log below."""
+        return self._log.error(event, **self._named(), **fields)
+
+    def _named(self) -> dict[str, Any]:
+        task = self._task
+        named: dict[str, Any] = {
+            "tenant_id": task.tenant_id,
+            "session_id": task.session_id,
+            "task_id": task.task_id,
+            "attempt": task.attempt,
+            "context_id": task.context.context_id,
+            **self._fields,
+        }
+        return named | {"trace_id": task.trace_id} if task.trace_id else named

@@ -23,7 +23,7 @@ from orchestrator.worker.execution import CANCEL_TIMEOUT, Execution
 from orchestrator.worker.heartbeat import Heartbeat
 from orchestrator.worker.hold import Hold
 from orchestrator.worker.liaison import ServiceLiaison
-from orchestrator.worker.log import Log, WorkerEvent
+from orchestrator.worker.log import Log, TaskLog, WorkerEvent
 from orchestrator.worker.reports import Failure, Reports
 from orchestrator.worker.slots import Slots
 from orchestrator.worker.task import Assignment, UnreadableTaskError, read_assignment
@@ -197,7 +197,7 @@ class Runner:
 
     async def _watched(self, hold: Hold, execution: Execution, assignment: Assignment) -> None:
         cancel_key = assignment.envelope.cancel_key
-        if cancel_key and await self._queues.cancelled([cancel_key]):
+        if cancel_key and await self._watch.is_cancelled(cancel_key):
             execution.cancel("cancelled")
         with self._watch.watching(cancel_key, lambda: execution.cancel("cancelled")):
             await hold.run(execution)
@@ -214,14 +214,7 @@ class Runner:
 
     def _execution(self, handler: Handler, assignment: Assignment) -> Execution:
         data = assignment.data
-        log = self._log.bind(
-            tenant_id=data.tenant_id,
-            session_id=data.session_id,
-            task_id=data.task_id,
-            attempt=data.attempt,
-            context_id=data.context.context_id,
-            **({"trace_id": data.trace_id} if data.trace_id else {}),
-        )
+        log = TaskLog(self._log, data)
         send = partial(self._queues.report, assignment.envelope.callback_queue)
         reports = Reports(data.task_id, data.attempt, send, self._chunk_interval)
         deadline = Deadline(data.deadline)
