@@ -32,9 +32,6 @@ GRACE: Final = 6
 CLOSE_WITHIN: Final = 8
 """Seconds for the application to close what it has open; a Redis that is away must not keep us."""
 
-COLLECTING: Final = (10_000, 20, 50)
-"""New objects until the collector looks at them, and how often it looks at those of a while and at all."""
-
 WORKER_GROUP: Final = "ORCHESTRATOR_WORKER_GROUP"
 """Same for all processes on one port: each of them answers `/metrics` for all of them."""
 
@@ -85,14 +82,9 @@ class Server(uvicorn.Server):
         await super().serve(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begins to serve; from now on the collector leaves alone what the start has made, which stays.
-
-        Measured: walking over it again and again, every 700 new objects, was a seventh of what a send costs.
-        """
+        """Begins to serve; what the start has made stays."""
         await super().startup(sockets)
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*COLLECTING)
+        collect_rarely()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """First signal: drain, then stop. Second: stop. The original would also die by the signal."""
@@ -158,7 +150,6 @@ def _without_traceback(send: Callable[[Any], Awaitable[None]]) -> Callable[[Any]
 def run(app: Starlette, settings: Settings, listener: socket.socket) -> None:
     """Serves until SIGTERM or SIGINT; raises what the application's start raised."""
     server = Server(app, settings)
-    collect_rarely()
     try:
         server.run(sockets=[listener])
     except asyncio.CancelledError:
