@@ -32,7 +32,10 @@ PLAIN = {
     "redis-cost": (redis_cost, "what Valkey spends on an event of the way back, in about half a minute"),
 }
 CHOSEN = {
-    "compare": (report, "the service and its peers under one load, in about ten minutes"),
+    "compare": (
+        report,
+        "the service and its peers under one load, and all figures with goals, in about a quarter of an hour",
+    ),
     "costs": (costs, "what `orchestrator bench plan` goes by, in about three minutes"),
     "drain": (drain, "what a deploy costs those who follow, in about a minute"),
     "slow-readers": (slow_readers, "what slow readers cost the others, in about two minutes"),

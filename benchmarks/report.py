@@ -5,7 +5,7 @@ import asyncio
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -13,9 +13,10 @@ from typing import Final, NamedTuple
 import msgspec
 import uvloop
 
-from benchmarks import comparison, floor, langgraph, page, plots, results
+from benchmarks import comparison, floor, langgraph, page, plots, redis_cost, results, scaling, sizes
 from benchmarks.comparison import Cost, Trips
 from benchmarks.deployment import allow_files
+from benchmarks.figures import Figure
 from benchmarks.goals import goals
 from benchmarks.peers.homes import LeftOutError
 from benchmarks.peers.peer import PEERS
@@ -63,6 +64,8 @@ def run(chosen: argparse.Namespace) -> None:
     if (os.cpu_count() or 1) > 1:
         os.sched_setaffinity(0, {LOAD_CORE})
     found = Report(QUICK if chosen.quick else FULL, chosen.only).results()
+    if not chosen.quick and not chosen.only:
+        found = msgspec.structs.replace(found, figures=[*found.figures, *_of_the_parts()])
     for figure in found.figures:
         print(figure.line())
     if not chosen.no_page:
@@ -70,6 +73,17 @@ def run(chosen: argparse.Namespace) -> None:
         plots.draw(found)
         results.PAGE.write_text(page.written(found))
         print(f"written: {results.PAGE.name}, {results.JSON.name} and the plots, in {results.HERE.name}/")
+
+
+def _of_the_parts() -> Iterator[Figure]:
+    """What is no comparison: Valkey by itself, many of everything, a second process."""
+    for name, measure in (
+        ("redis-cost", redis_cost.figures),
+        ("size", sizes.figures),
+        ("scaling", scaling.figures),
+    ):
+        print(name, flush=True)
+        yield from measure()
 
 
 class Report:
