@@ -84,8 +84,8 @@ def orchestrator(
     """The service, with whatever its users have; one process has a core, several have all of them."""
     arguments = () if workers == 1 else ("--workers", str(workers))
     with deployment({**_SOCKETS, **(settings or {})}, arguments=arguments) as found:
-        for pid in found.service_pids if workers == 1 else ():
-            pin(pid, SERVICE_CORE)
+        for place, pid in enumerate(found.service_pids):
+            pin(pid, SERVICE_CORE if workers == 1 else place % (os.cpu_count() or 1))
         pin(found.valkey_pid, LOAD_CORE)
         yield Subject(
             name=name,
