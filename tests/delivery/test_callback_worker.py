@@ -132,7 +132,8 @@ async def test_queue_that_cannot_be_taken(
 
 
 async def test_stopped(parts: Parts, scripted: Scripted) -> None:
-    """What is under way is finished before the worker has stopped."""
+    """What is under way is finished before the worker has stopped, and nothing is begun any more."""
+    scripted.answers = [Handled(["a"], [], many=frozenset("a"))]
     parts.worker.ring("a")
     running = asyncio.create_task(parts.worker.run())
     await wait_until(lambda: scripted.calls == [["a"]])
@@ -142,6 +143,7 @@ async def test_stopped(parts: Parts, scripted: Scripted) -> None:
     scripted.gate.set()
     await asyncio.gather(running, return_exceptions=True)
     assert running.cancelled()
+    assert scripted.calls == [["a"]]
 
 
 async def test_echo_of_our_own_taking(parts: Parts, scripted: Scripted) -> None:

@@ -60,12 +60,14 @@ class CallbackWorker:
         self._lines: dict[str, _Line] = {}
         self._echoes: dict[str, _Echo] = {}
         self._wake = asyncio.Event()
+        self._running = False
         self._calls: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
 
     async def run(self) -> None:
         """Pump until cancelled; what a call took is done when it returns."""
+        self._running = True
         try:
             while True:
                 await self._wake.wait()
@@ -73,6 +75,7 @@ class CallbackWorker:
                 self._start_calls()
                 await asyncio.sleep(TICK_SECONDS)
         finally:
+            self._running = False
             await asyncio.gather(*self._calls, return_exceptions=True)
 
     def hear(self, tenant: str) -> None:
@@ -160,7 +163,7 @@ class CallbackWorker:
         for tenant in batch:
             if not self._lines[tenant].calls and tenant not in self._waiting:
                 self._rest(tenant, self._lines.pop(tenant))
-        if handled.many:
+        if handled.many and self._running:
             self._start_calls()
         if self._waiting:
             self._wake.set()
