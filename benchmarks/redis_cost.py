@@ -118,8 +118,10 @@ async def _of_many_tenants(tenant: Tenant) -> list[Wave]:
 
 
 CASES: Final = (
-    Case("valkey_us_chunk_of_a_run", "Valkey's CPU of a chunk, runs of one task", 8, _in_runs),
-    Case("valkey_us_chunk_interleaved", "of a chunk, interleaved over 1 000 sessions", None, _interleaved),
-    Case("valkey_us_ending", "of an ending", 18, _endings),
-    Case("valkey_us_of_64_tenants", "of one chunk for each of 64 tenants a call", 22, _of_many_tenants),
+    Case("valkey_us_chunk_of_a_run", "Valkey's CPU of a chunk, one task after the other", 8, _in_runs),
+    Case("valkey_us_chunk_interleaved", "Valkey's CPU of a chunk, 1 000 tasks at once", None, _interleaved),
+    Case("valkey_us_ending", "Valkey's CPU of an ending", 18, _endings),
+    Case(
+        "valkey_us_of_64_tenants", "Valkey's CPU of a chunk, one for each of 64 tenants", 22, _of_many_tenants
+    ),
 )
