@@ -33,10 +33,6 @@ class Proposal(msgspec.Struct, frozen=True):
     asked: AdmitRequest
     inbox: bytes | None = None
 
-    def planned_by(self, planned: str | None) -> "Proposal":
-        """Held against this plan of the agenda."""
-        return msgspec.structs.replace(self, asked=msgspec.structs.replace(self.asked, planned=planned))
-
     def joining(self, reply: AdmitReply, message: str) -> "Proposal":
         """With the messages of those that wait before its own; too long together, it waits by itself."""
         told = [_read(payload).message for payload in reply.payloads]

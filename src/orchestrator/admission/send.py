@@ -122,15 +122,14 @@ class Sender:
         Idempotency-Key.
         """
         new = new_task(request, self._keys, self._clock.now(), self._default_timeout)
-        reply, proposal = await self._decide(request, Proposal(new, self._question(request, new)), within)
-        new = proposal.new
+        proposal = Proposal(new, self._question(request, new))
+        reply, new, planned = await self._decide(request, proposal, within)
         if reply.outcome not in {"accepted", "replayed"}:
             raise _refusal(reply)
         if reply.outcome == "accepted":
             # A repeated question finds the first answer, which does not say what the tenant's limits are.
             if self._note_limits and reply.t is not None:
                 self._note_limits(new.tenant, reply.own)
-            planned = proposal.asked.planned is not None
             await self._follow(reply, Admission(new, reply.watched, reply.tended, planned))
             self._note_accepted(new, request.context.tenant_tier)
         return _answer(request, reply)
@@ -164,10 +163,11 @@ class Sender:
 
     async def _decide(
         self, request: SendRequest, proposal: Proposal, within: float
-    ) -> tuple[AdmitReply, Proposal]:
+    ) -> tuple[AdmitReply, NewTask, bool]:
         """One atomic decision in the tenant's slot; the database is asked where the cache has no answer.
 
         Where the decision is to join others or to go to a running agent, it is put once more with what that needs.
+        Told besides: the task as it was put last, and whether the agenda was left as it is.
         """
         if not self._rights.granted:
             raise Problem("unavailable", "Redis does not let the service work", retry_after=1)
@@ -176,9 +176,9 @@ class Sender:
             async with asyncio.timeout(within):
                 for _ in range(TRIES + JOINS + 1):
                     # On the agenda first: a task that is recorded is looked after, whatever happens to us.
-                    proposal = await self._planned(proposal)
+                    planned = await self._plan(proposal.new)
                     sent = True
-                    reply = await self._ask(proposal)
+                    reply = await self._ask(proposal, planned)
                     sent = False
                     match reply.outcome:
                         case "ask":
@@ -193,7 +193,7 @@ class Sender:
                             joined = proposal.joining(reply, own)
                             proposal = joined if joins <= JOINS else proposal.waiting(own)
                         case _:
-                            return reply, proposal
+                            return reply, proposal.new, planned is not None
         except (BrokerError, TimeoutError) as error:
             raise self._failure(error, task, sent=sent) from None
         raise Problem("unavailable", "access could not be checked", retry_after=1)
@@ -208,19 +208,19 @@ class Sender:
             return Problem("outcome_unknown", detail, retry_after=1, task_id=task)
         return Problem("unavailable", "Redis cannot be reached or takes no writes", retry_after=1)
 
-    async def _planned(self, proposal: Proposal) -> Proposal:
-        """With the plan by which somebody will look at the tenant in time; where there is none, one is made now."""
-        new = proposal.new
+    async def _plan(self, new: NewTask) -> str | None:
+        """The plan by which somebody will look at the tenant in time; None where one is made now."""
         look = min(new.deadline, new.created + UNPUSHED_LOOK_MICROS)
         planned = self._agenda.plan(new.tenant, look)
         if planned is None:
             await self._agenda.note(new.tenant, look)
-        return proposal if planned == proposal.asked.planned else proposal.planned_by(planned)
+        return planned
 
-    async def _ask(self, proposal: Proposal) -> AdmitReply:
+    async def _ask(self, proposal: Proposal, planned: str | None) -> AdmitReply:
         """Ask once more where the reply was lost: a resend finds what the first sending did."""
         new = proposal.new
-        asked = msgspec.structs.replace(proposal.asked, not_after=self._clock.now() + NOT_AFTER_MICROS)
+        not_after = self._clock.now() + NOT_AFTER_MICROS
+        asked = msgspec.structs.replace(proposal.asked, not_after=not_after, planned=planned)
         try:
             return await self._admissions.admit(new.tenant, asked, new.payload, proposal.inbox)
         except ReplyLost as lost:

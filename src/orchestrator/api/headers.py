@@ -62,7 +62,7 @@ def refuse_secrets(query: QueryParams) -> None:
 
 def send_headers(headers: Headers, claims: Claims | None) -> dict[str, str | None]:
     """The headers of a send; raises `missing_headers` that names every one that neither they nor the token tell."""
-    found = {name: header(headers, name) for name in (*REQUIRED, *OPTIONAL)}
+    found = {name: header(headers, name) if name in headers else None for name in (*REQUIRED, *OPTIONAL)}
     told = _told_by(claims)
     missing = [name for name in REQUIRED if found[name] is None and name not in told]
     if missing:

@@ -1,11 +1,12 @@
 """The headers of a request, looked up by name: Starlette's walk through all of them for each name."""
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, TypeVar, overload
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
+OtherT = TypeVar("OtherT")
 _KEPT: Final = "orchestrator.headers"
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
@@ -24,6 +25,15 @@ class RequestHeaders(Headers):
 
     def __contains__(self, key: object) -> bool:
         return isinstance(key, str) and key.lower() in self._found
+
+    @overload
+    def get(self, key: str, /) -> str | None: ...
+    @overload
+    def get(self, key: str, /, default: str | OtherT) -> str | OtherT: ...
+    def get(self, key: str, /, default: object = None) -> object:
+        """The first value of this name."""
+        values = self._found.get(key.lower())
+        return values[0] if values else default
 
     def getlist(self, key: str) -> list[str]:
         """Every value of this name."""

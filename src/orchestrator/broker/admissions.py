@@ -117,10 +117,11 @@ _replies: Final = msgspec.msgpack.Decoder(list[AdmitReply]).decode
 class Admissions:
     """Typed calls of `admit.lua`, `push.lua`, `withdraw.lua` and `mark_queued.lua`.
 
-    What is asked while a call is under way shares the next one: of a tenant, or of a queue.
+    What is asked while a call is under way shares the next one: of a tenant, or of a queue. What is to be marked as
+    queued is so `mark_after` seconds later.
     """
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, *, mark_after: float = 0.0) -> None:
         self._broker = broker
         self._admitting = Together(
             self._admit_all, most=_AT_ONCE, bytes_most=_BYTES_AT_ONCE, size_of=lambda asked: len(asked[1])
@@ -129,7 +130,7 @@ class Admissions:
             self._push_all, most=_AT_ONCE, bytes_most=_BYTES_AT_ONCE, size_of=lambda push: len(push.payload)
         )
         self._marking = Together(
-            self._mark_all, most=4 * _AT_ONCE, bytes_most=_BYTES_AT_ONCE, size_of=lambda _attempt: 0
+            self._mark_all, most=4 * _AT_ONCE, bytes_most=1, size_of=lambda _attempt: 0, linger=mark_after
         )
 
     async def settled(self) -> None:
