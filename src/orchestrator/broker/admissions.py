@@ -105,8 +105,8 @@ class Push(msgspec.Struct, frozen=True):
 Asked = tuple[AdmitRequest, bytes]
 """A send, and the task as it will be pushed."""
 
-_AT_ONCE: Final = 32
-"""Sends that share a call: about a millisecond of Redis."""
+_AT_ONCE: Final = 16
+"""Sends that share a call: one or two milliseconds of Redis. Twice as many would save another tenth of each."""
 _BYTES_AT_ONCE: Final = 256 * 1024
 
 _encode: Final = msgspec.msgpack.Encoder().encode
