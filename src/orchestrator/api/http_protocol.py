@@ -1,14 +1,16 @@
 """uvicorn's HTTP protocol with the bounds it lacks: how much a request may cost before anybody knows what it asks."""
 
 import asyncio
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from orchestrator.api.handshake import is_plain
 from orchestrator.api.pending_connections import PendingConnections
 from orchestrator.api.problems import problem_response
+from orchestrator.api.websocket_protocol import WebSocketProtocol
 from orchestrator.errors import Problem
 
 MAX_HEAD_BYTES: Final = 32_768
@@ -174,8 +176,18 @@ class HttpProtocol(HttpToolsProtocol):
         """Hands the connection over, unless an answer is still on its way: nobody would look after it any more."""
         if self.flow.write_paused or not self._is_idle():
             self.transport.abort()
+        elif is_plain(self.scope, self.url):
+            self._upgrade()
         else:
             super().handle_websocket_upgrade()
+
+    def _upgrade(self) -> None:
+        self.connections.discard(self)
+        make = cast("type[WebSocketProtocol]", self.ws_protocol_class)
+        protocol = make(self.config, self.server_state, self.app_state)  # type: ignore[call-arg]
+        protocol.connection_made(self.transport)
+        protocol.take_handshake(self.url, self.scope["headers"])
+        self.transport.set_protocol(protocol)
 
     # Answering
 

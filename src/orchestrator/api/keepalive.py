@@ -1,11 +1,17 @@
 """When sockets are pinged and how long pongs are waited for: some timers for all of them instead of two for each."""
 
 import asyncio
+import random
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 _SLICES: Final = 64
 """Of a delay. What is due in the same one is called in one go: few enough for nobody to wait long."""
+
+
+_PONG_BYTES: Final = 10
 
 
 class Pinged(Protocol):
@@ -57,3 +63,52 @@ class Keepalive:
     def __init__(self, ping_interval: float, ping_timeout: float) -> None:
         self.pings: Final = Waits(ping_interval, lambda socket: socket.send_keepalive_ping())
         self.pongs: Final = Waits(ping_timeout, lambda socket: socket.keepalive_timeout())
+
+
+class KeptAlive(WebSocketsSansIOProtocol):
+    """uvicorn's protocol without timers of its own."""
+
+    def __init__(self, *args: Any, keepalive: Keepalive, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._keepalive = keepalive
+        # In which slice of the pings it waits, or of the pongs while one is awaited.
+        self._slice = 0
+        self._pong_due = False
+        self._ping = 0
+
+    def start_keepalive(self) -> None:
+        """The next ping is an interval away."""
+        self._pong_due = False
+        self._slice = self._keepalive.pings.begin(self)
+
+    def stop_keepalive(self) -> None:
+        """Nothing is sent and nothing awaited."""
+        waits = self._keepalive.pongs if self._pong_due else self._keepalive.pings
+        waits.end(self, self._slice)
+
+    def send_keepalive_ping(self) -> None:
+        """Pings, past the original's frames: it is the same for all."""
+        if self.close_sent or self.transport.is_closing():
+            return
+        self._ping = random.getrandbits(32)
+        self.transport.write(b"\x89\x04" + self._ping.to_bytes(4))
+        self._pong_due = True
+        self._slice = self._keepalive.pongs.begin(self)
+
+    def keepalive_timeout(self) -> None:
+        """Aborts: `close()` would wait for the flush to a peer that does not read, for ever."""
+        if self.read_paused:  # its pong may be among what we do not read
+            self._slice = self._keepalive.pongs.begin(self)
+        else:
+            self.transport.abort()
+
+    def hear(self, data: bytes) -> bool:
+        """Take this as a sign of life; whether it is the awaited pong and nothing else, as it is most of the time."""
+        if not self._pong_due:
+            return False
+        self.stop_keepalive()
+        self.start_keepalive()
+        # Only who got the ping knows these four bytes.
+        if len(data) != _PONG_BYTES or data[:2] != b"\x8a\x84":
+            return False
+        return int.from_bytes(data[2:6]) ^ int.from_bytes(data[6:]) == self._ping

@@ -3,17 +3,18 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn.protocols.utils import ClientDisconnected
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.datastructures import Headers
 from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request
+from websockets.protocol import Protocol
 
 from orchestrator.api.inbox import Gate, Inbox
-from orchestrator.api.keepalive import Keepalive
+from orchestrator.api.keepalive import KeptAlive
 from orchestrator.api.text_frames import TEXTS, framed
 from orchestrator.protocol.budget import Budget
 
@@ -44,24 +45,16 @@ MAX_UNREAD_BYTES: Final = 8 * 1024 * 1024
 """What may wait for a peer that does not read; twice the largest frame that we send."""
 
 
-_PONG_BYTES: Final = 10
-
-
-class WebSocketProtocol(WebSocketsSansIOProtocol):
+class WebSocketProtocol(KeptAlive):
     """Passed to uvicorn as `ws=`. Whoever changes the pinned uvicorn reads these overrides again."""
 
     close_seconds: float = CLOSE_SECONDS
 
-    def __init__(self, *args: Any, keepalive: Keepalive, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.queue = Inbox()  # type: ignore[assignment]
         self.writable = Gate()  # type: ignore[assignment]
-        self._keepalive = keepalive
-        # In which slice of the pings it waits, or of the pongs while one is awaited.
-        self._slice = 0
         self._handed_over = False
-        self._pong_due = False
-        self._ping = 0
         # Nobody may be silent for longer than that, whatever was said before.
         silence = (self.ping_interval or CLOSE_SECONDS) + (self.ping_timeout or CLOSE_SECONDS)
         self.close_timeout = min(self.close_seconds, silence)
@@ -78,14 +71,20 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     # Reading
 
+    def take_handshake(self, target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Begins with a handshake's head that was parsed already."""
+        self.conn.parser = Protocol.parse(self.conn)  # past the head
+        next(self.conn.parser)
+        found = Headers()
+        for name, value in headers:
+            found.set_insecure(name.decode("ascii"), value.decode("latin-1"))
+        self.handle_connect(Request(target.decode("ascii"), found))
+        self._bound_closing()
+
     def data_received(self, data: bytes) -> None:
         """Takes any byte as a sign of life: who is busy sending may be late with its pong."""
-        if self._pong_due:
-            self.stop_keepalive()
-            self.start_keepalive()
-            # What most sockets bring most of the time; nobody else knows these four bytes.
-            if not self._unparsed and _is_pong(data, self._ping):
-                return
+        if self.hear(data) and not self._unparsed:
+            return
         self._unparsed += data
         self._parse()
 
@@ -204,7 +203,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Calls this with each message from now on; what only the handshake needed is forgotten."""
         self._handed_over = True
         self.queue.on_put = on_message  # type: ignore[attr-defined]
-        self.request.headers.clear()  # the parser keeps the request
+        self.request.headers.clear()  # the parser may keep the request
         del self.scope, self.request, self.response
 
     @property
@@ -235,35 +234,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if not self._handed_over:
             self.let_go()
 
-    # Keeping alive
-
-    def start_keepalive(self) -> None:
-        """The next ping is an interval away."""
-        self._pong_due = False
-        self._slice = self._keepalive.pings.begin(self)
-
-    def stop_keepalive(self) -> None:
-        """Nothing is sent and nothing awaited."""
-        waits = self._keepalive.pongs if self._pong_due else self._keepalive.pings
-        waits.end(self, self._slice)
-
-    def send_keepalive_ping(self) -> None:
-        """Pings, past the original's frames: it is the same for all."""
-        if self.close_sent or self.transport.is_closing():
-            return
-        self._ping = random.getrandbits(32)
-        self.transport.write(b"\x89\x04" + self._ping.to_bytes(4))
-        self._pong_due = True
-        self._slice = self._keepalive.pongs.begin(self)
-
     # Ending
-
-    def keepalive_timeout(self) -> None:
-        """Aborts: `close()` would wait for the flush to a peer that does not read, for ever."""
-        if self.read_paused:  # its pong may be among what we do not read
-            self._slice = self._keepalive.pongs.begin(self)
-        else:
-            self.transport.abort()
 
     def handle_parser_exception(self) -> None:
         """1002, 1007, 1009: the close frame reaches the peer (see `_part`)."""
@@ -332,13 +303,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.close_timer is not None:
             self.close_timer.cancel()
         self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
-
-
-def _is_pong(data: bytes, ping: int) -> bool:
-    """Whether this is one masked pong that answers the ping, and nothing else."""
-    if len(data) != _PONG_BYTES or data[:2] != b"\x8a\x84":
-        return False
-    return int.from_bytes(data[2:6]) ^ int.from_bytes(data[6:]) == ping
 
 
 def _retry_after() -> str:
