@@ -26,8 +26,8 @@ Whether the load held the service back: what came in a second, the share of the 
 other core that Valkey, load and agents took together.
 """
 _AGAIN: Final = """\
-`make bench` takes about a quarter of an hour, `make bench-quick` less than three minutes; `make bench ARGS=--help` lists
-what else can be measured.
+`make bench` takes about a quarter of an hour, `make bench-quick` less than three minutes; `make bench ARGS=--help`
+lists what else can be measured.
 """
 
 
