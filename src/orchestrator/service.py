@@ -3,7 +3,6 @@
 import os
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final
 
 from orchestrator import current_version
 from orchestrator.admission.access import Access
@@ -61,9 +60,6 @@ from orchestrator.store.schema import ensure_schema
 from orchestrator.store.store import Store
 from orchestrator.telemetry import Log, LogEvent
 
-MARK_AFTER_SECONDS: Final = 0.05
-"""Nobody waits for it, many share it, and of a task that has been answered by then less is left to be noted."""
-
 
 class Service:
     """Everything of one replica, built top to bottom by plain constructors; nothing is open yet."""
@@ -78,10 +74,7 @@ class Service:
 
         self.broker: Broker = open_broker(settings, RedisState(self.metrics, log).note)
         self.rights = Rights(self.broker)
-        self.admissions, self.agenda = (
-            Admissions(self.broker, mark_after=MARK_AFTER_SECONDS),
-            Agenda(self.broker),
-        )
+        self.admissions, self.agenda = Admissions(self.broker), Agenda(self.broker)
         self.logs, self.tasks = Logs(self.broker), Tasks(self.broker)
         self.roster = Roster(self.broker, settings.domain_name)
         self.session_log = SessionLog(self.logs)

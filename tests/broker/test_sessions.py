@@ -152,7 +152,9 @@ async def test_settled_in_steps(tenant: Tenant) -> None:
     tasks = [await tenant.task() for _ in range(620)]
     await tenant.deliver_all(*[callback(task, "completed") for task in tasks])
     opened, _ = await tenant.open("live")
-    await tenant.logs.settle(tenant.name, "sess-1", opened.epoch, 0, 0)  # the server knows the script by now
+    await tenant.logs.settle(
+        tenant.name, [Settled("sess-1", opened.epoch, 0, 0)]
+    )  # the server knows the script by now
     tenant.client.config_resetstat()
     await tenant.logs.settle(tenant.name, [Settled("sess-1", opened.epoch, opened.top, opened.top - 20)])
     assert tenant.client.info("commandstats")["cmdstat_evalsha"]["calls"] == 2

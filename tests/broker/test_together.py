@@ -13,13 +13,13 @@ from orchestrator.broker.together import Together
 class Calls:
     """Answers each item with its double, when it is let; items of `faults` bring their call down."""
 
-    def __init__(self, *, linger: float = 0.0, **bounds: int) -> None:
+    def __init__(self, **bounds: int) -> None:
         self.made: list[list[int]] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.faults: dict[int, Exception] = {}
         bounds = {"most": 10, "bytes_most": 1000, **bounds}
-        self.together = Together(self._call, size_of=lambda item: item, linger=linger, **bounds)
+        self.together = Together(self._call, size_of=lambda item: item, **bounds)
 
     async def _call(self, _key: str, items: Sequence[int]) -> list[int]:
         self.made.append(list(items))
@@ -98,16 +98,6 @@ async def test_cancelled_in_time() -> None:
     calls.gate.set()
     assert await asyncio.gather(first, stays) == [2, 6]
     assert calls.made == [[1], [3]]
-
-
-async def test_linger() -> None:
-    """Who is in no hurry waits a moment for others."""
-    calls = Calls(linger=0.05)
-    first = calls.add(1)
-    await asyncio.sleep(0.01)
-    assert not calls.made
-    assert await asyncio.gather(*first, *calls.add(2)) == [2, 4]
-    assert calls.made == [[1, 2]]
 
 
 async def test_settled() -> None:

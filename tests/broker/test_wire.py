@@ -165,6 +165,22 @@ async def test_stalled_server(wire: Wire, own: ValkeyServer, monkeypatch: pytest
     await wire.call("DEL", "n")
 
 
+async def test_server_that_does_not_read(
+    wire: Wire, own: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that was not sent because the server reads nothing was certainly not made; the others go on."""
+    monkeypatch.setattr(connection, "STALL_SECONDS", 60)
+    os.kill(own.pid, signal.SIGSTOP)
+    sent = [wire.call("SET", "large", b"x" * 2**22) for _ in range(8)]  # more than the kernel takes
+    await asyncio.sleep(0)  # a turn of its own, in which they are written
+    kept = wire.call("SET", "small", "x")
+    with pytest.raises(Unavailable):
+        await kept
+    os.kill(own.pid, signal.SIGCONT)
+    assert set(await asyncio.gather(*sent)) == {b"OK"}
+    assert await wire.call("EXISTS", "large", "small") == 1
+
+
 async def test_closed(own: ValkeyServer) -> None:
     """A closed wire makes no call, and those that waited for it are told."""
     opened = Wire(Endpoint(f"redis://127.0.0.1:{free_port()}/0"))

@@ -106,7 +106,7 @@ Asked = tuple[AdmitRequest, bytes]
 """A send, and the task as it will be pushed."""
 
 _AT_ONCE: Final = 16
-"""Sends that share a call: one or two milliseconds of Redis. Twice as many would save another tenth of each."""
+"""Sends that share a call: one or two milliseconds of Redis."""
 _BYTES_AT_ONCE: Final = 256 * 1024
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -117,11 +117,10 @@ _replies: Final = msgspec.msgpack.Decoder(list[AdmitReply]).decode
 class Admissions:
     """Typed calls of `admit.lua`, `push.lua`, `withdraw.lua` and `mark_queued.lua`.
 
-    What is asked while a call is under way shares the next one: of a tenant, or of a queue. What is to be marked as
-    queued is so `mark_after` seconds later.
+    What is asked while a call is under way shares the next one: of a tenant, or of a queue.
     """
 
-    def __init__(self, broker: Broker, *, mark_after: float = 0.0) -> None:
+    def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._admitting = Together(
             self._admit_all, most=_AT_ONCE, bytes_most=_BYTES_AT_ONCE, size_of=lambda asked: len(asked[1])
@@ -129,9 +128,7 @@ class Admissions:
         self._pushing = Together(
             self._push_all, most=_AT_ONCE, bytes_most=_BYTES_AT_ONCE, size_of=lambda push: len(push.payload)
         )
-        self._marking = Together(
-            self._mark_all, most=4 * _AT_ONCE, bytes_most=1, size_of=lambda _attempt: 0, linger=mark_after
-        )
+        self._marking = Together(self._mark_all, most=4 * _AT_ONCE, bytes_most=1, size_of=lambda _attempt: 0)
 
     async def settled(self) -> None:
         """Return when everything that was asked has its answer."""

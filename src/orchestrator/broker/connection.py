@@ -129,7 +129,7 @@ class Wire:
 
     async def _converse(self) -> None:
         try:
-            async with linked(self.endpoint, self._take) as link:
+            async with linked(self.endpoint, self._take, self._send) as link:
                 self._link, self._outdated = link, False
                 self.connected = True
                 self._on_state(True, "")
@@ -141,7 +141,7 @@ class Wire:
 
     def _send(self) -> None:
         self._sending = False
-        if not self._link or self._outdated:
+        if not self._link or self._link.full or self._outdated:
             return
         calls = [call for call in self._unsent if not call.reply.done()]
         self._unsent.clear()

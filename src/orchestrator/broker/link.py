@@ -26,9 +26,12 @@ _packed: Final = cast("Callable[[tuple[Argument, ...]], bytes]", hiredis.pack_co
 class Link(asyncio.Protocol):
     """Sends commands, and tells each reply."""
 
-    def __init__(self, transport: asyncio.Transport, on_reply: OnReply) -> None:
+    def __init__(self, transport: asyncio.Transport, on_reply: OnReply, on_room: Callable[[], None]) -> None:
+        self.full = False
+        """Whether the server does not read: what would be sent now waits better where it can be taken back."""
         self._transport = transport
         self._on_reply = on_reply
+        self._on_room = on_room
         self._reader = hiredis.Reader(notEnoughData=_INCOMPLETE)
         self._over: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
 
@@ -54,6 +57,15 @@ class Link(asyncio.Protocol):
         except Exception as error:  # noqa: BLE001 - whatever it is, this connection can be read no further
             self._end(error)
 
+    def pause_writing(self) -> None:
+        """More waits to be read than the transport likes."""
+        self.full = True
+
+    def resume_writing(self) -> None:
+        """The server has read enough of it."""
+        self.full = False
+        self._on_room()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The server has ended it, or the network."""
         self._end(exc or Broken("Connection closed by server."))
@@ -64,14 +76,16 @@ class Link(asyncio.Protocol):
 
 
 @asynccontextmanager
-async def linked(endpoint: Endpoint, on_reply: OnReply, *, protocol: int = 2) -> AsyncGenerator[Link]:
-    """A link to a server, closed afterwards."""
+async def linked(
+    endpoint: Endpoint, on_reply: OnReply, on_room: Callable[[], None] = lambda: None, *, protocol: int = 2
+) -> AsyncGenerator[Link]:
+    """A link to a server, closed afterwards; `on_room` is told when it is no longer full."""
     connection: Any = endpoint.connection(protocol=protocol)
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
             await connection.connect()
         transport = cast("asyncio.Transport", connection._writer.transport)  # noqa: SLF001  no public way to it
-        link = Link(transport, on_reply)
+        link = Link(transport, on_reply, on_room)
         transport.set_protocol(link)
         yield link
     finally:

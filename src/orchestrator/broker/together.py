@@ -16,7 +16,7 @@ class Together(Generic[ItemT, ReplyT]):
 
     So an item that comes alone goes at once, and the busier it is, the more share what a call costs. `call` answers
     each item, in their order. What it raises is raised for each; where it was `Refused`, which one of them may have
-    brought about, each is called for by itself. `linger`: seconds for which the first one waits for others to join it.
+    brought about, each is called for by itself.
     """
 
     def __init__(
@@ -26,12 +26,10 @@ class Together(Generic[ItemT, ReplyT]):
         most: int,
         bytes_most: int,
         size_of: Callable[[ItemT], int],
-        linger: float = 0.0,
     ) -> None:
         self._call = call
         self._most, self._bytes_most = most, bytes_most
         self._size_of = size_of
-        self._linger = linger
         self._waiting: dict[str, deque[tuple[ItemT, asyncio.Future[ReplyT]]]] = {}
         self._running: set[asyncio.Task[None]] = set()
 
@@ -54,8 +52,6 @@ class Together(Generic[ItemT, ReplyT]):
 
     async def _run(self, key: str, waiting: deque[tuple[ItemT, asyncio.Future[ReplyT]]]) -> None:
         try:
-            if self._linger:
-                await asyncio.sleep(self._linger)
             while waiting:
                 await self._answer(key, self._next(waiting))
         finally:
