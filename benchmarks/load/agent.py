@@ -57,6 +57,11 @@ def ending(task: bytes) -> bytes:
     return b'{"task_id":"%b","status":"completed","result":{"response":"hello"}}' % task
 
 
+def running(task: bytes) -> bytes:
+    """The callback that says that an agent has it."""
+    return b'{"task_id":"%b","status":"running"}' % task
+
+
 def chunk(task: bytes, seq: int, delta: bytes = b"word ") -> bytes:
     """The callback with a piece of the answer."""
     return b'{"task_id":"%b","status":"streaming","seq":%d,"result":{"delta":"%b"}}' % (task, seq, delta)

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from benchmarks.deployment import Measured
 from benchmarks.figures import Figure
-from benchmarks.load.agent import chunk, task_ids
+from benchmarks.load.agent import chunk, running, task_ids
 from benchmarks.load.posts import post_each, request
 from benchmarks.size.crowd import MARK, Crowd, place_of
 from benchmarks.size.stand import Meter, Stand, run, standing, stood
@@ -23,7 +23,8 @@ BLOCKS: Final = 12
 ROUNDS_A_BLOCK: Final = 20
 QUEUE: Final = "execution:agent-123:professional"
 GOAL_PERCENT: Final = 15
-_REST_SECONDS: Final = 2.0
+_REST_SECONDS: Final = 4.0
+"""Two rounds of the checks that go on while tasks are under way."""
 
 
 class Spot(NamedTuple):
@@ -107,7 +108,10 @@ class Scene:
         spots = [self._spot(number) for number in range(len(self._tasks), count)]
         watched = spots if self._axis is not SESSIONS else spots[: not self._tasks]
         await self.crowd.come([place_of(*spot) for spot in watched])
-        self._tasks += zip(spots, await self._sent(spots), strict=True)
+        tasks = list(zip(spots, await self._sent(spots), strict=True))
+        for (tenant, _), task in tasks:
+            self._stand.redis.send("LPUSH", f"orchestrator:{tenant}:callbacks", running(task))
+        self._tasks += tasks
         await asyncio.sleep(_REST_SECONDS)  # what comes with them is no part of what an event costs
 
     async def measure(self) -> Told:

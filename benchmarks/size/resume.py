@@ -9,7 +9,7 @@ from tests.servers import wait_until
 
 from benchmarks.deployment import Measured
 from benchmarks.figures import Figure
-from benchmarks.load.agent import chunk, ending, task_ids
+from benchmarks.load.agent import chunk, ending, running, task_ids
 from benchmarks.load.posts import post_each, request
 from benchmarks.load.sockets import Counter, Viewer
 from benchmarks.size.crowd import BROWSER
@@ -72,7 +72,7 @@ async def _fill(stand: Stand, shape: Shape) -> None:
     for task in ids:
         reports = [chunk(task, seq) for seq in range(shape.chunks)]
         if shape.chunks == 0:
-            reports = [b'{"task_id":"%b","status":"running"}' % task]
+            reports = [running(task)]
         await stand.redis.send("LPUSH", CALLBACKS, *reports, *([ending(task)] if shape.ended else []))
 
     async def all_taken() -> bool:
