@@ -1,4 +1,4 @@
-"""Together: calls that many share, one of a key at a time."""
+"""Together: calls that many share, one of a key at a time, and where they fill one another beside it."""
 
 import asyncio
 from collections.abc import Sequence
@@ -98,6 +98,24 @@ async def test_cancelled_in_time() -> None:
     calls.gate.set()
     assert await asyncio.gather(first, stays) == [2, 6]
     assert calls.made == [[1], [3]]
+
+
+async def test_a_full_call_goes_beside_another() -> None:
+    """Those who fill a call do not wait for the one under way; two are the most at once, and what is left follows."""
+    calls = Calls(most=3)
+    first = await calls.begin()
+    rest = calls.add(2, 3)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert calls.made == [[1]]
+    rest += calls.add(*range(4, 12))
+    await wait_until(lambda: len(calls.made) == 2)
+    await asyncio.sleep(0)
+    assert calls.made == [[1], [2, 3, 4]]
+
+    calls.gate.set()
+    assert await asyncio.gather(first, *rest) == [2 * item for item in range(1, 12)]
+    assert sorted(item for made in calls.made for item in made) == list(range(1, 12))
 
 
 async def test_settled() -> None:

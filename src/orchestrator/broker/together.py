@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from orchestrator.broker.connection import Refused
 
@@ -11,8 +11,20 @@ ItemT = TypeVar("ItemT")
 ReplyT = TypeVar("ReplyT")
 
 
+CALLS_AT_ONCE: Final = 2
+"""Of a key: while the replies of one are read, Redis has the next."""
+
+
+class _Line(Generic[ItemT, ReplyT]):
+    """Who waits for a call of a key, and how many calls are under way."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[tuple[ItemT, asyncio.Future[ReplyT]]] = deque()
+        self.calls = 0
+
+
 class Together(Generic[ItemT, ReplyT]):
-    """Takes items by key and makes one call of a key at a time, for all that wait.
+    """Takes items by key and makes one call of a key at a time, for all that wait; another beside it if they fill one.
 
     So an item that comes alone goes at once, and the busier it is, the more share what a call costs. `call` answers
     each item, in their order. What it raises is raised for each; where it was `Refused`, which one of them may have
@@ -30,19 +42,21 @@ class Together(Generic[ItemT, ReplyT]):
         self._call = call
         self._most, self._bytes_most = most, bytes_most
         self._size_of = size_of
-        self._waiting: dict[str, deque[tuple[ItemT, asyncio.Future[ReplyT]]]] = {}
+        self._lines: dict[str, _Line[ItemT, ReplyT]] = {}
         self._running: set[asyncio.Task[None]] = set()
 
     def add(self, key: str, item: ItemT) -> asyncio.Future[ReplyT]:
         """The item's answer; one that is cancelled before its call is made is left out."""
         answer: asyncio.Future[ReplyT] = asyncio.get_running_loop().create_future()
-        waiting = self._waiting.get(key)
-        if waiting is None:
-            waiting = self._waiting[key] = deque()
-            task = asyncio.create_task(self._run(key, waiting))
+        line = self._lines.get(key)
+        if line is None:
+            line = self._lines[key] = _Line()
+        line.waiting.append((item, answer))
+        if not line.calls or (line.calls < CALLS_AT_ONCE and len(line.waiting) >= self._most):
+            line.calls += 1
+            task = asyncio.create_task(self._run(key, line))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
-        waiting.append((item, answer))
         return answer
 
     async def settled(self) -> None:
@@ -50,14 +64,16 @@ class Together(Generic[ItemT, ReplyT]):
         while self._running:
             await asyncio.wait(self._running)
 
-    async def _run(self, key: str, waiting: deque[tuple[ItemT, asyncio.Future[ReplyT]]]) -> None:
+    async def _run(self, key: str, line: _Line[ItemT, ReplyT]) -> None:
         try:
-            while waiting:
-                await self._answer(key, self._next(waiting))
+            while line.waiting:
+                await self._answer(key, self._next(line.waiting))
         finally:
-            del self._waiting[key]
-            for _, answer in waiting:
-                answer.cancel()
+            line.calls -= 1
+            if not line.calls:
+                del self._lines[key]
+                for _, answer in line.waiting:
+                    answer.cancel()
 
     def _next(
         self, waiting: deque[tuple[ItemT, asyncio.Future[ReplyT]]]
