@@ -33,8 +33,8 @@ class Ratio(NamedTuple):
 
 
 RATIOS: Final = (
-    Ratio("a streamed event, in bare frames", "event", "frame", 5.0),
-    Ratio("a round trip, in bare answers", "trip", "answer", 20.0),
+    Ratio("a streamed event, in bare frames", "event", "frame", 2.0),
+    Ratio("a round trip, in bare answers", "trip", "answer", 11.0),
 )
 
 
