@@ -151,7 +151,7 @@ def test_a_small_load_needs_one_of_each() -> None:
 
 def test_sockets_of_a_tenant_kept_together_are_heard_by_fewer() -> None:
     """Where a balancer keeps them on two processes, announcements go to two."""
-    many = msgspec.structs.replace(SMALL, sockets=2_000_000)
+    many = msgspec.structs.replace(SMALL, sockets=10_000_000)
     anywhere, together = planned(many), planned(many, processes_per_tenant=2)
     assert together.need("line from Valkey") == pytest.approx(500 * 300 * 8 / 1e9 * 2)
     assert together.need("line from Valkey") < anywhere.need("line from Valkey") / 4
