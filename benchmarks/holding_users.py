@@ -9,7 +9,7 @@ from tests.broker.tenant import QUEUE, Tenant, callback
 
 from benchmarks.holding_agents import KIB, Case
 from orchestrator.broker.dispatch import Dispatch, Waiting
-from orchestrator.broker.logs import Settled
+from orchestrator.broker.logs import Settled, Touch
 from orchestrator.delivery.callback_handler import judge_big
 
 HOME: Final = "orchestrator:acme:callbacks"
@@ -138,7 +138,7 @@ def _sessions(count: int, each: int) -> Callable[[Tenant], Awaitable[list[str]]]
 
 
 async def _touch(tenant: Tenant, names: list[str]) -> None:
-    await tenant.logs.touch(tenant.name, names)
+    await tenant.logs.touch("r1", [Touch(tenant.name, names, 100)])
 
 
 async def _settle(tenant: Tenant, _: Any) -> None:
