@@ -46,11 +46,6 @@ class Cost(msgspec.Struct, frozen=True):
         """Share of a core."""
         return self.cpu[who] / self.seconds
 
-    @property
-    def per_core(self) -> float:
-        """How many a second one core of the service carries, by what each costs."""
-        return self.count / self.cpu["service"]
-
 
 class Trips(NamedTuple):
     """Messages, each with its answer; latencies in ms."""

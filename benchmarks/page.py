@@ -76,9 +76,6 @@ def _goals(figures: Sequence[Figure]) -> str:
     return _table(["measure", "found", "goal", "", ""], lines)
 
 
-_LOADS: Final = ("stream", "trips", "alone", "paced")
-
-
 def _side_by_side(rows: Sequence[Row]) -> str:
     ours = next((row for row in rows if row.name == "orchestrator"), None)
     head = ["", "streamed event", "round trip, saturated", "round trip at 100/s", "alone: p50 / p99 ms"]

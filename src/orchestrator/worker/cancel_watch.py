@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from typing import Final
 
 from orchestrator.broker.agent_queues import AgentQueues
+from orchestrator.broker.together import Together
 
 _INTERVAL: Final = 0.5
 """Seconds; one pipeline each, whatever the number of tasks. Mostly a worker was told long before."""
+_ASKED_AT_ONCE: Final = 256
 
 
 class CancelWatch:
@@ -18,8 +20,7 @@ class CancelWatch:
         self._queues = queues
         self._calls: dict[str, list[Callable[[], object]]] = {}
         self._busy = asyncio.Event()
-        self._asked: list[tuple[str, asyncio.Future[bool]]] = []
-        self._asking: asyncio.Task[None] | None = None
+        self._asking = Together(self._are_cancelled, most=_ASKED_AT_ONCE, bytes_most=1, size_of=lambda _: 0)
 
     @contextmanager
     def watching(self, cancel_key: str | None, call: Callable[[], object]) -> Generator[None]:
@@ -36,18 +37,11 @@ class CancelWatch:
 
     async def is_cancelled(self, cancel_key: str) -> bool:
         """Whether the key is there now; those who ask at the same time are answered together."""
-        if not self._asked:
-            self._asking = asyncio.create_task(self._ask())
-        asked: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._asked.append((cancel_key, asked))
-        return await asked
+        return await self._asking.add("", cancel_key)
 
-    async def _ask(self) -> None:
-        asked, self._asked = self._asked, []
-        found = await self._queues.cancelled([key for key, _ in asked])
-        for key, answer in asked:
-            if not answer.done():
-                answer.set_result(key in found)
+    async def _are_cancelled(self, _: str, cancel_keys: list[str]) -> list[bool]:
+        found = await self._queues.cancelled(cancel_keys)
+        return [key in found for key in cancel_keys]
 
     async def run(self) -> None:
         """Looks every interval, as long as there is something to look for."""
