@@ -46,7 +46,7 @@ model: $(DEV) ## Try many more histories of tasks than the suite against a model
 faults: $(DEV) ## Kill, freeze and break everything under load for five minutes, and prove that nothing was lost
 	@$(BIN)/python -m tests.faults $(ARGS)
 
-check: $(DEV) ## Lint, formatting and strict types, of the source and the tests
+check: $(DEV) ## Lint, formatting and strict types, of the source, the tests and the benchmarks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python

@@ -6,22 +6,15 @@ machines.
 """
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 
-from benchmarks import (
-    cancellation,
-    costs,
-    drain,
-    durability,
-    fairness,
-    holding,
-    hostile,
-    jitter,
-    redis_cost,
-    report,
-    scaling,
-    sizes,
-    slow_readers,
-)
+from benchmarks import cancellation, drain, durability, hostile, jitter, redis_cost, scaling, slow_readers
+from benchmarks.capacity import costs
+from benchmarks.compare import report
+from benchmarks.fairness import report as fairness
+from benchmarks.holding import report as holding
+from benchmarks.size import report as sizes
 
 PLAIN = {
     "hostile": (hostile, "what peers cost that give nothing back, in about four minutes"),
@@ -57,9 +50,13 @@ def main() -> None:
         found.set_defaults(run=part.run)
     for name, (part, says) in PLAIN.items():
         found = parts.add_parser(name, help=says, description=part.__doc__)
-        found.set_defaults(run=lambda _, run=part.run: run())
+        found.set_defaults(run=partial(_run_plain, part.run))
     chosen = parser.parse_args()
     chosen.run(chosen)
+
+
+def _run_plain(run: Callable[[], None], _: argparse.Namespace) -> None:
+    run()
 
 
 if __name__ == "__main__":

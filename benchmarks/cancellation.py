@@ -8,7 +8,7 @@ import json
 import logging
 import statistics
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -35,7 +35,7 @@ class Stopwatch:
         self.began: dict[str, asyncio.Event] = {}
         self.stopped: dict[str, asyncio.Future[float]] = {}
 
-    async def answer(self, task: Task) -> AsyncIterator[str]:
+    async def answer(self, task: Task) -> AsyncGenerator[str]:
         """Streams until it is stopped."""
         try:
             while True:
@@ -96,7 +96,7 @@ async def _begun(http: httpx.AsyncClient, watch: Stopwatch) -> str:
 
 
 @asynccontextmanager
-async def _worker(measured: Measured, watch: Stopwatch) -> AsyncIterator[None]:
+async def _worker(measured: Measured, watch: Stopwatch) -> AsyncGenerator[None]:
     worker = AgentWorker(concurrency=BESIDE + 4, redis_url=measured.redis_url, stop_timeout=0)
     worker.agent(AGENT)(watch.answer)
     quiet = structlog.wrap_logger(
@@ -111,7 +111,7 @@ async def _worker(measured: Measured, watch: Stopwatch) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _viewer(measured: Measured) -> AsyncIterator[dict[str, asyncio.Future[float]]]:
+async def _viewer(measured: Measured) -> AsyncGenerator[dict[str, asyncio.Future[float]]]:
     """When the ending of each task came over the socket."""
     seen: dict[str, asyncio.Future[float]] = {}
     url = f"{measured.service.ws_url}/ws/stops?tenant_id={DEMO_TENANT}&tier=professional"

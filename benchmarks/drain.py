@@ -60,7 +60,7 @@ async def _deploy(replicas: Fleet, redis_url: str, chosen: argparse.Namespace) -
         talk = Talk(agent, http, lambda: replicas.pick().url)
         async with talk.answering():
             await arrive(viewers)
-            speech = Speech(10, chosen.every, lambda n: f"word{n} ")
+            speech = Speech(10, chosen.every, _word)
             people = [asyncio.create_task(talk.converse(viewer.session, speech)) for viewer in viewers]
             await asyncio.sleep(ARRIVAL_SECONDS + SETTLE_SECONDS)
             before, began = talk.pushed, time.perf_counter()
@@ -145,3 +145,7 @@ def print_proof(viewers: Sequence[Viewer], talk: Talk) -> None:
     print(
         f"{endings} answers: {talk.missing(viewers)} missing or not as they were said; faults: {faults or 'none'}"
     )
+
+
+def _word(number: int) -> str:
+    return f"word{number} "

@@ -83,7 +83,7 @@ async def _rounds(measured: Measured, rounds: int) -> Mapping[str, Mapping[str, 
         trial = _Trial(measured, agent, http, socket)
         for number in range(rounds + 1):
             for mode in MODES if number % 2 else MODES[::-1]:
-                await agent.config_set("appendfsync", mode)
+                await agent.config_set("appendfsync", mode)  # pyright: ignore[reportUnknownMemberType]
                 found = await trial.run()
                 if number:  # the first round warms up
                     for row, value in found.items():

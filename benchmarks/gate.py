@@ -13,11 +13,11 @@ from typing import Final, NamedTuple
 
 import uvloop
 
-from benchmarks import comparison, floor
-from benchmarks.comparison import Cost
+from benchmarks.compare import comparison, floor
+from benchmarks.compare.comparison import Cost
+from benchmarks.compare.subjects import Subject, orchestrator
 from benchmarks.deployment import allow_files
 from benchmarks.peers.running import LOAD_CORE
-from benchmarks.subjects import Subject, orchestrator
 
 MARGIN: Final = 2.0
 ROUNDS: Final = 3

@@ -9,9 +9,9 @@ from typing import Final
 
 import uvloop
 
-from benchmarks import comparison
+from benchmarks.compare import comparison
+from benchmarks.compare.subjects import Subject, orchestrator
 from benchmarks.figures import Figure
-from benchmarks.subjects import Subject, orchestrator
 
 ROUNDS: Final = 3
 WORKERS: Final = (1, 2)

@@ -113,8 +113,8 @@ async def _read(measured: Measured, chosen: argparse.Namespace) -> None:
 def _begin(
     talk: Talk, fast: Sequence[Viewer], slow: Sequence[Viewer], every: float
 ) -> list[asyncio.Task[None]]:
-    word = Speech(20, every, lambda _: f"{time.perf_counter_ns():0{STAMP}d} ")
-    loud = Speech(100, 0.1, lambda _: "x" * LOUD)
+    word = Speech(20, every, _now)
+    loud = Speech(100, 0.1, _loud)
     speeches = {viewer.session: word for viewer in fast} | {viewer.session: loud for viewer in slow}
     return [asyncio.create_task(talk.converse(session, speech)) for session, speech in speeches.items()]
 
@@ -184,3 +184,11 @@ def _print(phases: Sequence[Phase]) -> None:
             f"p{of} of the others, with slow ones / without: {during.percentile(of) / without:.2f}"
             f" (without, after / before: {after.percentile(of) / before.percentile(of):.2f})"
         )
+
+
+def _now(_: int) -> str:
+    return f"{time.perf_counter_ns():0{STAMP}d} "
+
+
+def _loud(_: int) -> str:
+    return "x" * LOUD

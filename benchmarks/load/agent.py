@@ -2,13 +2,15 @@
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 import hiredis
 
 _TASK: Final = re.compile(rb'"task_id": ?"([^"]+)"')
 Command = Sequence[str | bytes | int]
+# As hiredis takes it; its stub knows commands of one word.
+_pack: Final = cast(Callable[[tuple[str | bytes | int, ...]], bytes], hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
 
 
 class Redis(asyncio.Protocol):
@@ -32,7 +34,7 @@ class Redis(asyncio.Protocol):
         assert self._transport is not None, "not connected"
         reply = asyncio.get_running_loop().create_future()
         self._waiting.append(reply)
-        self._transport.write(hiredis.pack_command(tuple(command)))
+        self._transport.write(_pack(tuple(command)))
         return reply
 
     def close(self) -> None:
@@ -78,7 +80,7 @@ class Answering:
         """Until it is cancelled."""
         while True:
             _, first = await self._redis.send("BRPOP", self._queue, 0)
-            more = await self._redis.send("RPOP", self._queue, 99) or []
+            more: list[bytes] = await self._redis.send("RPOP", self._queue, 99) or []
             answers = [ending(task) for task in task_ids([first, *more])]
             self.answered += len(answers)
             await self._redis.send("LPUSH", self._callbacks, *answers)

@@ -4,12 +4,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from benchmarks.compare import page, results
+from benchmarks.compare.goals import goals
+from benchmarks.compare.results import Floor, Measured, Results, Row
 from benchmarks.figures import Figure, goal_of, rounded
-from benchmarks.goals import goals
 from benchmarks.load.sockets import Counter
-from benchmarks.results import Floor, Measured, Results, Row
-
-from benchmarks import page, results
 
 
 def measured(micros: float, **changes: float) -> Measured:

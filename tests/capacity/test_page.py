@@ -1,6 +1,6 @@
 """docs/capacity.md shows what the commands say."""
 
-from benchmarks.capacity_page import PAGE, renewed
+from benchmarks.capacity.page import PAGE, renewed
 
 
 def test_the_page_shows_what_the_commands_say() -> None:

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
-from benchmarks.fairness_cases import Case, heavy_and_light, many_tenants
-from benchmarks.rules import Ours, RoundRobin, Strict
-from benchmarks.simulation import simulate
+from benchmarks.fairness.cases import Case, heavy_and_light, many_tenants
+from benchmarks.fairness.rules import Ours, RoundRobin, Strict
+from benchmarks.fairness.simulation import simulate
 from tests.pages import page
 
 # Case, what is looked at, and a cell for each rule.

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import matplotlib as mpl
 
-from benchmarks.fairness_cases import Case
-from benchmarks.simulation import Run
+from benchmarks.fairness.cases import Case
+from benchmarks.fairness.simulation import Run
 
 COLOURS: Final = {"ours": "#1b6ca8", "strict priority": "#c1121f", "round robin": "#e09f3e"}
 STYLES: Final = {"ours": "-", "strict priority": "-", "round robin": "--"}

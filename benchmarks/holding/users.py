@@ -7,7 +7,7 @@ import msgspec
 from tests.broker.conversation import MARKER_MS, Conversation
 from tests.broker.tenant import QUEUE, Tenant, callback
 
-from benchmarks.holding_agents import KIB, Case
+from benchmarks.holding.agents import KIB, Case
 from orchestrator.broker.dispatch import Dispatch, Waiting
 from orchestrator.broker.logs import Settled, Touch
 from orchestrator.delivery.callback_handler import judge_big

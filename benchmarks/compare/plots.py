@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import matplotlib as mpl
 
+from benchmarks.compare.results import HERE, Measured, Results, Row
 from benchmarks.figures import rounded as number
-from benchmarks.results import HERE, Measured, Results, Row
 
 OURS, THEIRS = "#1b6ca8", "#9aa5b1"
 _PARTS: Final[Sequence[tuple[str, Callable[[Row], Measured | None]]]] = (

@@ -10,12 +10,12 @@ from typing import Final
 
 from tests.servers import free_port
 
-from benchmarks.comparison import Cost, Stopwatch
+from benchmarks.compare.comparison import Cost, Stopwatch
+from benchmarks.compare.subjects import Subject
 from benchmarks.load.posts import Post, request
 from benchmarks.load.sockets import Viewer, text_frame
 from benchmarks.peers.peer import FLOOR
 from benchmarks.peers.running import running
-from benchmarks.subjects import Subject
 
 FRAME_BYTES: Final = 250
 """About what a piece of an answer takes as a frame of the service."""

@@ -5,10 +5,10 @@ from typing import Final
 
 import msgspec
 
+from benchmarks.compare.floor import FRAME_BYTES
+from benchmarks.compare.results import Measured, Results, Row
 from benchmarks.figures import Figure, goal_of
 from benchmarks.figures import rounded as number
-from benchmarks.floor import FRAME_BYTES
-from benchmarks.results import Measured, Results, Row
 
 _NOTE: Final = """\
 The service has one core, Valkey, load and agents have the other. CPU is the kernel's accounting (`/proc/…/schedstat`):

@@ -12,8 +12,8 @@ from typing import Any, Final
 from tests.broker.tenant import KEEPING, Tenant, raw_client
 from tests.servers import valkey_server
 
-from benchmarks.holding_agents import Case, agents_cases
-from benchmarks.holding_users import users_cases
+from benchmarks.holding.agents import Case, agents_cases
+from benchmarks.holding.users import users_cases
 from orchestrator.broker.broker import Broker
 from orchestrator.broker.keys import Keys
 

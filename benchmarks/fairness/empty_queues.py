@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from benchmarks.deployment import cpu_seconds
-from benchmarks.rules import LEASE_MS, VirtualScripts
+from benchmarks.fairness.rules import LEASE_MS, VirtualScripts
 from orchestrator.broker.dispatch import Dispatch, Waiting
 from orchestrator.broker.keys import execution_queue
 from orchestrator.protocol.tiers import TIERS

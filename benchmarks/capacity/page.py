@@ -6,7 +6,7 @@ from typing import Final
 
 from click.testing import CliRunner
 
-from benchmarks.results import HERE
+from benchmarks.compare.results import HERE
 from orchestrator.capacity.costs import known_figures
 from orchestrator.cli.main import main
 

@@ -13,16 +13,18 @@ from typing import Final, NamedTuple
 import msgspec
 import uvloop
 
-from benchmarks import comparison, floor, langgraph, page, plots, redis_cost, results, scaling, sizes
-from benchmarks.comparison import Cost, Trips
+from benchmarks import redis_cost, scaling
+from benchmarks.compare import comparison, floor, langgraph, page, plots, results
+from benchmarks.compare.comparison import Cost, Trips
+from benchmarks.compare.goals import goals
+from benchmarks.compare.results import Floor, Measured, Results, Row
+from benchmarks.compare.subjects import Subject, orchestrator, peer, with_token
 from benchmarks.deployment import allow_files
 from benchmarks.figures import Figure
-from benchmarks.goals import goals
 from benchmarks.peers.homes import LeftOutError
 from benchmarks.peers.peer import PEERS
 from benchmarks.peers.running import LOAD_CORE
-from benchmarks.results import Floor, Measured, Results, Row
-from benchmarks.subjects import Subject, orchestrator, peer, with_token
+from benchmarks.size import report as sizes
 
 Measure = Callable[[Subject], Awaitable[Cost | Trips]]
 Start = Callable[[], AbstractContextManager[Subject]]

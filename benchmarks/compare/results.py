@@ -14,7 +14,7 @@ import msgspec
 from benchmarks.figures import Figure
 from orchestrator.embedded import get_binary_path
 
-HERE: Final = Path(__file__).resolve().parent
+HERE: Final = Path(__file__).resolve().parents[1]
 JSON: Final = HERE / "results.json"
 PAGE: Final = HERE / "RESULTS.md"
 

@@ -4,7 +4,7 @@ import heapq
 from collections import OrderedDict, deque
 from typing import Any, Final
 
-from benchmarks.simulation import Task
+from benchmarks.fairness.simulation import Task
 from orchestrator.broker.connection import Reply
 from orchestrator.broker.dispatch import Claimed, Dispatch, Waiting
 from orchestrator.broker.script_source import Script

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from benchmarks.simulation import Run, Task
+from benchmarks.fairness.simulation import Run, Task
 from orchestrator.protocol.tiers import TIERS
 
 

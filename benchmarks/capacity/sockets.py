@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Final
 
-from benchmarks.costs_ground import Ground, Watch, follow, ground, idle
+from benchmarks.capacity.ground import Ground, Watch, follow, ground, idle
 
 TENANTS: Final = 1_000
 SOCKETS: Final = 2_000

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from benchmarks.costs_ground import Ground, Micros, Watch, begin, callbacks, follow, ground, idle, until
+from benchmarks.capacity.ground import Ground, Micros, Watch, begin, callbacks, follow, ground, idle, until
 from benchmarks.load.agent import chunk
 from benchmarks.load.sockets import Viewer
 from benchmarks.measures import client_of

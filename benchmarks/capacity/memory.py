@@ -3,7 +3,7 @@
 import json
 from typing import Any, Final, NamedTuple
 
-from benchmarks.costs_ground import Ground, begin, callbacks, ground, until
+from benchmarks.capacity.ground import Ground, begin, callbacks, ground, until
 from benchmarks.load.agent import chunk
 from benchmarks.measures import client_of
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from benchmarks.compare.results import Floor, Measured, Row
 from benchmarks.figures import Figure
-from benchmarks.results import Floor, Measured, Row
 
 NODE: Final = "fastify"
 FASTAPI: Final = "fastapi_lists"

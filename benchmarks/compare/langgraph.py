@@ -7,11 +7,11 @@ from typing import Final, cast
 
 import msgspec
 
-from benchmarks.comparison import SETTLE_SECONDS, Cost, Stopwatch, Trips, trips_of
+from benchmarks.compare.comparison import SETTLE_SECONDS, Cost, Stopwatch, Trips, trips_of
+from benchmarks.compare.subjects import DELTA, Subject
 from benchmarks.load.posts import request
 from benchmarks.peers import langgraph_wire
 from benchmarks.peers.script import Script
-from benchmarks.subjects import DELTA, Subject
 
 _LAST_CHUNK: Final = b"\r\n0\r\n\r\n"
 

@@ -8,15 +8,15 @@ from typing import Any, Final
 
 import redis
 
-from benchmarks import fairness_plot
-from benchmarks.empty_queues import costs
-from benchmarks.fairness_cases import CASES, Case
-from benchmarks.fairness_real import measured
-from benchmarks.rules import Ours, RoundRobin, Strict
-from benchmarks.simulation import Run, simulate
+from benchmarks.fairness import plot
+from benchmarks.fairness.cases import CASES, Case
+from benchmarks.fairness.empty_queues import costs
+from benchmarks.fairness.real import measured
+from benchmarks.fairness.rules import Ours, RoundRobin, Strict
+from benchmarks.fairness.simulation import Run, simulate
 from orchestrator.embedded import EmbeddedValkey
 
-DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
+DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
 MARKS: Final = ("<!-- table -->\n", "<!-- /table -->")
 RULES: Final = (Ours.name, Strict.name, RoundRobin.name)
 EMPTY: Final = (
@@ -39,7 +39,7 @@ def run() -> None:
     lines.append(_row(EMPTY, empty))
     table = "\n".join([*lines, "", measured(), ""])
     print(table)
-    fairness_plot.draw(found, DOCS / "fairness.svg")
+    plot.draw(found, DOCS / "fairness.svg")
     _write(table)
 
 

@@ -12,9 +12,9 @@ from typing import Final
 
 import msgspec
 
-from benchmarks import capacity_page, costs_calls, costs_memory, costs_sockets
+from benchmarks.capacity import calls, memory, page, sockets
+from benchmarks.compare.results import JSON
 from benchmarks.deployment import allow_files
-from benchmarks.results import JSON
 from benchmarks.size import worker
 from orchestrator.capacity import costs
 from orchestrator.capacity.costs import Figure, known_figures, with_own
@@ -43,17 +43,17 @@ def run(chosen: argparse.Namespace) -> None:
         print(f"{figure.name:<26}{figure.value:>10g} {figure.unit:<4} {figure.source:<26} {figure.means}")
     if not chosen.no_page:
         FILE.write_text(_written(figures))
-        capacity_page.PAGE.write_text(capacity_page.renewed(capacity_page.PAGE.read_text()))
-        print(f"written: {FILE.name} and {capacity_page.PAGE.name}")
+        page.PAGE.write_text(page.renewed(page.PAGE.read_text()))
+        print(f"written: {FILE.name} and {page.PAGE.name}")
 
 
 def _measured(figures: list[Figure]) -> dict[str, float]:
     allow_files(10_000)
     known = {figure.name: figure.value for figure in figures}
     found = {
-        **asyncio.run(costs_memory.measure()),
-        **asyncio.run(costs_sockets.measure()),
-        **asyncio.run(costs_calls.measure(valkey_us_per_event=known["valkey_us_per_event"])),
+        **asyncio.run(memory.measure()),
+        **asyncio.run(sockets.measure()),
+        **asyncio.run(calls.measure(valkey_us_per_event=known["valkey_us_per_event"])),
         **{figure.name: figure.value for figure in worker.figures(quick=True)},
     }
     # A difference of two measures may be lost in what else the machine does; a cost is above 0 all the same.

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from benchmarks.compare.subjects import Subject
 from benchmarks.load.agent import Answering, Redis, chunk, connect, ending, task_ids
 from benchmarks.load.people import Person, everyone
 from benchmarks.measures import CALLBACKS, QUEUE
-from benchmarks.subjects import Subject
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

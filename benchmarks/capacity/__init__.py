@@ -1,0 +1,1 @@
+"""What `orchestrator bench plan` goes by."""

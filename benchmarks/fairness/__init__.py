@@ -1,0 +1,1 @@
+"""Whose task is next, by three rules."""
