@@ -58,7 +58,7 @@ format: $(DEV) ## Let ruff mend what it can
 bench: $(BENCH) ## Measure the service and its peers under one load, a quarter of an hour (ARGS=--help lists other measures)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-bench-quick: $(BENCH) ## The same with a smaller load, in less than three minutes
+bench-quick: $(BENCH) ## The same with a smaller load, in less than three minutes; writes to build/benchmarks/
 	@$(BIN)/python -m benchmarks compare --quick $(ARGS)
 
 gate: $(DEV) ## Whether an event or a round trip has become much dearer than bare uvicorn's, half a minute

@@ -1,11 +1,12 @@
 """The plot of RESULTS.md: what an event and a round trip cost, by subject."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import matplotlib as mpl
 
-from benchmarks.compare.results import HERE, Measured, Results, Row
+from benchmarks.compare.results import Measured, Results, Row
 from benchmarks.figures import rounded as number
 
 OURS, THEIRS = "#1b6ca8", "#9aa5b1"
@@ -16,7 +17,7 @@ _PARTS: Final[Sequence[tuple[str, Callable[[Row], Measured | None]]]] = (
 )
 
 
-def draw(found: Results) -> None:
+def draw(found: Results, path: Path) -> None:
     """One picture with a part for each load; the same bytes for the same figures."""
     mpl.use("svg")
     mpl.rcParams["svg.hashsalt"] = "results"
@@ -29,7 +30,7 @@ def draw(found: Results) -> None:
     for axis, (title, part) in zip(axes, _PARTS, strict=True):
         measured = [(row, each) for row in reversed(found.rows) if (each := part(row)) is not None]
         _bars(axis, title, [(row.name, each.micros) for row, each in measured])
-    figure.savefig(HERE / "results.svg", metadata={"Date": None})
+    figure.savefig(path, metadata={"Date": None})
     shown.close(figure)
 
 

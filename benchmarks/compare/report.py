@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
@@ -56,7 +57,9 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--only", metavar="NAME", action="append", help="of the subjects this one; may be repeated"
     )
     parser.add_argument(
-        "--no-page", action="store_true", help="print, and leave the files in benchmarks/ alone"
+        "--no-page",
+        action="store_true",
+        help="print, and write no files (a smaller run writes to build/benchmarks/)",
     )
 
 
@@ -66,15 +69,21 @@ def run(chosen: argparse.Namespace) -> None:
     if (os.cpu_count() or 1) > 1:
         os.sched_setaffinity(0, {LOAD_CORE})
     found = Report(QUICK if chosen.quick else FULL, chosen.only).results()
-    if not chosen.quick and not chosen.only:
+    whole = not chosen.quick and not chosen.only
+    if whole:
         found = msgspec.structs.replace(found, figures=[*found.figures, *_of_the_parts()])
     for figure in found.figures:
         print(figure.line())
     if not chosen.no_page:
-        results.save(found)
-        plots.draw(found)
-        results.PAGE.write_text(page.written(found))
-        print(f"written: {results.PAGE.name}, {results.JSON.name} and the plots, in {results.HERE.name}/")
+        _write(found, results.HERE if whole else results.PART)
+
+
+def _write(found: Results, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    results.save(found, folder / "results.json")
+    plots.draw(found, folder / "results.svg")
+    (folder / "RESULTS.md").write_text(page.written(found))
+    print(f"written: RESULTS.md, results.json and the plots, in {folder}/")
 
 
 def _of_the_parts() -> Iterator[Figure]:

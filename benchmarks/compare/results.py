@@ -16,7 +16,8 @@ from orchestrator.embedded import get_binary_path
 
 HERE: Final = Path(__file__).resolve().parents[1]
 JSON: Final = HERE / "results.json"
-PAGE: Final = HERE / "RESULTS.md"
+PART: Final = HERE.parent / "build" / "benchmarks"
+"""Where a smaller run writes the same files: the page is of a whole one."""
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -76,12 +77,12 @@ class Results(msgspec.Struct, frozen=True):
         return next((figure.value for figure in self.figures if figure.name == name), None)
 
 
-def save(results: Results, path: Path = JSON) -> None:
+def save(results: Results, path: Path) -> None:
     """As indented JSON."""
     path.write_text(json.dumps(msgspec.to_builtins(results), indent=1, ensure_ascii=False) + "\n")
 
 
-def load(path: Path = JSON) -> Results:
+def load(path: Path) -> Results:
     """What `save` wrote."""
     return msgspec.json.decode(path.read_bytes(), type=Results)
 
