@@ -81,6 +81,27 @@ async def test_a_message_without_an_ending(
     assert (report["accepted"], len(report["without_ending"]), report["to_ending"]) == (2, 2, None)
 
 
+async def test_what_was_seen_is_told_where_sockets_end(
+    service: OrchestratorServer, tenant: Tenant, agent: Agent, orchestrator: Command
+) -> None:
+    """A tenant that is suspended meanwhile: nothing more is sent, and the report of what was is there; exit code 1."""
+    answered = 0
+
+    async def answer(task: dict[str, Any]) -> None:
+        nonlocal answered
+        await agent.complete(task)
+        answered += 1
+        if answered == 20:
+            await orchestrator("tenants", "suspend", tenant.id)
+
+    async with answering(agent, answer):
+        shown = await orchestrator(*load(service, tenant, "--messages", "100000"), code=1)
+    report = json.loads(shown.stdout)
+    assert 20 <= report["accepted"] < 100_000
+    assert report["endings"]["completed"] >= 16
+    assert "4403" in report["stopped"]
+
+
 async def test_a_limit_is_respected(
     service: OrchestratorServer, new_tenant: NewTenant, redis_client: Any, orchestrator: Command
 ) -> None:

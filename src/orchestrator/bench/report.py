@@ -46,6 +46,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     waited: float
     reconnects: dict[str, int]
     without_ending: list[str]
+    stopped: str
+    """Why no more was sent before all was; "" where all was."""
     to_accepted: Times | None
     to_first_chunk: Times | None
     to_ending: Times | None
@@ -63,6 +65,7 @@ def report_of(
     refusals: dict[str, int],
     waited: float,
     reconnects: dict[str, int],
+    stopped: str = "",
 ) -> Report:
     """The report about the accepted ones out of so many messages."""
     began = min((trip.sent for trip in trips), default=0.0)
@@ -77,6 +80,7 @@ def report_of(
         refusals=refusals,
         waited=waited,
         reconnects=reconnects,
+        stopped=stopped,
         without_ending=[trip.task_id for trip in trips if not trip.ending],
         to_accepted=_times(trip.answered - trip.sent for trip in trips),
         to_first_chunk=_times(trip.first_chunk - trip.sent for trip in trips if trip.first_chunk is not None),

@@ -136,6 +136,8 @@ def _print(report: Report) -> None:
             " set the pace, not the service"
         )
     _tell("sockets made anew", report.reconnects)
+    if report.stopped:
+        click.echo(f"stopped before all was sent: {report.stopped}")
     if report.without_ending:
         shown = ", ".join(report.without_ending[:10])
         click.echo(f"without an ending: {len(report.without_ending)}: {shown} (`orchestrator tasks show ID`)")
