@@ -26,7 +26,7 @@ from orchestrator.dispatch.pace import Pace
 from orchestrator.figures import Figures, standing
 from orchestrator.oversight import FOLLOW_SECONDS, RELOAD_SECONDS, Oversight
 from orchestrator.protocol.identifiers import is_valid_id
-from orchestrator.protocol.shares import share_out
+from orchestrator.protocol.shares import Shares
 from orchestrator.telemetry import Log, LogEvent
 
 BEAT_SECONDS: Final = 1.0
@@ -76,7 +76,7 @@ class Runtime:
         self._live: tuple[str, ...] = ()
         # A log is kept while a socket follows it, so it has to be looked at well within its life.
         self._check_seconds = min(IDLE_CHECK_SECONDS, log_ttl_seconds / 3)
-        self._shares = share_out(replica, (), AGENDA_PARTS)
+        self._shares = Shares(replica, (), AGENDA_PARTS)
         self._recheck = asyncio.Event()
         self._delivers = True
         self._refusals: dict[Callable[[], Awaitable[None]], str] = {}
@@ -106,7 +106,7 @@ class Runtime:
         await self._beat()
         await self._guarded(self._rights.look)
         await self.listener.refresh()
-        await self.listener.ring(self._shares.listens)
+        await self._set_bells()
         self._tasks = [
             asyncio.create_task(self._worker.run()),
             asyncio.create_task(self._settlements.run()),
@@ -166,10 +166,10 @@ class Runtime:
             self._log.error(LogEvent.UNEXPECTED_ERROR, exc_info=error)
             self._recheck.set()
 
-    def on_ring(self, queue: str) -> None:
+    def on_ring(self, queue: str, server: int) -> None:
         """A push on somebody's callback queue."""
         tenant = self._broker.keys.tenant_of(queue)
-        if tenant and is_valid_id(tenant) and self._shares.pumps(tenant):
+        if tenant and is_valid_id(tenant) and self._shares.pumps(tenant, server):
             self._worker.hear(tenant)
 
     def on_gap(self) -> None:
@@ -225,12 +225,15 @@ class Runtime:
         await self._tell_sockets()
         if self._tasks:
             await self.listener.refresh()
-            await self.listener.ring(self._shares.listens and not self.draining)
+            await self._set_bells()
+
+    async def _set_bells(self) -> None:
+        await self.listener.ring(lambda server: self._shares.listens(server) and not self.draining)
 
     def _share(self, replicas: tuple[str, ...]) -> None:
         if replicas != self._live:
             self._live = replicas
-            self._shares = share_out(self.replica, replicas, AGENDA_PARTS)
+            self._shares = Shares(self.replica, replicas, AGENDA_PARTS)
             self._recheck.set()  # tenants that became ours may have rung at somebody who is gone
 
     async def _sweep(self) -> None:
@@ -257,7 +260,11 @@ class Runtime:
                 self._log.error(event, error=self._deaf)
 
     async def _ring_everyone(self) -> None:
-        self._worker.ring_all(t for t in await self._agenda.tenants() if self._shares.pumps(t))
+        self._worker.ring_all([t for t in await self._agenda.tenants() if await self._pumps(t)])
+
+    async def _pumps(self, tenant: str) -> bool:
+        queue = self._broker.keys.callbacks(tenant)
+        return self._shares.pumps(tenant, await self._broker.topology.server_of(queue))
 
     async def _check_busy(self) -> None:
         # Where nothing is heard, nothing tells which sessions have a task.

@@ -105,6 +105,15 @@ async def test_moved(pair: Pair, topology: Topology) -> None:
     pair.nodes[1].delete(KEY)
 
 
+async def test_servers_are_known_by_their_first_slots(pair: Pair, topology: Topology) -> None:
+    """Replicas that reach a server by different addresses call it by the same number, which goes by what it serves."""
+    assert await topology.server_of(KEY) == 0
+    pair.move(1)
+    assert await topology.call(KEY, "LLEN", KEY) == 0
+    assert await topology.server_of(KEY) == SLOT
+    assert sorted(map(topology.first_slot, map(str, await topology.endpoints()))) == [0, SLOT]
+
+
 async def test_asked(pair: Pair, topology: Topology) -> None:
     """While a slot is being moved, a key that is there already is asked for there, and nothing is forgotten."""
     pair.ask(1, "SETSLOT", SLOT, "IMPORTING", pair.names[0])

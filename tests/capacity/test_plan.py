@@ -1,5 +1,6 @@
 """From a load to machines: sums by hand, and what has to hold of any load."""
 
+import math
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from orchestrator.capacity.costs import NAMES, Costs, costs_of, known_figures
 from orchestrator.capacity.load import Load
 from orchestrator.capacity.plan import Plan, plan_of
+from orchestrator.capacity.rates import rates_of
 
 KNOWN = costs_of(known_figures())
 SMALL = Load(sockets=1_000, events_per_second=500, tenants=10)
@@ -71,9 +73,8 @@ def test_a_plan_by_hand() -> None:
     assert plan.need("line to clients") == pytest.approx(1)
     assert plan.need("line from Valkey") == pytest.approx(6)
     assert plan.need("queries of Postgres") == pytest.approx(10 / 300)
-    # Calls take 0.1 s/s of 4 × half a core × a third; the dispatch 0.02 of half a core; hearing 0.1 of a sixth.
+    # The dispatch takes 0.02 s/s of half a core; hearing 0.1 of a sixth.
     uses = {ceiling.name: ceiling.use for ceiling in plan.ceilings}
-    assert uses["taking callbacks"] == pytest.approx(0.15)
     assert uses["hearing announcements"] == pytest.approx(0.6)
     assert uses["the fair dispatch"] == pytest.approx(0.04)
     assert uses["one tenant"] == pytest.approx((2 + 0.7 + 0.02) / 10 / 0.5)
@@ -157,10 +158,14 @@ def test_sockets_of_a_tenant_kept_together_are_heard_by_fewer() -> None:
     assert together.need("line from Valkey") < anywhere.need("line from Valkey") / 4
 
 
-def test_a_deployment_whose_processes_all_listen_is_not_divided_further() -> None:
-    """Taking callbacks asks for no more deployments than there are groups of four processes."""
-    plan = planned(events_per_second=200_000, tenants=10_000, dispatched=False, processes_per_tenant=1)
-    assert plan.need("deployments") == -(-plan.need("processes of the service") // 4) > 1
+def test_each_primary_has_listeners_of_its_own() -> None:
+    """Where taking callbacks asks for most, it asks for more primaries, not for deployments."""
+    load = msgspec.structs.replace(SMALL, events_per_second=200_000, dispatched=False, processes_per_tenant=1)
+    dear = msgspec.structs.replace(KNOWN, service_us_per_call=50_000)
+    plan = plan_of(load, dear)
+    # A call takes what it costs of four listeners, of each a third of 0.6 of a core.
+    assert plan.need("primaries of Valkey") == math.ceil(rates_of(load).calls * 0.05 / (4 * 0.6 / 3))
+    assert plan.need("deployments") == 1
 
 
 def test_plain_agents_ask_nothing_of_the_dispatch() -> None:

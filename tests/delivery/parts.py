@@ -91,7 +91,7 @@ class Parts:
         """A batch came."""
         self.manager.on_message(channel, message)
 
-    def on_ring(self, queue: str) -> None:
+    def on_ring(self, queue: str, server: int) -> None:
         """The doorbell rang."""
         name = self.tenant.broker.keys.tenant_of(queue)
         if name:
@@ -126,7 +126,7 @@ class Parts:
     async def listening(self) -> AsyncGenerator[None]:
         """While channels and doorbell are heard, and the worker runs."""
         await self.listener.refresh()
-        await self.listener.ring(True)
+        await self.listener.ring(lambda _: True)
         await wait_until(lambda: self.listener.healthy)
         async with self.pumping():
             try:

@@ -11,9 +11,9 @@ from tests.servers import wait_until
 from orchestrator.broker.broker import Broker
 from orchestrator.broker.connection import Refused
 from orchestrator.embedded import ValkeyServer
-from orchestrator.protocol.shares import share_out
+from orchestrator.protocol.shares import Shares
 
-ALONE = share_out("r1", ["r1"], 16)
+ALONE = Shares("r1", ["r1"], 16)
 Grant = Callable[..., None]
 
 

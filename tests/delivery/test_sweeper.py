@@ -10,9 +10,9 @@ from tests.delivery.parts import Parts
 from orchestrator.broker.connection import Unavailable
 from orchestrator.broker.tasks import Tasks
 from orchestrator.metrics import Counter
-from orchestrator.protocol.shares import share_out
+from orchestrator.protocol.shares import Shares
 
-ALONE = share_out("r1", ["r1"], 16)
+ALONE = Shares("r1", ["r1"], 16)
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ async def test_parts_of_others(swept: Parts, tenant: Tenant) -> None:
     """A replica looks after its own parts of the agenda alone."""
     await tenant.task(timeout=-1)
     await swept.agenda.note(tenant.name, 1)
-    shares = [share_out(name, ["r1", "r2"], 16) for name in ("r1", "r2")]
+    shares = [Shares(name, ["r1", "r2"], 16) for name in ("r1", "r2")]
     part = int(tenant.broker.keys.agenda(tenant.name).rstrip("}").rsplit(":", 1)[1])
     theirs, mine = sorted(shares, key=lambda share: part in share.parts)
     await swept.sweeper.sweep(theirs)

@@ -15,10 +15,10 @@ from orchestrator.broker.turns import Turns
 from orchestrator.delivery.cancellation import Cancellation
 from orchestrator.delivery.endings import Endings
 from orchestrator.dispatch.errands import ErrandRunner
-from orchestrator.protocol.shares import share_out
+from orchestrator.protocol.shares import Shares
 from orchestrator.telemetry import configure_logging
 
-ALONE = share_out("r1", ["r1"], 16)
+ALONE = Shares("r1", ["r1"], 16)
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from tests.broker.tenant import QUEUE, SECOND, Tenant, callback
 from tests.delivery.parts import Parts
 
 from orchestrator.broker.dispatch import Dispatch, Waiting
-from orchestrator.protocol.shares import share_out
+from orchestrator.protocol.shares import Shares
 
-ALONE = share_out("r1", ["r1"], 16)
+ALONE = Shares("r1", ["r1"], 16)
 NO_WORKER = "no worker for agent-123"
 
 

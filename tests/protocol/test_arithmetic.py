@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from orchestrator.protocol.budget import Budget
 from orchestrator.protocol.ledger import is_waiting, read_ledger
 from orchestrator.protocol.send_body import MESSAGE_MAX, SendBody, fault_of
-from orchestrator.protocol.shares import LISTENERS_MAX, share_out
+from orchestrator.protocol.shares import LISTENERS_MAX, Shares
 from orchestrator.protocol.waiting import Explanation
 
 
@@ -62,37 +62,47 @@ def test_refused_ones_keep_nobody_out(pauses: list[float]) -> None:
 names = st.lists(st.text("abcdef0123456789", min_size=1, max_size=6), min_size=1, max_size=8, unique=True)
 
 
-@given(names, st.text(max_size=9))
-def test_every_tenant_has_one_pump(replicas: list[str], tenant: str) -> None:
+servers = st.integers(0, 16_383)
+
+
+@given(names, st.text(max_size=9), servers)
+def test_every_tenant_has_one_pump(replicas: list[str], tenant: str, server: int) -> None:
     """Of the live replicas exactly one takes a tenant's callbacks, and it hears the doorbell."""
-    shares = [share_out(name, replicas, 16) for name in replicas]
-    pumps = [share for share in shares if share.pumps(tenant)]
+    shares = [Shares(name, replicas, 16) for name in replicas]
+    pumps = [share for share in shares if share.pumps(tenant, server)]
     assert len(pumps) == 1
-    assert pumps[0].listens
+    assert pumps[0].listens(server)
 
 
 @given(names)
 def test_every_part_has_one_owner(replicas: list[str]) -> None:
     """Each part of the agenda is looked after by one live replica, and moves only when that one goes."""
-    owners = {name: set(share_out(name, replicas, 16).parts) for name in replicas}
+    owners = {name: set(Shares(name, replicas, 16).parts) for name in replicas}
     assert sorted(part for parts in owners.values() for part in parts) == list(range(16))
     rest = replicas[1:]
-    assert all(set(share_out(name, rest, 16).parts) >= owners[name] for name in rest)
+    assert all(set(Shares(name, rest, 16).parts) >= owners[name] for name in rest)
 
 
-@given(names)
-def test_listeners(replicas: list[str]) -> None:
-    """Four replicas hear the doorbell, or all where there are fewer; all agree who."""
-    shares = [share_out(name, replicas, 16) for name in replicas]
-    assert sum(share.listens for share in shares) == min(len(replicas), LISTENERS_MAX)
-    assert len({share.listeners for share in shares}) == 1
+@given(names, servers)
+def test_listeners(replicas: list[str], server: int) -> None:
+    """Four replicas hear the doorbell of a server, or all where there are fewer; all agree who."""
+    shares = [Shares(name, replicas, 16) for name in replicas]
+    assert sum(share.listens(server) for share in shares) == min(len(replicas), LISTENERS_MAX)
+
+
+def test_servers_have_listeners_of_their_own() -> None:
+    """The more servers a Cluster has, the more replicas take callbacks."""
+    replicas = [f"replica-{number}" for number in range(16)]
+    shares = [Shares(name, replicas, 16) for name in replicas]
+    busy = {share.replica for share in shares if any(map(share.listens, range(0, 16_384, 1_024)))}
+    assert len(busy) > 3 * LISTENERS_MAX
 
 
 def test_replica_that_nobody_knows_yet() -> None:
     """One that is not on the roster does everything: work done twice is only effort."""
-    alone = share_out("new", ("a", "b"), 16)
-    assert alone.listens
-    assert alone.pumps("acme")
+    alone = Shares("new", ("a", "b"), 16)
+    assert alone.listens(0)
+    assert alone.pumps("acme", 0)
     assert alone.parts == tuple(range(16))
 
 

@@ -9,6 +9,7 @@ connection hears its own probe: a PUBLISH and, with the bell on, a write, every 
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, Final, Protocol, cast
 
 import hiredis
@@ -28,8 +29,8 @@ class Hears(Protocol):
     def on_message(self, channel: str, message: bytes) -> None:
         """A batch came on a tenant's channel."""
 
-    def on_ring(self, queue: str) -> None:
-        """Something was written to a key with the callback prefix."""
+    def on_ring(self, queue: str, server: int) -> None:
+        """Something was written to a key with the callback prefix, at a server (see `Topology.server_of`)."""
 
     def on_gap(self) -> None:
         """Messages and rings may have been missed."""
@@ -81,7 +82,7 @@ class Ear:
             self._left[channel] += 1
             self._send("SUNSUBSCRIBE", channel)
 
-    async def ring(self, wanted: bool) -> None:
+    def ring(self, wanted: bool) -> None:
         """Switch the doorbell on or off."""
         if wanted != self._bell:
             self._bell = wanted
@@ -163,12 +164,13 @@ class Ear:
         if keys is None:
             self._hears.on_gap()  # FLUSHALL
             return
+        server = self._broker.topology.first_slot(str(self.endpoint))
         for key in keys:
             name = key.decode("utf-8", "replace")
             if name == self._probe_key:
                 self._echoes["ring"].set()
             else:
-                self._hears.on_ring(name)
+                self._hears.on_ring(name, server)
 
     async def _name_probes(self) -> None:
         """A channel and a key that this server serves: in a Cluster not every name is."""
@@ -249,10 +251,10 @@ class Listener:
         """Hear a channel no more."""
         await (await self._ear(channel)).unsubscribe(channel)
 
-    async def ring(self, wanted: bool) -> None:
-        """Switch the doorbell on or off."""
-        for ear in self._ears.values():
-            await ear.ring(wanted)
+    async def ring(self, wanted: Callable[[int], bool]) -> None:
+        """Switch the doorbells on, each by whether the one of its server is wanted, or off."""
+        for name, ear in self._ears.items():
+            ear.ring(wanted(self._broker.topology.first_slot(name)))
 
     async def _ear(self, channel: str) -> Ear:
         if not self._ears:

@@ -24,6 +24,7 @@ class Topology:
         self._single = None if endpoint.is_cluster else Wire(endpoint, on_state)
         self._wires: dict[str, Wire] = {}
         self._slots: dict[int, str] = {}
+        self._first_slots: dict[str, int] = {}
         self._read_at = -math.inf
         self._refreshing: asyncio.Task[None] | None = None
 
@@ -77,6 +78,14 @@ class Topology:
     async def endpoint_of(self, key: str) -> str:
         """The name of the server that holds `key`."""
         return str((await self._wire(key)).endpoint)
+
+    def first_slot(self, server: str) -> int:
+        """The first slot of a server by its name: what every replica knows it by, whatever address it has for each."""
+        return self._first_slots.get(server, 0)
+
+    async def server_of(self, key: str) -> int:
+        """The first slot of the server that holds `key`; 0 of a single one."""
+        return self.first_slot(await self.endpoint_of(key))
 
     async def _wire(self, key: str) -> Wire:
         if self._single:
@@ -148,6 +157,8 @@ class Topology:
         finally:
             await cluster.aclose()
         self._read_at = asyncio.get_running_loop().time()
+        # From the last to the first, which stays.
+        self._first_slots = {self._slots[slot]: slot for slot in sorted(self._slots, reverse=True)}
         for address in set(self._slots.values()):
             self._open(address)
         for address in set(self._wires) - set(self._slots.values()):

@@ -8,15 +8,8 @@ from orchestrator.capacity.amounts import amount, share
 from orchestrator.capacity.costs import Costs
 from orchestrator.capacity.load import Load
 from orchestrator.capacity.rates import Rates
-from orchestrator.capacity.service import (
-    SIDE_WORK,
-    Fleet,
-    dispatch_use,
-    hearing_use,
-    taking_use,
-)
+from orchestrator.capacity.service import SIDE_WORK, Fleet, dispatch_use, hearing_use
 from orchestrator.capacity.valkey import Shards, tenant_events
-from orchestrator.protocol.shares import LISTENERS_MAX
 
 
 class Ceiling(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,14 +23,6 @@ class Ceiling(msgspec.Struct, frozen=True, kw_only=True):
 
 def ceilings_of(load: Load, rates: Rates, costs: Costs, fleet: Fleet, shards: Shards) -> Iterator[Ceiling]:
     """The nearest is the next bottleneck."""
-    yield Ceiling(
-        name="taking callbacks",
-        use=taking_use(load, rates, costs, fleet.processes),
-        because=f"{amount(rates.calls)} calls/s × {costs.service_us_per_call:g} µs,"
-        f" for batches of {amount(rates.batch)}, by the {LISTENERS_MAX} processes that hear the doorbell;"
-        f" {share(SIDE_WORK)} of each is for that",
-        then="divide tenants over more deployments; agents that report in larger pieces make fewer calls",
-    )
     yield Ceiling(
         name="hearing announcements",
         use=hearing_use(load, rates, costs, fleet.processes, 1),

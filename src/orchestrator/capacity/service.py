@@ -9,7 +9,6 @@ import msgspec
 from orchestrator.capacity.costs import Costs
 from orchestrator.capacity.load import GIB, Load
 from orchestrator.capacity.rates import Rates
-from orchestrator.protocol.shares import LISTENERS_MAX
 
 SIDE_WORK: Final = 1 / 3
 """Part of a process's usable time that may go into either of what is not its own sockets': taking callbacks, and
@@ -61,13 +60,6 @@ def heard_by(load: Load, processes: int, deployments: float) -> float:
     return min(max(1.0, spread), there, most)
 
 
-def taking_use(load: Load, rates: Rates, costs: Costs, processes: int) -> float:
-    """Which part of what the listening processes may do is taken by calls; above 1 it takes another deployment."""
-    by_calls = rates.calls * costs.service_us_per_call / (LISTENERS_MAX * load.usable_us * SIDE_WORK)
-    # Where all processes of a deployment listen they share that evenly, as they share everything else.
-    return min(by_calls, processes / LISTENERS_MAX)
-
-
 def hearing_use(load: Load, rates: Rates, costs: Costs, processes: int, deployments: int) -> float:
     """Which part of what a process may do beside its sockets goes into announcements of its deployment."""
     heard = rates.calls * heard_by(load, processes, deployments) / processes
@@ -94,7 +86,7 @@ def _by_cpu(load: Load, rates: Rates, costs: Costs, own: float, processes: int) 
 
 def _hearing(load: Load, rates: Rates, costs: Costs, processes: int) -> float:
     """µs a second of all processes together, in as many deployments as the rest asks for; at most what is granted."""
-    deployments = _least_deployments(load, rates, costs, processes)
+    deployments = _least_deployments(load, rates, costs)
     whole = rates.calls * heard_by(load, processes, deployments) * costs.service_us_per_heard
     return min(whole, SIDE_WORK * load.usable_us * processes)
 
@@ -106,12 +98,12 @@ def _by_memory(load: Load, costs: Costs) -> int:
     return math.ceil(load.sockets * costs.kib_per_socket * _KIB / room)
 
 
-def _least_deployments(load: Load, rates: Rates, costs: Costs, processes: int) -> float:
-    return max(1.0, taking_use(load, rates, costs, processes), dispatch_use(load, rates, costs))
+def _least_deployments(load: Load, rates: Rates, costs: Costs) -> float:
+    return max(1.0, dispatch_use(load, rates, costs))
 
 
 def _deployments(load: Load, rates: Rates, costs: Costs, processes: int) -> int:
-    least = math.ceil(_least_deployments(load, rates, costs, processes))
+    least = math.ceil(_least_deployments(load, rates, costs))
     # More deployments than tenants or processes divide nothing any more.
     most = max(least, min(load.tenants, processes))
     fits = (n for n in range(least, most) if hearing_use(load, rates, costs, processes, n) <= 1)

@@ -8,6 +8,8 @@ import msgspec
 from orchestrator.capacity.costs import Costs
 from orchestrator.capacity.load import GIB, Load
 from orchestrator.capacity.rates import ITEMS_PER_CALL, LOG_MAX_EVENTS, Rates
+from orchestrator.capacity.service import SIDE_WORK
+from orchestrator.protocol.shares import LISTENERS_MAX
 
 _BITS_PER_GBIT = 1_000_000_000 / 8
 
@@ -30,9 +32,11 @@ def shards_of(load: Load, rates: Rates, costs: Costs, *, heard: float, deploymen
     """The least that carries the load, where `heard` processes hear a tenant's announcements."""
     busy, memory = _busy(load, rates, costs, heard), _memory(load, costs)
     sent = rates.events * load.bytes_per_event * heard
+    listening = LISTENERS_MAX * load.usable_us * SIDE_WORK
     by = {
         "CPU": math.ceil(sum(busy.values()) / load.usable_us),
         "memory": math.ceil(sum(memory.values()) / (load.shard_gib * GIB * load.usable)),
+        "taking callbacks": math.ceil(rates.calls * costs.service_us_per_call / listening),
         "the line": math.ceil(sent / (load.gbit * _BITS_PER_GBIT * load.usable)),
     }
     return Shards(count=max(deployments, *by.values()), by=by, busy=busy, memory=memory, sent=sent)

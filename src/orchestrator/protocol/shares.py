@@ -2,49 +2,47 @@
 
 import hashlib
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-import msgspec
-
 LISTENERS_MAX: Final = 4
-"""An uncoalesced push costs Redis 18 µs without a listener, 38 with four, 72 with sixteen (docs/architecture.md)."""
+"""At one server: an uncoalesced push costs Redis 18 µs without a listener, 38 with four, 72 with sixteen
+(docs/architecture.md)."""
 
 
-class Shares(msgspec.Struct, frozen=True):
-    """The work of one replica; `share_out` makes it."""
+class Shares:
+    """The work of one replica among the live ones; one that is not known to be alive does everything itself.
 
-    replica: str
-    replicas: tuple[str, ...]
-    listeners: tuple[str, ...]
-    """Who hears the doorbell."""
-    parts: tuple[int, ...]
-    """The parts of the agenda that this replica looks after."""
-    dispatches: bool
-    """Whether this replica looks after runs whose workers are gone."""
+    A server is named by the first slot that it serves, as every replica sees it; a single one is 0.
+    """
 
-    @property
-    def listens(self) -> bool:
-        """Whether this replica hears the doorbell."""
-        return self.replica in self.listeners
+    def __init__(self, replica: str, live: Iterable[str], parts: int) -> None:
+        replicas = tuple(sorted(live))
+        self.replica: Final = replica
+        self.replicas: Final = replicas if replica in replicas else (replica,)
+        self.parts: Final = tuple(part for part in range(parts) if self._is_first(f"agenda:{part}"))
+        """The parts of the agenda that this replica looks after."""
+        self.dispatches: Final = self._is_first("dispatch")
+        """Whether this replica looks after runs whose workers are gone."""
+        self._listeners: dict[int, Sequence[str]] = {}
 
-    def pumps(self, tenant: str) -> bool:
-        """Whether this replica takes the tenant's callbacks."""
-        return self.listeners[zlib.crc32(tenant.encode()) % len(self.listeners)] == self.replica
+    def listens(self, server: int) -> bool:
+        """Whether this replica hears the doorbell of a server."""
+        return self.replica in self._listeners_at(server)
+
+    def pumps(self, tenant: str, server: int) -> bool:
+        """Whether this replica takes the callbacks of a tenant, which that server has."""
+        listeners = self._listeners_at(server)
+        return listeners[zlib.crc32(tenant.encode()) % len(listeners)] == self.replica
+
+    def _listeners_at(self, server: int) -> Sequence[str]:
+        if server not in self._listeners:
+            self._listeners[server] = sorted(self.replicas, key=_rank(f"bell:{server}"))[:LISTENERS_MAX]
+        return self._listeners[server]
+
+    def _is_first(self, what: str) -> bool:
+        return min(self.replicas, key=_rank(what)) == self.replica
 
 
-def share_out(replica: str, live: Iterable[str], parts: int) -> Shares:
-    """The work of `replica` among the `live` ones; one that is not known to be alive does everything itself."""
-    replicas = tuple(sorted(live))
-    if replica not in replicas:
-        replicas = (replica,)
-    listeners = tuple(_ranked(replicas, "bell")[:LISTENERS_MAX])
-    own = tuple(part for part in range(parts) if _ranked(replicas, f"agenda:{part}")[0] == replica)
-    dispatches = _ranked(replicas, "dispatch")[0] == replica
-    return Shares(replica, replicas, listeners, own, dispatches)
-
-
-def _ranked(replicas: Sequence[str], what: str) -> list[str]:
-    return sorted(
-        replicas, key=lambda name: hashlib.blake2b(f"{what}|{name}".encode(), digest_size=8).digest()
-    )
+def _rank(what: str) -> Callable[[str], bytes]:
+    return lambda name: hashlib.blake2b(f"{what}|{name}".encode(), digest_size=8).digest()
