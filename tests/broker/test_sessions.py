@@ -157,7 +157,7 @@ async def test_settled_in_steps(tenant: Tenant) -> None:
     )  # the server knows the script by now
     tenant.client.config_resetstat()
     await tenant.logs.settle(tenant.name, [Settled("sess-1", opened.epoch, opened.top, opened.top - 20)])
-    assert tenant.client.info("commandstats")["cmdstat_evalsha"]["calls"] == 2
+    assert tenant.client.info("commandstats")["cmdstat_fcall"]["calls"] == 2
     records = [await tenant.record(task) for task in tasks]
     assert ["delivered_at" in record for record in records] == [True] * 620
     assert ["acknowledged_at" in record for record in records] == [True] * 600 + [False] * 20
@@ -174,7 +174,7 @@ async def test_settled_together(tenant: Tenant) -> None:
     await tenant.logs.settle(
         tenant.name, [Settled(f"sess-{n}", epoch, 9, 0) for n, epoch in enumerate(epochs)]
     )
-    assert tenant.client.info("commandstats")["cmdstat_evalsha"]["calls"] == 1
+    assert tenant.client.info("commandstats")["cmdstat_fcall"]["calls"] == 1
     assert ["delivered_at" in await tenant.record(task) for task in tasks] == [True, False, True]
 
 

@@ -53,6 +53,11 @@ class Refused(BrokerError):
         return self.kind == "NOPERM" or self.within_script
 
     @property
+    def unknown_function(self) -> bool:
+        """Whether the server has not been given the function that was called."""
+        return "Function not found" in str(self)
+
+    @property
     def within_script(self) -> bool:
         """Whether a script was stopped at a command that the user may not send; what it did before stays done."""
         return "ACL failure in script" in str(self)

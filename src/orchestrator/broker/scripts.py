@@ -3,21 +3,24 @@
 from typing import Final
 
 from orchestrator.broker.connection import Argument, BrokerError, Refused, Reply, Unavailable
-from orchestrator.broker.script_source import Script
+from orchestrator.broker.libraries import Library, library_of
 from orchestrator.broker.topology import Topology
 
 # Errors that say how the server is, not what the call was: it may be made again later.
 PASSING: Final = frozenset(
     {"OOM", "LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF", "NOREPLICAS", "BUSY"}
 )
+_LEFT_TO_THE_SERVICE: Final = (
+    "the functions of this version are not on the server, and this user may not load them: "
+    "the service loads them when it starts, if it has the same version"
+)
 
 
 class Scripts:
-    """Runs scripts by their digests; a server that does not know one is given it first."""
+    """Runs scripts, each a function of a library; a server that does not know it is given the library first."""
 
     def __init__(self, topology: Topology) -> None:
         self._topology = topology
-        self._known: dict[str, Script] = {}
 
     async def command(self, key: str, *args: Argument) -> Reply:
         """Run one command at the server of `key`.
@@ -33,16 +36,25 @@ class Scripts:
         """Run a script with `keys` (all of one slot). Raises as `command` does."""
         if isinstance(keys, str):
             keys = [keys]
-        source = self._known.get(script)
-        if source is None:
-            source = self._known[script] = Script(script)
+        library = library_of(script)
+        calling = ("FCALL", library.scripts[script], len(keys), *keys, *args)
         try:
-            return await self.command(keys[0], "EVALSHA", source.digest, len(keys), *keys, *args)
+            return await self.command(keys[0], *calling)
         except Refused as refused:
-            if refused.kind != "NOSCRIPT":
+            if not refused.unknown_function:
                 raise
-        await self.command(keys[0], "SCRIPT", "LOAD", source.text)
-        return await self.command(keys[0], "EVALSHA", source.digest, len(keys), *keys, *args)
+        await self._load(keys[0], library)
+        return await self.command(keys[0], *calling)
+
+    async def _load(self, key: str, library: Library) -> None:
+        """Give it to the server of `key`; somebody else may be faster."""
+        try:
+            await self.command(key, "FUNCTION", "LOAD", library.text)
+        except Refused as refused:
+            if refused.kind == "NOPERM":
+                raise Refused(f"{refused}; {_LEFT_TO_THE_SERVICE}") from None
+            if "already exists" not in str(refused):
+                raise
 
 
 def _passing(refused: Refused) -> BrokerError:

@@ -20,12 +20,9 @@
 --                  alone: nothing was done, come again in a call of its own |
 --                  merge: nothing was done, come again with the messages of `waiting`, whose payloads come along |
 --                  steer: nothing was done, come again with `inbox`
--- include access limits turn_taking
 
-local t = open_tenant(KEYS[1], cmsgpack.unpack(ARGV[1]))
-local T = t.T
-local several = #ARGV > 3
-local accepted, listed, first_keys, turns = {}, {}, {}, nil
+local t, T, several
+local accepted, listed, first_keys, turns, judged
 
 local function told(outcome, more)
   local r = more or {}
@@ -34,7 +31,6 @@ local function told(outcome, more)
 end
 
 -- The same for every send of this call that names the same.
-local judged = {}
 local function judge(a)
   if not a.validate then return { limits = {} } end
   local asked = a.tier .. ' ' .. table.concat(a.contexts, ' ')
@@ -107,7 +103,7 @@ local function decide(a, payload)
   local plan = NO_TURN
   if policy ~= '' and policy ~= 'parallel' and not foreign then
     if several then return told('alone') end
-    turns = turn_taking()
+    turns = TURNS
     plan = turns.plan(t, a.session, policy, a.context)
   end
   local state = measure(t, a, limits, foreign, plan, #payload)
@@ -177,6 +173,10 @@ local function record(one)
   end
 end
 
+-- In each call:
+t = open_tenant(KEYS[1], cmsgpack.unpack(ARGV[1]))
+T, several = t.T, #ARGV > 3
+accepted, listed, first_keys, turns, judged = {}, {}, {}, nil, {}
 t.tended = redis.call('HGET', T .. 'tenant', 'tended') or ''
 local replies = {}
 for i = 2, #ARGV, 2 do replies[i / 2] = decide(cmsgpack.unpack(ARGV[i]), ARGV[i + 1]) end
@@ -184,7 +184,7 @@ if #accepted > 0 then
   for _, one in ipairs(accepted) do record(one) end
   list_open()
   for list, count in pairs(listed) do
-    if count > LISTED_MAX then (turns or turn_taking()).forget_oldest(t, list) end
+    if count > LISTED_MAX then forget_oldest(t, list) end
   end
   commit_limits(t)
   commit(t)

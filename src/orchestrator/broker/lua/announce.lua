@@ -1,4 +1,4 @@
-#!lua flags=allow-oom
+#!lua library=plain flags=allow-oom
 -- Tells every replica of a change, in an order that no step of the clock can turn back.
 -- KEYS[1] the feed   ARGV[1] what changed   ARGV[2] kept for, s   ARGV[3] most of them
 -- result  its score, µs: later than every earlier one

@@ -4,12 +4,14 @@
 -- ARGV[1] msgpack {keep…, task, user, session: the only one it may be of, or '', question}
 -- ARGV[2] the answer, JSON in its one canonical spelling
 -- result  msgpack {outcome: answered | repeated | not_waiting | not_found, due: when to look at the tenant (µs)}
--- include attempts asks
 
-local a = cmsgpack.unpack(ARGV[1])
-local t = open_tenant(KEYS[1], a)
+local t
+
 local function reply(outcome) return cmsgpack.pack({ outcome = outcome, due = t.due or 0 }) end
 
+-- In each call:
+local a = cmsgpack.unpack(ARGV[1])
+t = open_tenant(KEYS[1], a)
 local task = load_task(t, a.task)
 if not task then return reply('not_found') end
 local s = session_of(t, task)

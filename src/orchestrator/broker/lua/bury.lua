@@ -1,8 +1,7 @@
-#!lua flags=allow-oom
+#!lua library=callbacks flags=allow-oom
 -- Moves a callback that cannot be delivered, whatever is tried, from the tail to the dead letters.
 -- KEYS[1] callback queue   ARGV[1] msgpack {keep…, reason, size, digest, places}   ARGV[2…] pieces: as of deliver_big.lua
 -- result  as a queue's of deliver.lua; stop = 'moved' where the tail is another element
--- include attempts asks callbacks
 
 local args = cmsgpack.unpack(ARGV[1])
 local t = open_tenant(KEYS[1], args)

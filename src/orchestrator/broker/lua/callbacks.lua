@@ -8,9 +8,7 @@ local OTHERS = { running = true, streaming = true, progress = true, input_requir
 
 local function whole(x, least) return type(x) == 'number' and x >= least and x < 2 ^ 53 and x == math.floor(x) end
 
-local null = cjson.null
-
-local function given(x) if x == nil or x == null then return nil end return x end
+local function given(x) if x == nil or x == cjson.null then return nil end return x end
 
 -- The reason why a callback is nobody's business, or nil.
 local function fault(c)

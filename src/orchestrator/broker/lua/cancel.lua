@@ -2,12 +2,14 @@
 -- Ends a task as cancelled, at once and for every viewer.
 -- KEYS[1] callback queue   ARGV[1] msgpack {keep…, task, user, session: the only one it may be of, or '', code: why, as its viewers are told}
 -- result  {msgpack {outcome: cancelled | ended | not_found, ended, errands: see errands.lua}, '' for each errand, …}
--- include errands
 
-local a = cmsgpack.unpack(ARGV[1])
-local t = open_tenant(KEYS[1], a)
+local t
+
 local function reply(outcome) return with_errands(t, { outcome = outcome, ended = t.ended }) end
 
+-- In each call:
+local a = cmsgpack.unpack(ARGV[1])
+t = open_tenant(KEYS[1], a)
 local task = load_task(t, a.task)
 if not task then return reply('not_found') end
 local s = session_of(t, task)

@@ -1,16 +1,12 @@
-#!lua
+#!lua library=dispatch
 -- Gives a worker the attempts whose turn it is, each with a lease. Whether the worker really gets one is decided by
 -- take.lua at its queue: a consumer without leases may have been faster.
 -- KEYS[1] {dispatch}:workers   ARGV[1] worker   ARGV[2] lease, ms   ARGV[3] at most so many
 -- result  nil: the worker is not registered; else msgpack {again: there was more to look at than one step may, {{task, attempt, context, tier, home}, …}}
 -- A worker with a slot left is idle from this very step on, so that no wake-up is lost. One without hands it on.
--- include dispatch
 
-local worker, lease, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local pool = pool_of_worker(worker)
-if not pool then return false end
-redis.call('ZADD', D .. 'workers', int(now + lease), worker)
-local got, estimates = {}, {}
+local worker, lease, pool
+local got, estimates, rounds
 
 -- What a run of this context will take, in seconds, as far as earlier ones tell.
 local function estimate(ctx)
@@ -72,7 +68,6 @@ local function behind(home, score)
 end
 
 -- The next of all contexts in which the tenant waits. What is served goes to the end, so one round is in their order.
-local rounds = {}
 local function next_place(home)
   local where = D .. 'where:' .. home
   rounds[home] = rounds[home] or { at = 0, all = all_served(where, worker) }
@@ -94,12 +89,11 @@ local function place_of(home)
   return next_place(home)
 end
 
--- Contexts whose head is to be shown anew before anybody looks for one by its score.
-local stale = {}
+-- stale: contexts whose head is to be shown anew before anybody looks for one by its score
+local stale, passed
 
 -- One step on the way to the next claim, by tenant: a tenant has one score, however many contexts it waits in.
 -- false: the first tenants wait for other workers; nil: so does everybody.
-local passed = 0
 local function by_tenant()
   local first = redis.call('ZRANGE', D .. 'turn:' .. pool, passed, passed, 'WITHSCORES')
   local home, score = first[1], tonumber(first[2])
@@ -168,7 +162,15 @@ local function by_context()
   return true
 end
 
-local steps, step = 0, by_tenant
+-- In each call:
+worker, lease = ARGV[1], tonumber(ARGV[2])
+pool = pool_of_worker(worker)
+if not pool then return false end
+redis.call('ZADD', D .. 'workers', int(now + lease), worker)
+got, estimates, rounds = {}, {}, {}
+stale, passed = {}, 0
+near, horizon = nil, nil
+local most, steps, step = tonumber(ARGV[3]), 0, by_tenant
 while #got < most and steps < 500 do
   local found = step()
   if found == nil then break end

@@ -1,14 +1,11 @@
-#!lua flags=allow-oom
+#!lua library=callbacks flags=allow-oom
 -- Callbacks from tenants' queues to their sessions' logs: taking and its whole effect are one step.
 -- KEYS    callback queues; in a Cluster all of one slot
 -- ARGV[1] msgpack {keep…, items: at most so many callbacks, bytes: so much of them, at least BIG, or what takes as long}
 -- result  a msgpack list per queue: taken, left, stop ('', 'big': deliver_big.lua must take the next one, 'error'), error,
 --         size (of a big one), counts, started {{task, µs since accepted}}, ended {{task, status, µs, session}}, due, moves
--- include attempts asks callbacks
 
-local args = cmsgpack.unpack(ARGV[1])
-local share = math.max(2, math.floor(args.items / #KEYS))
-local budget = args.bytes
+local args, share, budget
 
 local function error_text(err) return type(err) == 'table' and err.err or tostring(err) end
 
@@ -49,6 +46,10 @@ local function pump(queue)
   return outcome(t, t.done, stop, why, size, waiting - t.done)
 end
 
+-- In each call:
+args = cmsgpack.unpack(ARGV[1])
+share = math.max(2, math.floor(args.items / #KEYS))
+budget = args.bytes
 local replies = {}
 for i, queue in ipairs(KEYS) do replies[i] = pump(queue) end
 return replies

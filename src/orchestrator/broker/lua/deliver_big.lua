@@ -1,11 +1,10 @@
-#!lua flags=allow-oom
+#!lua library=callbacks flags=allow-oom
 -- One callback of over 40 KiB, read by Python because cjson would hold the server too long.
 -- KEYS[1] callback queue
 -- ARGV[1] msgpack {keep…, envelope {…} or nothing: no JSON object, verdict: '', a dead letter's reason, or
 --         'result_too_large': end the task so, size, digest: SHA-1, places: where the pieces lie}
 -- ARGV[2…] pieces of the callback as it was read from the tail; another element there: nothing is done
 -- result  as a queue's of deliver.lua; stop = 'moved' where the tail is another element
--- include attempts asks callbacks
 
 local args = cmsgpack.unpack(ARGV[1])
 local t = open_tenant(KEYS[1], args)

@@ -1,8 +1,7 @@
-#!lua flags=allow-oom
+#!lua library=callbacks flags=allow-oom
 -- One callback so large that it should not travel: its head and tail say whose ending it is, if it is one.
 -- KEYS[1] callback queue   ARGV[1] msgpack {keep…, least: bytes from which on it counts as huge}
 -- result  as a queue's of deliver.lua; stop = 'moved' where the tail is another element
--- include attempts asks callbacks
 
 local args = cmsgpack.unpack(ARGV[1])
 local t = open_tenant(KEYS[1], args)

@@ -1,4 +1,4 @@
-#!lua flags=no-writes
+#!lua library=plain flags=no-writes
 -- How many attempts wait, as far as is known here, for each execution queue.
 -- KEYS[1] {dispatch}:workers   ARGV <context>:<tier> of each
 -- result  their numbers

@@ -6,8 +6,8 @@
 
 local D = '{dispatch}:'
 local DAY, WEEK = 86400, 604800
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+local now
 
 local function int(x) return string.format('%.0f', x) end
 
@@ -17,7 +17,7 @@ local function keep(key, seconds) redis.call('EXPIRE', D .. key, seconds or DAY)
 
 -- One call serves many attempts: what they share is read, and kept, once. Who takes something out of a key forgets that
 -- it was kept, since it may be gone.
-local kept, pools, presents, shares, serving = {}, {}, {}, {}, {}
+local kept, pools, presents, shares, serving, drawn
 
 local function keep_once(key, seconds)
   if not kept[key] then keep(key, seconds) end
@@ -188,8 +188,6 @@ local function draw_back(pool)
   end
 end
 
-local drawn = {}
-
 -- `vt` rises by what the run has taken beyond what it was charged for; it falls where it took less.
 local function charge(l, seconds)
   local pool, key = pool_of(l.ctx), D .. 'ready:' .. l.ctx
@@ -252,3 +250,8 @@ local function release(l)
     uncap(l.home)
   end
 end
+
+-- In each call:
+local clock = redis.call('TIME')
+now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+kept, pools, presents, shares, serving, drawn = {}, {}, {}, {}, {}, {}

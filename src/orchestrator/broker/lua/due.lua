@@ -1,4 +1,4 @@
-#!lua flags=no-writes
+#!lua library=plain flags=no-writes
 -- What is due in parts of the agenda.
 -- KEYS    parts of the agenda; in a Cluster all of one slot   ARGV[1] at most so many of each
 -- result  for each part {tenant, score, tenant, score, …}

@@ -1,14 +1,9 @@
-#!lua flags=allow-oom
+#!lua library=plain flags=allow-oom
 -- Takes letters out of a tenant's dead letters, and puts their callbacks on its queue again where that is asked.
 -- KEYS[1] callback queue   ARGV[1] 1 to replay, 0 to purge   ARGV[2…] the letters as they lie in the list
 -- result  for each how many copies were taken out: 0 where somebody else was faster, -1 where it was cut and stays
 
-local T = '{' .. KEYS[1] .. '}:'
-local dead, tenant = T .. 'dead', T .. 'tenant'
-local replay = ARGV[1] == '1'
-redis.call('LLEN', KEYS[1])
-redis.call('LLEN', dead)
-local bytes = tonumber(redis.call('HGET', tenant, 'dead_bytes') or 0)
+local dead, replay, bytes
 
 -- The whole callback, or nothing where a part of it was kept.
 local function callback_of(letter)
@@ -27,6 +22,14 @@ local function exhume(letter)
   return copies
 end
 
+-- In each call:
+local T = '{' .. KEYS[1] .. '}:'
+local tenant = T .. 'tenant'
+dead = T .. 'dead'
+replay = ARGV[1] == '1'
+redis.call('LLEN', KEYS[1])
+redis.call('LLEN', dead)
+bytes = tonumber(redis.call('HGET', tenant, 'dead_bytes') or 0)
 local done = {}
 for i = 2, #ARGV do done[i - 1] = exhume(ARGV[i]) end
 if redis.call('LLEN', dead) == 0 then

@@ -1,4 +1,4 @@
-#!lua flags=allow-oom,no-writes
+#!lua library=dispatch flags=allow-oom,no-writes
 -- Where attempts of a tenant stand in the fair order, and what serves their queues.
 -- KEYS[1] {dispatch}:workers   ARGV[1] msgpack {home, {{task, attempt, context, tier}, …}}, 20 at most
 -- result  msgpack {{Place (protocol/waiting.py), false where the attempt does not wait here; Supply}, …}
@@ -6,16 +6,14 @@
 -- tenant's weight. So of another tenant those come first whose turns lie before the one that is asked for. A tenant that
 -- waits in several contexts has a turn in each, one after the other. 200 tenants are looked at, 100 contexts, and 200 of
 -- the tenant's own attempts: each costs up to four reads.
--- include dispatch supply
 
-local home, asked = unpack(cmsgpack.unpack(ARGV[1]))
 local TENANTS_MAX, CONTEXTS_MAX, OWN_MAX = 200, 100, 200
-local looked = 0
+local home, weight, cap, home_running, capped_contexts
+local looked, rivals, own_looked, heads, own_contexts
 
 local function seconds_of_a_run(ctx) return tonumber(redis.call('HGET', D .. 'c:' .. ctx, 'avg') or 1) end
 
 -- Who is ready in a context, the first first; `whole` unless that are more than may still be looked at.
-local rivals = {}
 local function rivals_of(pool, ctx)
   if rivals[ctx] then return rivals[ctx] end
   local found, key = { whole = true, run = seconds_of_a_run(ctx) }, D .. 'ready:' .. ctx
@@ -51,7 +49,6 @@ local function turns_before(found, turn)
 end
 
 -- Which entries at the head of the tenant's lists wait no more, though nobody has passed them over yet.
-local own_looked, heads = 0, {}
 local function head_of(ctx, upto)
   local head = heads[ctx] or { upto = 0, stale = {} }
   heads[ctx] = head
@@ -72,12 +69,7 @@ local function stale_before(ctx, index)
   return n
 end
 
-local weight = tonumber(redis.call('HGET', D .. 'n:' .. home, 'w') or 1)
-local cap = tonumber(redis.call('HGET', D .. 'n:' .. home, 'cap') or 0)
-local home_running, capped_contexts = running(home), redis.call('SCARD', D .. 'capped:' .. home)
-
 -- The tenant's other contexts, in which it has its turns between those in this one: how many, and their seconds.
-local own_contexts
 local function own_turns_elsewhere(ctx, own)
   if not own_contexts then
     own_contexts = {}
@@ -125,6 +117,13 @@ local function turns_beside(turn, pool, ctx)
   return sum
 end
 
+-- In each call:
+local asked
+home, asked = unpack(cmsgpack.unpack(ARGV[1]))
+weight = tonumber(redis.call('HGET', D .. 'n:' .. home, 'w') or 1)
+cap = tonumber(redis.call('HGET', D .. 'n:' .. home, 'cap') or 0)
+home_running, capped_contexts = running(home), redis.call('SCARD', D .. 'capped:' .. home)
+looked, rivals, own_looked, heads, own_contexts = 0, {}, 0, {}, nil
 local told, later = {}, {}
 for i, a in ipairs(asked) do
   local task, att, ctx, tier = unpack(a)
@@ -132,11 +131,12 @@ for i, a in ipairs(asked) do
   told[i] = { place or false, supply(ctx, tier) }
   -- Later: what is looked at is counted, and the contexts that are asked for go first.
   if place then
-    later[#later + 1] = function()
-      local others = turns_beside(turn, pool, ctx)
-      place.beside = others and place.beside + others
-    end
+    later[#later + 1] = { place, turn, pool, ctx }
   end
 end
-for _, look in ipairs(later) do look() end
+for _, one in ipairs(later) do
+  local place = one[1]
+  local others = turns_beside(unpack(one, 2))
+  place.beside = others and place.beside + others
+end
 return cmsgpack.pack(told)

@@ -1,15 +1,12 @@
-#!lua flags=allow-oom
+#!lua library=dispatch flags=allow-oom
 -- Attempts are over: their places are free, and the real seconds of their runs are charged.
 -- KEYS[1] {dispatch}:workers
 -- ARGV[1] msgpack {worker ('': whoever has it), tell: say so to the worker that has it, ran: it was a whole run, {{task, attempt (0: any)}, …}}
 -- result  number of attempts that were known. A repeat finds none.
--- include dispatch
 
-local worker, telling, ran, tasks = unpack(cmsgpack.unpack(ARGV[1]))
-local known = 0
+local worker, telling, ran, known, learnt
 
 -- A tenth of each run goes into what is expected of the next one.
-local learnt = {}
 local function learn(ctx, seconds)
   local c = learnt[ctx]
   if not c then
@@ -52,6 +49,10 @@ local function finish(l)
   release(l)
 end
 
+-- In each call:
+local tasks
+worker, telling, ran, tasks = unpack(cmsgpack.unpack(ARGV[1]))
+known, learnt = 0, {}
 for _, pair in ipairs(tasks) do
   local l = find(pair[1])
   local meant = l and l.state ~= 'g' and (pair[2] == 0 or pair[2] == l.att) and (worker == '' or worker == l.wkr)

@@ -1,4 +1,4 @@
-#!lua flags=no-writes
+#!lua library=plain flags=no-writes
 -- The tenants of a deployment of which something came here within a day.
 -- KEYS[1] {dispatch}:workers   ARGV[1] callback prefix
 -- result  their homes

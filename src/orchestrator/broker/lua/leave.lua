@@ -1,8 +1,7 @@
-#!lua flags=allow-oom
+#!lua library=dispatch flags=allow-oom
 -- A worker goes. What it still has keeps its leases until they are over.
 -- KEYS[1] {dispatch}:workers   ARGV[1] worker
 -- result  number of its contexts that are left to take away: call again
--- include dispatch
 
 local worker, serves = ARGV[1], D .. 'serves:' .. ARGV[1]
 redis.call('ZREM', D .. 'workers', worker)

@@ -2,7 +2,6 @@
 -- Where the limits of a send stand, for an answer that never came as far as admission.
 -- KEYS[1] callback queue   ARGV[1] msgpack {session, user, session_limit, per_minute, burst, max_outstanding, max_outstanding_bytes}
 -- result  msgpack {outcome: 'late', s, t} as of admit.lua
--- include access limits
 
 local a = cmsgpack.unpack(ARGV[1])
 local t = open_tenant(KEYS[1], { seed = '' })

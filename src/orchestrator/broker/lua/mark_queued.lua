@@ -1,4 +1,4 @@
-#!lua flags=allow-oom
+#!lua library=plain flags=allow-oom
 -- Notes that attempts are on their queues.
 -- KEYS[1] callback queue   ARGV task, attempt, task, attempt, …
 -- result  number of tasks that were waiting for this

@@ -2,10 +2,6 @@
 -- Lets the held message go that a session accepted first, unless one of its messages is active. Idempotent.
 -- KEYS[1] callback queue   ARGV[1] msgpack {keep…, session}
 -- result  {msgpack {released: task or '', errands: see errands.lua}, payload of each errand, …}
--- include errands turns
-
-local a = cmsgpack.unpack(ARGV[1])
-local t = open_tenant(KEYS[1], a)
 
 -- The first held task where nothing is active, and how many are held.
 local function turn_of(open)
@@ -20,6 +16,9 @@ local function turn_of(open)
   return not active and first or nil, held
 end
 
+-- In each call:
+local a = cmsgpack.unpack(ARGV[1])
+local t = open_tenant(KEYS[1], a)
 local first, held = turn_of(open_tasks(t, a.session))
 if held > 0 then
   touch_tenant(t)

@@ -1,4 +1,4 @@
-#!lua
+#!lua library=plain
 -- Has a tenant looked at by a moment, sooner if that was planned already.
 -- KEYS[1] a part of the agenda   ARGV[1] tenant   ARGV[2] look, µs
 -- result  the score, which always differs from the one before: whoever looks right now finds by that, when he plans

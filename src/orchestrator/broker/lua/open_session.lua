@@ -5,8 +5,15 @@
 --         replica, sockets: the tenant's on this replica with this one, sockets_max, sockets_ttl s}
 -- result  {msgpack {outcome: opened | session_denied | ask | access_denied | tier_mismatch | too_many_connections, detail, epoch, top, mark,
 --         recovered, from, from_mark, reached, reached_mark, limits: the tenant's own, waits: tasks of the tenant wait, offsets}, entry, …}
--- include access pages sockets
 
+local function honoured(s, a)
+  if a.resume == 'live' then return true, s.top end
+  if a.resume == 'earliest' then return true, s.top - s.len end
+  if a.epoch == s.epoch and is_seen(s, a.offset, a.mark) then return true, a.offset end
+  return false, s.top
+end
+
+-- In each call:
 local a = cmsgpack.unpack(ARGV[1])
 local t = open_tenant(KEYS[1], a)
 local most, limits = a.sockets_max, nil
@@ -24,18 +31,11 @@ if a.user ~= '' then
   s.dirty, s.owner = s.owner ~= a.user, a.user
 end
 
-local function honoured()
-  if a.resume == 'live' then return true, s.top end
-  if a.resume == 'earliest' then return true, s.top - s.len end
-  if a.epoch == s.epoch and is_seen(s, a.offset, a.mark) then return true, a.offset end
-  return false, s.top
-end
-
 -- Kept until it is looked at again, also where logs are kept for seconds only.
 s.keep = math.max(s.keep, now + SOCKET_KEPT - t.keep.log_ttl)
 commit(t)
 note_sockets(t, a.replica, a.sockets, a.sockets_ttl)
-local recovered, from = honoured()
+local recovered, from = honoured(s, a)
 local page, reached, mark, lost = {}, s.top, s.mark, nil
 if recovered and from < s.top then page, reached, mark, lost = read_page(t, s, from) end
 -- "All that is kept" begins behind what cannot be told any more; a position before it cannot be honoured.

@@ -1,14 +1,11 @@
-#!lua flags=allow-oom
+#!lua library=dispatch flags=allow-oom
 -- Leases of a deployment that are over. They stay until somebody finishes them, and come again after a while if nobody does.
 -- KEYS[1] {dispatch}:workers   ARGV[1] callback prefix   ARGV[2] at most so many   ARGV[3] come again after, ms
 -- ARGV[4] gap: nobody has looked for longer than that, ms   ARGV[5] grace: then workers have so long to renew, ms
 -- result  msgpack {{task, attempt, home, context, worker, when it comes again: see still_over.lua}, …}
--- include dispatch
-
-local leases, lapsed, looked = D .. 'leases:' .. ARGV[1], {}, 'looked:' .. ARGV[1]
 
 -- Where Redis was away, leases ended that nobody could renew. So did those that really lapsed, which wait a little longer.
-local function is_too_early()
+local function is_too_early(looked)
   local last, since = unpack(redis.call('HMGET', D .. looked, 'last', 'since'))
   if last and now - last > tonumber(ARGV[4]) then since = int(now) end
   redis.call('HSET', D .. looked, 'last', int(now), 'since', since or 0)
@@ -16,7 +13,9 @@ local function is_too_early()
   return now - (since or 0) < tonumber(ARGV[5])
 end
 
-if is_too_early() then return cmsgpack.pack({}) end
+-- In each call:
+if is_too_early('looked:' .. ARGV[1]) then return cmsgpack.pack({}) end
+local leases, lapsed = D .. 'leases:' .. ARGV[1], {}
 local again = now + tonumber(ARGV[3])
 for _, task in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', int(now), 'LIMIT', 0, ARGV[2])) do
   local l = find(task)

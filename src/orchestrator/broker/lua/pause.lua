@@ -1,8 +1,7 @@
-#!lua flags=allow-oom
+#!lua library=dispatch flags=allow-oom
 -- A run waits for a human, or goes on: meanwhile it holds no place and is not charged; its lease goes on.
 -- KEYS[1] {dispatch}:workers   ARGV[1] task   ARGV[2] attempt   ARGV[3] 1: waits, 0: goes on
 -- result  1, or 0 where it was so already or the attempt does not run
--- include dispatch
 
 local l = find(ARGV[1])
 local waits = ARGV[3] == '1'

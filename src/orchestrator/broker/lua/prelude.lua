@@ -1,23 +1,19 @@
--- Steps that the scripts of a tenant's slot share; put, with commit.lua, in front of each of them when it is loaded.
+-- Steps that the scripts of a tenant's slot share.
 --
 -- Moments are microseconds since 1970 by the server's clock, the only clock that decides anything.
 -- A script works in two halves. First it reads: tasks and sessions are loaded into tables, and every
 -- key that may be written is touched, so that WRONGTYPE, NOPERM and ASK are raised while nothing has
 -- changed. Then `commit` writes the tables back. Lua does not roll back; this leaves nothing to.
 
-local redis, cmsgpack, struct = redis, cmsgpack, struct -- a local is found faster than a global
+local now, now_text
 
 local function moment()
   local t = redis.call('TIME')
   return t[1] * 1000000 + t[2]
 end
 
-local now = moment()
-
 -- Whole numbers below 2^52 may be handed to Redis as they are; in a text, or beyond, they would get an exponent.
 local function int(x) return string.format('%.0f', x) end
-
-local now_text = int(now)
 
 local CHUNKS_MAX, TEXT_MAX, ACKS_MAX = 20000, 4 * 1024 * 1024, 1000
 local PUBLISH_MAX, LIVE_ENTRY_MAX = 256 * 1024, 64 * 1024
@@ -289,3 +285,7 @@ local function bury(t, raw, reason)
   end
   t.dead[#t.dead + 1] = frame({ reason, now, whole, digest }, raw)
 end
+
+-- In each call:
+now = moment()
+now_text = int(now)

@@ -1,4 +1,4 @@
-#!lua
+#!lua library=plain
 -- Puts attempts of tasks on their queue, each once, however often it is called, and ends earlier attempts.
 -- KEYS[1] execution queue   ARGV for each attempt six: task, attempt, payload, life of the marker in ms, left or right (it is taken
 --         next), earlier attempt that must not be taken any more (0: none)
@@ -20,6 +20,7 @@ local function push(task, attempt, payload, life, side, old)
   return redis.call('GET', marker .. attempt) == 'void' and 'void' or 'already'
 end
 
+-- In each call:
 redis.call('LLEN', KEYS[1])
 local told = {}
 for i = 1, #ARGV, 6 do told[#told + 1] = push(unpack(ARGV, i, i + 5)) end

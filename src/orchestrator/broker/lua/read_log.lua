@@ -2,7 +2,6 @@
 -- A page of a session's log.
 -- KEYS[1] callback queue   ARGV[1] msgpack {session, epoch, from: offset already seen, mark of that, or nothing}
 -- result  {msgpack {outcome: read | gone (another epoch or entry, trimmed, or not told any more), top, reached, mark of that, offsets}, entry, …}
--- include pages
 
 local a = cmsgpack.unpack(ARGV[1])
 local t = open_tenant(KEYS[1], { seed = '' })

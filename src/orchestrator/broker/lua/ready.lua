@@ -1,13 +1,12 @@
-#!lua
+#!lua library=dispatch
 -- Attempts wait on their queues: each gets its place in the fair order, and an idle worker is woken for it.
 -- KEYS[1] {dispatch}:workers   ARGV[1] msgpack {{task, attempt, context, tier, home, weight, cap (0: none)}, …}
 -- ARGV[2] 1: weight and cap are a guess, for a tenant of which nothing is known
 -- result  number of attempts that have got a place
 -- A repeat only tells weight and cap, which whoever adopted the attempt did not know. A later attempt ends what was known
 -- of the earlier one. One whose lease is over gets its place back: a worker has claimed it and never taken it.
--- include dispatch
 
-local new = 0
+local new
 
 local function is_repeat(before, att)
   if before.att ~= att then return before.att > att end
@@ -47,5 +46,7 @@ local function enter(task, att, ctx, tier, home, weight, cap)
   wake(ctx)
 end
 
+-- In each call:
+new = 0
 for _, entry in ipairs(cmsgpack.unpack(ARGV[1])) do enter(unpack(entry)) end
 return new

@@ -1,4 +1,4 @@
-#!lua
+#!lua library=plain
 -- Takes a ticket: a socket's use is its only one, a stream of events may come again with it.
 -- KEYS[1] the ticket   KEYS[2] the same, once a stream came with it   ARGV[1] 'socket' | 'stream'
 -- result  the ticket as it was issued, or false

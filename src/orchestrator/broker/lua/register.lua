@@ -1,13 +1,11 @@
-#!lua
+#!lua library=dispatch
 -- A worker lives, and which contexts it serves.
 -- KEYS[1] {dispatch}:workers   ARGV[1] worker   ARGV[2] lease, ms   ARGV[3] slots   ARGV[4] number of all its contexts
 -- ARGV[5…] some of them; none: it has told them all
 -- result  1, or 0: it has to tell them all (again)
--- include dispatch
 
-local worker, ends, all = ARGV[1], int(now + tonumber(ARGV[2])), tonumber(ARGV[4])
 local HOUR = 3600
-local hash, serves = D .. 'w:' .. worker, D .. 'serves:' .. worker
+local worker, serves
 
 -- Times of one pool say nothing in another: who waits begins at the present there (claim.lua).
 local function forget_times(ctx)
@@ -76,6 +74,10 @@ local function look(pool)
   if redis.call('SISMEMBER', D .. 'idle', worker) == 1 and best(pool, worker) then wake_this(worker) end
 end
 
+-- In each call:
+local ends, all = int(now + tonumber(ARGV[2])), tonumber(ARGV[4])
+worker = ARGV[1]
+serves = D .. 'serves:' .. worker
 if #ARGV < 5 then
   local pool = pool_of_worker(worker)
   if not pool or redis.call('SCARD', serves) ~= all or redis.call('TTL', serves) < HOUR / 2 then return 0 end
@@ -87,7 +89,7 @@ if #ARGV < 5 then
 end
 local pool = pool_for()
 for i = 5, #ARGV do pool = join(ARGV[i], pool) end
-redis.call('HSET', hash, 'pool', pool, 'slots', ARGV[3])
+redis.call('HSET', D .. 'w:' .. worker, 'pool', pool, 'slots', ARGV[3])
 redis.call('ZADD', D .. 'workers', ends, worker)
 keep('workers')
 keep('pools', WEEK)

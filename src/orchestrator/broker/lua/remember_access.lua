@@ -4,7 +4,6 @@
 -- ARGV[1] msgpack {generation as read before the question, ttl µs, tier or '', limits, contexts {{id, granted, turn policy or '',
 --         most attempts or 0}, …}}
 -- result  1 kept, 0 void
--- include access
 
 local args = cmsgpack.unpack(ARGV[1])
 local t = { T = '{' .. KEYS[1] .. '}:' }

@@ -1,13 +1,10 @@
-#!lua flags=allow-oom
+#!lua library=dispatch flags=allow-oom
 -- A worker lives and goes on with what it has: leases begin anew, and what the runs took so far is charged.
 -- KEYS[1] {dispatch}:workers   ARGV[1] worker   ARGV[2] lease, ms   ARGV[3] msgpack {{task, attempt, context, tier, home}, …}
 -- result  msgpack {place in ARGV[3] of each that is the worker's no more, …}
 -- A task that nobody knows here is the worker's still: whoever takes one from a worker leaves a note of it.
--- include dispatch
 
-local worker, ends = ARGV[1], now + tonumber(ARGV[2])
-if redis.call('EXISTS', D .. 'w:' .. worker) == 1 then redis.call('ZADD', D .. 'workers', int(ends), worker) end
-local lost = {}
+local worker, ends
 
 local function regain(task, att, ctx, tier, home)
   redis.call('HSET', D .. 'l:' .. task, 'att', att, 'state', 'r', 'ctx', ctx, 'tier', tier, 'home', home, 'wkr', worker,
@@ -23,6 +20,10 @@ local function drop(l)
   release(l)
 end
 
+-- In each call:
+worker, ends = ARGV[1], now + tonumber(ARGV[2])
+if redis.call('EXISTS', D .. 'w:' .. worker) == 1 then redis.call('ZADD', D .. 'workers', int(ends), worker) end
+local lost = {}
 for i, held in ipairs(cmsgpack.unpack(ARGV[3])) do
   local l = find(held[1])
   if not l or is_earlier(l, held[2]) then

@@ -1,4 +1,4 @@
-#!lua flags=allow-oom
+#!lua library=plain flags=allow-oom
 -- Sets when a tenant is looked at next, unless somebody has set it since.
 -- KEYS[1] a part of the agenda   ARGV[1] tenant   ARGV[2] score as it was read   ARGV[3] next look, µs; 0: none
 -- result  1 set, 0 changed meanwhile

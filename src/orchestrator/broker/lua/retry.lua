@@ -3,12 +3,14 @@
 -- KEYS[1] callback queue   ARGV[1] msgpack {keep…, task, attempt: the one that was lost}
 -- result  msgpack {outcome: retried | ended (by this, or before) | stale: another attempt is under way | not_found,
 --         due: when the next attempt is to be pushed (µs), ended}
--- include attempts
 
-local a = cmsgpack.unpack(ARGV[1])
-local t = open_tenant(KEYS[1], a)
+local t
+
 local function reply(outcome) return cmsgpack.pack({ outcome = outcome, due = t.due or 0, ended = t.ended, moves = t.moves }) end
 
+-- In each call:
+local a = cmsgpack.unpack(ARGV[1])
+t = open_tenant(KEYS[1], a)
 local task = load_task(t, a.task)
 if not task then return reply('not_found') end
 if ENDED[task.status] then return reply('ended') end

@@ -1,4 +1,4 @@
-#!lua flags=no-writes
+#!lua library=plain flags=no-writes
 -- Which commands the caller may not send; none of them is done.
 -- KEYS[1] any key   ARGV[1] msgpack {{command, argument, …}, …}
 -- result  msgpack {number of each that is refused, …}

@@ -1,8 +1,7 @@
-#!lua flags=allow-oom
+#!lua library=dispatch flags=allow-oom
 -- Which contexts have a live worker.
 -- KEYS[1] {dispatch}:workers   ARGV contexts
 -- result  msgpack {number of all live workers, {0 or 1 for each context}}
--- include dispatch
 
 local function served(ctx)
   local key = D .. 'workers:' .. ctx
@@ -15,6 +14,7 @@ local function served(ctx)
   return 0
 end
 
+-- In each call:
 local answers = {}
 for i, ctx in ipairs(ARGV) do answers[i] = served(ctx) end
 return cmsgpack.pack({ redis.call('ZCOUNT', D .. 'workers', '(' .. int(now), '+inf'), answers })

@@ -4,9 +4,7 @@
 -- ARGV[1] msgpack {settled: {{session, epoch, delivered: offset, acknowledged: offset}, …}}
 -- result  how many of them are noted whole; the next one has more to note than a call takes
 
-local a = cmsgpack.unpack(ARGV[1])
-local T = '{' .. KEYS[1] .. '}:'
-local most = 500 -- in 3 ms
+local T, most
 
 -- The offset up to which all is noted.
 local function note(acks, from, upto, acknowledged)
@@ -36,6 +34,10 @@ local function settle(id, epoch, delivered, acknowledged)
   end
 end
 
+-- In each call:
+local a = cmsgpack.unpack(ARGV[1])
+T = '{' .. KEYS[1] .. '}:'
+most = 500 -- in 3 ms
 for i, one in ipairs(a.settled) do
   settle(unpack(one))
   if most <= 0 then return i - 1 end

@@ -3,6 +3,13 @@
 -- KEYS[1] callback queue
 -- result  msgpack {outstanding, running, bytes, callbacks, dead, hour {{field, n}, …}, day {{field, n}, …}}
 
+local function pairs_of(sums)
+  local list = {}
+  for field, n in pairs(sums) do list[#list + 1] = { field, n } end
+  return list
+end
+
+-- In each call:
 local t = open_tenant(KEYS[1], {})
 local this = math.floor(now / 600000000)
 local hour, day = {}, {}
@@ -13,11 +20,6 @@ for back = 0, 143 do
     day[h[i]] = (day[h[i]] or 0) + n
     if back < 6 then hour[h[i]] = (hour[h[i]] or 0) + n end
   end
-end
-local function pairs_of(sums)
-  local list = {}
-  for field, n in pairs(sums) do list[#list + 1] = { field, n } end
-  return list
 end
 local h = redis.call('HMGET', t.T .. 'tenant', 'running', 'bytes')
 return cmsgpack.pack({ outstanding = redis.call('ZCARD', t.T .. 'outstanding'), running = tonumber(h[1] or 0), bytes = tonumber(h[2] or 0),

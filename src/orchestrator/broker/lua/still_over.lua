@@ -1,8 +1,7 @@
-#!lua flags=allow-oom
+#!lua library=dispatch flags=allow-oom
 -- Whether a lease that overdue.lua told of is over still: its worker may have renewed it since.
 -- KEYS[1] {dispatch}:workers   ARGV[1] callback prefix   ARGV[2] task   ARGV[3] when it comes again, as overdue.lua told it
 -- result  1 or 0
--- include dispatch
 
 -- Looking after what was found is looking too, however long it takes.
 redis.call('HSET', D .. 'looked:' .. ARGV[1], 'last', int(now))

@@ -29,7 +29,7 @@ local function starts_of(place)
   return s[1] and s[1] * math.exp(-math.max(0, now - s[2]) / PACE_MS) or 0
 end
 
-local contexts = {}
+local contexts, places
 
 local function context_supply(ctx)
   if contexts[ctx] then return contexts[ctx] end
@@ -42,8 +42,6 @@ local function context_supply(ctx)
   return contexts[ctx]
 end
 
-local places = {}
-
 local function supply(ctx, tier)
   local place, told = ctx .. ':' .. tier, {}
   if places[place] then return places[place] end
@@ -52,3 +50,6 @@ local function supply(ctx, tier)
   told.starts, told.running, told.waiting = starts_of(place), runs_of(place), redis.call('ZCARD', D .. 'e:' .. place)
   return told
 end
+
+-- In each call:
+contexts, places = {}, {}

@@ -1,4 +1,4 @@
-#!lua flags=allow-oom
+#!lua library=plain flags=allow-oom
 -- Takes one attempt off its queue for a worker, unless somebody else has it.
 -- KEYS[1] execution queue   ARGV[1] task   ARGV[2] attempt
 -- result  its payload, or nil: taken, withdrawn or replaced before. Whoever removes the element owns the attempt.

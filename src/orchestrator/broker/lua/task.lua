@@ -1,4 +1,4 @@
-#!lua flags=no-writes
+#!lua library=plain flags=no-writes
 -- The record of a task, for whoever may see it; for anybody else it takes as long as for a task that does not exist.
 -- KEYS[1] callback queue   ARGV[1] task   ARGV[2] user, or ''   ARGV[3] the only session it may be of, or ''
 -- result  the fields and values of the record; none where there is nothing to see

@@ -4,12 +4,8 @@
 -- ARGV[1] msgpack {keep…, tells: {{task, attempt, members of a task_update as JSON, whether they say anything}, …}}
 -- result  number of events
 -- Whether a task still waits is decided here: what an agent reported meanwhile goes before.
--- include waits
 
-local a = cmsgpack.unpack(ARGV[1])
-local t = open_tenant(KEYS[1], a)
-touch_tenant(t)
-local events = 0
+local t, events
 
 local function tell(id, attempt, told, says)
   local task = load_task(t, id)
@@ -25,6 +21,10 @@ local function tell(id, attempt, told, says)
   events = events + 1
 end
 
+-- In each call:
+local a = cmsgpack.unpack(ARGV[1])
+t, events = open_tenant(KEYS[1], a), 0
+touch_tenant(t)
 -- One that cannot be read keeps no other from being told.
 for _, entry in ipairs(a.tells) do pcall(tell, unpack(entry)) end
 commit(t)

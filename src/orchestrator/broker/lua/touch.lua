@@ -3,11 +3,9 @@
 -- KEYS    callback queues: of one slot in a Cluster
 -- ARGV[1] msgpack {keep…, replica, sockets_ttl s, asked: {{sessions, sockets of the replica (0: not told)}, …} by queue}
 -- result  msgpack {{{epoch or '', top, mark, open: whether one of the newest tasks has not ended}, …}, …}, in the order asked
--- include sockets
 
-local a = cmsgpack.unpack(ARGV[1])
 local NEWEST = 10
-local kept = math.max(a.log_ttl, SOCKET_KEPT)
+local kept
 
 local function is_open(t, session)
   for _, task in ipairs(redis.call('ZREVRANGE', t.T .. 'tasks:' .. session, 0, NEWEST - 1)) do
@@ -28,6 +26,9 @@ local function touch(t, id)
   return { h[1] or '', tonumber(h[2] or 0), tonumber(h[4] or 0), is_open(t, id) }
 end
 
+-- In each call:
+local a = cmsgpack.unpack(ARGV[1])
+kept = math.max(a.log_ttl, SOCKET_KEPT)
 local told = {}
 for i, queue in ipairs(KEYS) do
   local t, tops = open_tenant(queue, a), {}

@@ -1,9 +1,8 @@
-#!lua flags=allow-oom
+#!lua library=dispatch flags=allow-oom
 -- What happened to queues of late, as the reports of agents told it: how many tasks were begun, which are running, which no more.
 -- KEYS[1] {dispatch}:workers
 -- ARGV[1] msgpack {{context, tier, number begun, {{task, until when it may run at the latest (µs)}, …}, {task that runs no more, …}}, …}
 -- result  nil. A repeat counts what was begun twice.
--- include dispatch supply
 
 local HOUR = 3600
 
@@ -25,5 +24,6 @@ local function note(ctx, tier, begun, runs, over)
   redis.call('ZREMRANGEBYSCORE', D .. 'runs:' .. place, '-inf', int(now))
 end
 
+-- In each call:
 for _, entry in ipairs(cmsgpack.unpack(ARGV[1])) do note(unpack(entry)) end
 return false

@@ -1,6 +1,10 @@
 -- Turns of a session's messages (contract §3). A task is active from its push to its ending; a held one is recorded and waits:
 -- `held` of its record is '1', or the active task to whose inbox its message was added. Include errands before this.
 
+-- STOPS_MAX: so many tasks one message may take the place of: each costs what an ending costs. MERGED_BYTES_MAX: so much
+-- of their payloads comes along where it is to be joined with them.
+local LISTED_MAX, STOPS_MAX, MERGED_BYTES_MAX = 1000, 100, 1024 * 1024
+local NO_TURN = { stop = {}, freed = 0 }
 local WAITING_FOR = '{"waiting_for":"an earlier message of this session"}'
 
 local function is_held(task) return (task.held or '') ~= '' end
@@ -115,3 +119,7 @@ local function hold(t, plan, task, line)
     redis.call('PEXPIREAT', inbox, int((plan.inbox.deadline + t.keep.task_ttl) / 1000))
   end
 end
+
+-- What admit.lua needs of them.
+local TURNS = { plan = plan_turn, is_joined = is_joined, waiting = waiting, make_room = make_room, hold = hold, commit_stops = commit_stops,
+  waiting_for = WAITING_FOR }

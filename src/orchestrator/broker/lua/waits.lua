@@ -3,7 +3,7 @@
 -- is when that was last, `told_times` how often. tell.lua writes both.
 
 local FIRST_TOLD, TOLD_EVERY, TOLD_SELDOM = 3000000, 5000000, 30000000
-local WAITS_MAX, NEWEST = 20, 100
+local TOLD_AT_ONCE, NEWEST = 20, 100
 local WAITS = { accepted = true, queued = true, retrying = true }
 
 local function next_telling(h)
@@ -33,7 +33,7 @@ local function list_waits(t)
     local readable, wait = pcall(read_wait, t, newest[i])
     if readable and wait then
       local moment = next_telling(wait)
-      if moment <= now and #t.waits < WAITS_MAX then
+      if moment <= now and #t.waits < TOLD_AT_ONCE then
         local due = tonumber(redis.call('ZSCORE', t.T .. 'unpushed', wait.id) or 0)
         t.waits[#t.waits + 1] = { wait.id, wait.attempt, wait.status, wait.context, wait.tier, wait.queue,
           now - wait.accepted_at, due > 0 and wait.attempt > 1 and due + PATIENCE - now or 0 }

@@ -1,4 +1,4 @@
-#!lua flags=allow-oom
+#!lua library=plain flags=allow-oom
 -- Takes an attempt of an ended task off its queue, if nobody has it yet, and bars a later push of it.
 -- KEYS[1] execution queue   ARGV[1] task   ARGV[2] attempt   ARGV[3] life of the marker, ms
 -- result  number of elements removed: 0 or 1
