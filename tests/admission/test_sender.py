@@ -175,6 +175,50 @@ async def test_reply_lost_once(sending: Sending, tenant: Tenant, monkeypatch: py
     assert told == [], "the second answer does not say whether the tenant has limits of its own"
 
 
+@pytest.fixture
+def queues_afar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Queues lie in slots of their own, as in a Cluster."""
+    monkeypatch.setattr(Admissions, "reach_queues", False)
+
+
+async def test_one_call(sending: Sending, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On one server a send is one call of Redis, while the tenant is on the agenda; nothing is left to be done."""
+    await sending.send()
+    await sending.enqueue.close()
+    run, calls = Broker.run, list[str]()
+
+    def counted(self: Broker, script: str, *args: Any) -> Any:
+        calls.append(script)
+        return run(self, script, *args)
+
+    monkeypatch.setattr(Broker, "run", counted)
+    sent = await sending.send()
+    await sending.enqueue.close()
+    assert calls == ["admit"]
+    assert await tenant.status(sent.answer.task_id) == "queued"
+    assert tenant.client.llen(QUEUE) == 2
+
+
+@pytest.mark.usefixtures("queues_afar")
+async def test_queue_out_of_reach(sending: Sending, tenant: Tenant) -> None:
+    """In a Cluster the task is pushed by a call of its own before the answer, and that is noted behind it."""
+    sent = await sending.send()
+    assert tenant.client.llen(QUEUE) == 1
+    await sending.enqueue.close()
+    assert await tenant.status(sent.answer.task_id) == "queued"
+    assert not tenant.client.exists(tenant.key("unpushed"))
+
+
+async def test_queue_of_another_type(sending: Sending, tenant: Tenant) -> None:
+    """A task that cannot be pushed is accepted, said in the log, and left to the agenda."""
+    tenant.client.set(QUEUE, "foreign", ex=60)
+    sent = await sending.send()
+    await sending.enqueue.close()
+    assert "push_failed" in sending.lines.getvalue()
+    assert tenant.client.zrange(tenant.key("unpushed"), 0, -1) == [sent.answer.task_id.encode()]
+
+
+@pytest.mark.usefixtures("queues_afar")
 async def test_push_that_fails(sending: Sending, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     """An accepted task whose push fails is accepted all the same, and left to the agenda."""
 
@@ -217,6 +261,7 @@ async def test_agenda_is_noted_again_after_a_look(sending: Sending, tenant: Tena
     assert tenant.client.zscore(agenda, "acme") - tenant.broker.clock.now() < 14_000_000
 
 
+@pytest.mark.usefixtures("queues_afar")
 async def test_push_that_hangs(sending: Sending, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer does not wait for a push that takes its time; the push goes on behind it."""
     push, gate = Admissions.push, asyncio.Event()
@@ -237,6 +282,7 @@ async def test_push_that_hangs(sending: Sending, tenant: Tenant, monkeypatch: py
     )
 
 
+@pytest.mark.usefixtures("queues_afar")
 async def test_answer_before_the_note(sending: Sending, tenant: Tenant) -> None:
     """An agent that is quicker than our own note is not taken back by it."""
     sent = await sending.send()

@@ -38,19 +38,21 @@ class Conversation:
 
     async def admit(self, asked: AdmitRequest, *, pushes: bool = True) -> AdmitReply:
         """Ask, as often as the script wants to know more; the task is pushed unless it is held."""
-        payload, inbox = self.payload(asked), None
+        payload = self.payload(asked)
+        asked = msgspec.structs.replace(asked, within_reach=pushes and self.tenant.admissions.reach_queues)
         reply = await self.tenant.admissions.admit(self.tenant.name, asked, payload)
         if reply.outcome == "merge":
             asked = msgspec.structs.replace(asked, merged=reply.waiting)
             payload = self.joined([*reply.payloads, payload])
         elif reply.outcome == "steer":
-            inbox = b'{"task_id":"%b","message":"hi"}' % asked.task.encode()
+            line = f'{{"task_id":"{asked.task}","message":"hi"}}'
+            asked = msgspec.structs.replace(asked, inbox=line)
         if reply.outcome in {"merge", "steer"}:
-            reply = await self.tenant.admissions.admit(self.tenant.name, asked, payload, inbox)
+            reply = await self.tenant.admissions.admit(self.tenant.name, asked, payload)
         self.payloads[asked.task] = payload
         self.ended += reply.ended
         await self.run(list(zip(reply.errands, reply.payloads, strict=True)))
-        if reply.outcome == "accepted" and not reply.held and pushes:
+        if reply.outcome == "accepted" and not reply.held and not reply.pushed and pushes:
             await self.tenant.admissions.push(asked.queue, asked.task, 1, payload, MARKER_MS)
             await self.tenant.admissions.mark_queued(self.tenant.name, (asked.task, 1))
         return reply

@@ -51,6 +51,19 @@ class Enqueue:
         self._log = log
         self._background: set[asyncio.Future[None]] = set()
 
+    def is_within_reach(self, tenant: str, queue: str) -> bool:
+        """Whether an admission may put its task on this queue in the same step; then it is not pushed from here."""
+        return self._errands.is_within_reach(tenant, queue)
+
+    def pushed(self, admission: Admission) -> None:
+        """The task came to its queue with the admission: what else has to know hears of it while nobody waits."""
+        new = admission.new
+        self._on_queue(new.queue)
+        telling = self._errands.announce(new.tenant, new.task, 1, new.queue)
+        if telling is not None:
+            self.later(telling)
+        self._plan_look(admission)
+
     async def push(self, admission: Admission) -> None:
         """Put the task on its queue and note that; a Redis fault leaves both to the agenda.
 
@@ -60,10 +73,10 @@ class Enqueue:
         marker_ms = (new.deadline - new.created) // 1000 + MARKER_SLACK_MS
         errand = Errand(new.task, 1, new.queue, marker_ms, withdraw=False, deadline=new.deadline)
         pushing = self._errands.push(new.tenant, errand, new.payload)
-        pushing.add_done_callback(partial(self._pushed, admission, errand))
+        pushing.add_done_callback(partial(self._after_push, admission, errand))
         await asyncio.wait((pushing,), timeout=PUSH_SECONDS)
 
-    def _pushed(self, admission: Admission, errand: Errand, pushing: asyncio.Future[bool]) -> None:
+    def _after_push(self, admission: Admission, errand: Errand, pushing: asyncio.Future[bool]) -> None:
         """Nobody waits for what follows: the agenda finds a task whose note was lost, and push is idempotent."""
         if pushing.cancelled():
             return
@@ -73,6 +86,9 @@ class Enqueue:
             return
         self._on_queue(errand.queue)
         self._in_background(self._errands.settle(admission.new.tenant, errand))
+        self._plan_look(admission)
+
+    def _plan_look(self, admission: Admission) -> None:
         look = self._look(admission)
         if not admission.planned or self._agenda.plan(admission.new.tenant, look) is None:
             self.later(self._plan(admission, look))

@@ -1,12 +1,11 @@
-"""What is asked of the admission script, and asked anew where it needs to know more of a message (contract §3)."""
+"""What is put to the admission script, and put anew where it needs to know more of a message (contract §3)."""
 
-from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from orchestrator.admission.new_task import NewTask
-from orchestrator.broker.admissions import AdmitReply, AdmitRequest
+from orchestrator.broker.admissions import AdmitReply
 from orchestrator.protocol.send_body import MESSAGE_MAX
 from orchestrator.protocol.task_message import TaskMessage
 from orchestrator.protocol.turn_policies import TurnPolicy
@@ -27,11 +26,12 @@ class InboxMessage(msgspec.Struct, frozen=True):
 
 
 class Proposal(msgspec.Struct, frozen=True):
-    """A task that may be admitted, and the question whether it is."""
+    """A task that may be admitted, and how it comes to the others of its session."""
 
     new: NewTask
-    asked: AdmitRequest
-    inbox: bytes | None = None
+    turn_policy: TurnPolicy | None
+    merged: list[str] | None = None
+    inbox: str | None = None
 
     def joining(self, reply: AdmitReply, message: str) -> "Proposal":
         """With the messages of those that wait before its own; too long together, it waits by itself."""
@@ -43,16 +43,14 @@ class Proposal(msgspec.Struct, frozen=True):
 
     def waiting(self, message: str) -> "Proposal":
         """By itself, behind the others."""
-        return self._with_message(message, "queue", ())
+        return self._with_message(message, "queue", [])
 
     def steering(self) -> "Proposal":
         """With its message as an agent's inbox has it."""
         task = _read(self.new.payload)
         line = InboxMessage(task.task_id, task.message, task.user_id, task.metadata, task.created_at)
-        asked = msgspec.structs.replace(self.asked, turn_policy="steer")
-        return msgspec.structs.replace(self, asked=asked, inbox=_write(line))
+        return Proposal(self.new, "steer", self.merged, _write(line).decode())
 
-    def _with_message(self, message: str, policy: TurnPolicy, merged: Sequence[str]) -> "Proposal":
+    def _with_message(self, message: str, policy: TurnPolicy, merged: list[str]) -> "Proposal":
         payload = _write(msgspec.structs.replace(_read(self.new.payload), message=message))
-        asked = msgspec.structs.replace(self.asked, turn_policy=policy, merged=list(merged))
-        return Proposal(msgspec.structs.replace(self.new, payload=payload), asked)
+        return Proposal(msgspec.structs.replace(self.new, payload=payload), policy, merged)

@@ -122,7 +122,7 @@ class Sender:
         Idempotency-Key.
         """
         new = new_task(request, self._keys, self._clock.now(), self._default_timeout)
-        proposal = Proposal(new, self._question(request, new))
+        proposal = Proposal(new, request.body.turn_policy)
         reply, new, planned = await self._decide(request, proposal, within)
         if reply.outcome not in {"accepted", "replayed"}:
             raise _refusal(reply)
@@ -141,6 +141,8 @@ class Sender:
         self._enqueue.withdraw(tenant, reply)
         if reply.held:
             self._enqueue.hold(admission)
+        elif reply.pushed:
+            self._enqueue.pushed(admission)
         else:
             await self._enqueue.push(admission)
 
@@ -178,7 +180,7 @@ class Sender:
                     # On the agenda first: a task that is recorded is looked after, whatever happens to us.
                     planned = await self._plan(proposal.new)
                     sent = True
-                    reply = await self._ask(proposal, planned)
+                    reply = await self._ask(self._question(request, proposal, planned), proposal.new)
                     sent = False
                     match reply.outcome:
                         case "ask":
@@ -216,23 +218,21 @@ class Sender:
             await self._agenda.note(new.tenant, look)
         return planned
 
-    async def _ask(self, proposal: Proposal, planned: str | None) -> AdmitReply:
+    async def _ask(self, asked: AdmitRequest, new: NewTask) -> AdmitReply:
         """Ask once more where the reply was lost: a resend finds what the first sending did."""
-        new = proposal.new
-        not_after = self._clock.now() + NOT_AFTER_MICROS
-        asked = msgspec.structs.replace(proposal.asked, not_after=not_after, planned=planned)
         try:
-            return await self._admissions.admit(new.tenant, asked, new.payload, proposal.inbox)
+            return await self._admissions.admit(new.tenant, asked, new.payload)
         except ReplyLost as lost:
             try:
-                reply = await self._admissions.admit(new.tenant, asked, new.payload, proposal.inbox)
+                reply = await self._admissions.admit(new.tenant, asked, new.payload)
             except BrokerError:
                 raise lost from None
             if reply.outcome == "late":
                 raise lost from None
             return reply
 
-    def _question(self, request: SendRequest, new: NewTask) -> AdmitRequest:
+    def _question(self, request: SendRequest, proposal: Proposal, planned: str | None) -> AdmitRequest:
+        new = proposal.new
         limits = self._limits.of(request.context.tenant_tier)
         key = request.idempotency_key
         return AdmitRequest(
@@ -246,7 +246,8 @@ class Sender:
             stream=request.body.stream,
             created=new.created,
             deadline=new.deadline,
-            not_after=0,
+            not_after=self._clock.now() + NOT_AFTER_MICROS,
+            planned=planned,
             fingerprint=request.fingerprint() if key else "",
             idempotency=hashlib.sha256(key.encode()).hexdigest() if key else "",
             idempotency_ttl=IDEMPOTENCY_MICROS,
@@ -256,7 +257,10 @@ class Sender:
             burst=limits.of_tier.burst,
             max_outstanding=limits.of_tier.max_outstanding,
             max_outstanding_bytes=OUTSTANDING_BYTES_MAX,
-            turn_policy=request.body.turn_policy,
+            within_reach=self._enqueue.is_within_reach(new.tenant, new.queue),
+            turn_policy=proposal.turn_policy,
+            merged=proposal.merged,
+            inbox=proposal.inbox,
         )
 
     def _note_accepted(self, new: NewTask, tier: Tier) -> None:

@@ -55,6 +55,8 @@ class AdmitRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     burst: int
     max_outstanding: int
     max_outstanding_bytes: int
+    within_reach: bool = False
+    """The queue may be pushed to by the script itself (see `Admissions.reach_queues`)."""
     turn_policy: TurnPolicy | None = None
     """None: as the context is set."""
     merged: list[str] | None = None
@@ -81,6 +83,8 @@ class AdmitReply(msgspec.Struct, frozen=True):
     """Whether the tenant has sockets, where it was accepted."""
     tended: str | None = None
     """When the tenant was looked at last, where it was accepted."""
+    pushed: bool = False
+    """It was accepted and is on its queue, or has been."""
     held: bool = False
     """It was accepted and is not to be pushed: it waits its turn, or has ended since."""
     ended: list[Ended] = []
@@ -130,20 +134,18 @@ class Admissions:
         )
         self._marking = Together(self._mark_all, most=4 * _AT_ONCE, bytes_most=1, size_of=lambda _attempt: 0)
 
+    @property
+    def reach_queues(self) -> bool:
+        """Whether an admission may push its task itself: in a Cluster the queue lies in another slot."""
+        return not self._broker.topology.is_cluster
+
     async def settled(self) -> None:
         """Return when everything that was asked has its answer."""
         for together in (self._admitting, self._pushing, self._marking):
             await together.settled()
 
-    async def admit(
-        self, tenant: str, request: AdmitRequest, payload: bytes, inbox: bytes | None = None
-    ) -> AdmitReply:
-        """Record a task, all or nothing. Idempotent by `request.task`.
-
-        `inbox` is the message for a running agent, wanted after the outcome `steer`.
-        """
-        if inbox is not None:
-            request = msgspec.structs.replace(request, inbox=inbox.decode())
+    async def admit(self, tenant: str, request: AdmitRequest, payload: bytes) -> AdmitReply:
+        """Record a task, all or nothing, and push it where that is within reach. Idempotent by `request.task`."""
         reply = await self._admitting.add(tenant, (request, payload))
         return (await self._admit_all(tenant, [(request, payload)]))[0] if reply.outcome == "alone" else reply
 

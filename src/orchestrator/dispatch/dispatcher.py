@@ -46,8 +46,16 @@ class Dispatcher:
     def is_expected(self, tenant: str, queue: str) -> bool:
         """Whether the tenant has no cap, as far as is known, or the dispatch was told of it."""
         share = self._shares.of(tenant, place_of(queue)[1])
+        return not share.sure or self._is_told(tenant, share)
+
+    def is_known(self, tenant: str, queue: str) -> bool:
+        """The same, where that is no guess."""
+        share = self._shares.of(tenant, place_of(queue)[1])
+        return share.sure and self._is_told(tenant, share)
+
+    def _is_told(self, tenant: str, share: Share) -> bool:
         told, at = self._capped.get(tenant, (None, 0.0))
-        return not share.cap or not share.sure or (told == share and time.monotonic() - at < CAP_TOLD_SECONDS)
+        return not share.cap or (told == share and time.monotonic() - at < CAP_TOLD_SECONDS)
 
     async def expect(self, tenant: str, queue: str) -> None:
         """An attempt is about to be on its queue: a cap of its tenant is known before a worker finds it there.

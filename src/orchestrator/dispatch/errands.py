@@ -1,7 +1,7 @@
 """The one way by which an attempt gets to its agents' queue, and off it again."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 from orchestrator.broker.admissions import Admissions
@@ -17,6 +17,10 @@ class Announcer(Protocol):
 
     def is_expected(self, tenant: str, queue: str) -> bool:
         """Whether `expect` has nothing to tell now."""
+        ...
+
+    def is_known(self, tenant: str, queue: str) -> bool:
+        """Whether `expect` has nothing to tell, whatever the tenant's next admission says of its limits."""
         ...
 
     async def expect(self, tenant: str, queue: str) -> None:
@@ -66,6 +70,11 @@ class ErrandRunner:
         """Return when what was begun here is done."""
         await self._admissions.settled()
 
+    def is_within_reach(self, tenant: str, queue: str) -> bool:
+        """Whether an admission may put its task on this queue itself; else it is pushed from here."""
+        known = self._announcer is None or self._announcer.is_known(tenant, queue)
+        return known and self._admissions.reach_queues
+
     def push(self, tenant: str, errand: Errand, payload: bytes) -> asyncio.Future[bool]:
         """Put an attempt on its queue, a repeated one as the next to be taken; False where it was there before."""
         if self._announcer is None or self._announcer.is_expected(tenant, errand.queue):
@@ -88,14 +97,21 @@ class ErrandRunner:
             old_attempt=attempt - 1,
         )
 
+    def announce(self, tenant: str, task: str, attempt: int, queue: str) -> Awaitable[None] | None:
+        """Have the dispatch hear of what is on a queue; None where it need not."""
+        if self._announcer is None or not self._announcer.may_be_served(queue):
+            return None
+        return self._announcer.announce(tenant, task, attempt, queue)
+
     def settle(self, tenant: str, errand: Errand) -> asyncio.Future[None]:
         """What follows a push: the dispatch hears of it, and the agenda forgets it."""
-        if self._announcer is None or not self._announcer.may_be_served(errand.queue):
+        telling = self.announce(tenant, errand.task, errand.attempt, errand.queue)
+        if telling is None:
             return self._admissions.mark_queued(tenant, (errand.task, errand.attempt))
-        return asyncio.ensure_future(self._settle_announced(self._announcer, tenant, errand))
+        return asyncio.ensure_future(self._settle_announced(telling, tenant, errand))
 
-    async def _settle_announced(self, announcer: Announcer, tenant: str, errand: Errand) -> None:
-        await announcer.announce(tenant, errand.task, errand.attempt, errand.queue)
+    async def _settle_announced(self, telling: Awaitable[None], tenant: str, errand: Errand) -> None:
+        await telling
         await self._admissions.mark_queued(tenant, (errand.task, errand.attempt))
 
     async def _run(self, tenant: str, errand: Errand, payload: bytes) -> None:

@@ -1,19 +1,20 @@
 #!lua
 -- Admission: owner of the session, first answer of an idempotency key, access, all limits, whose turn it is, and the
--- record, all or nothing. The task is recorded here and pushed by push.lua, whose queue lies in another slot.
+-- record, all or nothing. Where the queue lies within reach, which it does on one server, the task is pushed in this same
+-- step; in a Cluster push.lua does that, in the queue's slot.
 -- Several sends of a tenant may come in one call: each is decided in the tables behind those before it, and nothing is
 -- written before all are, so an error leaves nothing of any of them.
 -- KEYS[1] callback queue of the tenant
 -- ARGV[1] msgpack {keep…}   then for each send two:
 --         msgpack AdmitRequest (admissions.py): task, session, user?, context, contexts, tier, queue, stream, created,
 --         deadline, not_after, planned?, fingerprint?, idempotency?: a digest, idempotency_ttl, validate, session_limit,
---         per_minute, burst, max_outstanding, max_outstanding_bytes, turn_policy?, merged?: the tasks whose messages the payload
---         has, inbox?: its message as an inbox has it (see turns.lua), only where it was asked for
+--         per_minute, burst, max_outstanding, max_outstanding_bytes, within_reach?: the queue is, turn_policy?, merged?: the tasks
+--         whose messages the payload has, inbox?: its message as an inbox has it (see turns.lua), only where it was asked for
 --         the task as it will be pushed
 -- result  {msgpack {reply, …}, payload of each errand or of each that waits, …}; a reply:
 --         {outcome, position, task, created, queue, detail, s: session limit {limit, left, reset s}, t: tenant's, retry_after s,
 --         own: the tenant's own limits, where it has some, watched: it has sockets, tended: when tend.lua looked last,
---         held: it waits and must not be pushed, ended, errands: see errands.lua, waiting}
+--         pushed: it is on its queue, or was, held: it waits and must not be pushed, ended, errands: see errands.lua, waiting}
 --         outcome: accepted | replayed | conflict | session_denied | ask | access_denied | tier_mismatch |
 --                  rate_limited | queue_full | late | session_busy |
 --                  plan: nothing was done, tend.lua has looked since `planned`: have the tenant on the agenda first |
@@ -23,6 +24,7 @@
 
 local t, T, several
 local accepted, listed, first_keys, turns, judged
+local MARKER_SLACK = 60000 -- ms that a marker outlives the deadline
 
 local function told(outcome, more)
   local r = more or {}
@@ -76,7 +78,8 @@ local function accept(a, payload, s, state, plan)
   t.bytes = t.bytes + #payload
   bump(t, 'tasks|accepted')
   bump(t, 'agent|' .. a.context .. '|accepted')
-  accepted[#accepted + 1] = { a = a, payload = payload, task = task, owner = s.owner, before = before, list = list, plan = plan }
+  accepted[#accepted + 1] = { a = a, payload = payload, task = task, owner = s.owner, before = before, list = list, plan = plan,
+    told = state.told }
   state.told.position, state.told.task, state.told.created, state.told.queue = before, a.task, a.created, a.queue
   state.told.watched, state.told.tended = t.watched, t.tended
   return state.told
@@ -88,7 +91,7 @@ local function decide(a, payload)
   if before then
     local first = redis.call('HMGET', T .. 'task:' .. a.task, 'held', 'status')
     return told('accepted', { position = before, task = a.task, created = a.created, queue = a.queue,
-      held = (first[1] or '') ~= '' or ENDED[first[2]] == true })
+      held = (first[1] or '') ~= '' or ENDED[first[2]] == true, pushed = first[2] ~= 'accepted' })
   end
   -- A call that a stalled server ran too late: its client has been told that nothing was accepted.
   if now > a.not_after then return told('late') end
@@ -144,7 +147,7 @@ local function list_open()
   for _, one in ipairs(accepted) do
     local id, n = one.a.task, #deadlines
     deadlines[n + 1], deadlines[n + 2] = one.a.deadline, id
-    if not one.plan.hold then
+    if not one.plan.hold and not one.told.pushed then
       pushes[#pushes + 1] = now
       pushes[#pushes + 1] = id
     end
@@ -154,12 +157,24 @@ local function list_open()
   keep_scores('unpushed', pushes, last)
 end
 
+-- As push.lua does. The first of all that is written, so what cannot be pushed, as on a key that is no list, is recorded as
+-- not pushed, and push.lua says what is amiss. No marker can be there: the task is new.
+local function push(one)
+  local a = one.a
+  if not a.within_reach or one.plan.hold then return end
+  if type(redis.pcall('LPUSH', a.queue, one.payload)) ~= 'number' then return end
+  local life = math.ceil((a.deadline - now) / 1000) + MARKER_SLACK
+  redis.call('SET', '{' .. a.queue .. '}:t:' .. a.task .. ':1', one.payload, 'PX', math.max(MARKER_SLACK, life))
+  one.told.pushed = true
+end
+
 local function record(one)
   local a, key = one.a, T .. 'task:' .. one.a.task
-  redis.call('HSET', key, 'status', 'accepted', 'attempt', 1, 'session', a.session, 'owner', one.owner,
+  local stage = one.told.pushed and { 'queued', 'queued_at', now } or { 'accepted' }
+  redis.call('HSET', key, 'attempt', 1, 'session', a.session, 'owner', one.owner,
     'context', a.context, 'tier', a.tier, 'queue', a.queue, 'stream', a.stream and '1' or '0', 'deadline', a.deadline,
     'accepted_at', now, 'created_at', a.created, 'before', one.before, 'seq', -1, 'chunks', 0, 'text_bytes', 0,
-    'bytes', #one.payload, 'payload', one.payload)
+    'bytes', #one.payload, 'payload', one.payload, 'status', unpack(stage))
   redis.call('PEXPIREAT', key, math.floor((a.deadline + t.keep.task_ttl) / 1000))
   if one.attempts_max > 0 then redis.call('HSET', key, 'attempts_max', one.attempts_max) end
   if one.plan.hold then turns.hold(t, one.plan, one.task, a.inbox) end
@@ -181,6 +196,7 @@ t.tended = redis.call('HGET', T .. 'tenant', 'tended') or ''
 local replies = {}
 for i = 2, #ARGV, 2 do replies[i / 2] = decide(cmsgpack.unpack(ARGV[i]), ARGV[i + 1]) end
 if #accepted > 0 then
+  for _, one in ipairs(accepted) do push(one) end
   for _, one in ipairs(accepted) do record(one) end
   list_open()
   for list, count in pairs(listed) do
