@@ -24,7 +24,6 @@
 
 local t, T, several
 local accepted, listed, first_keys, turns, judged
-local MARKER_SLACK = 60000 -- ms that a marker outlives the deadline
 
 local function told(outcome, more)
   local r = more or {}
@@ -87,7 +86,7 @@ end
 
 local function decide(a, payload)
   -- A resend after a broken connection finds what the first sending did.
-  local before = redis.call('HGET', T .. 'task:' .. a.task, 'before')
+  local before = t.resent and redis.call('HGET', T .. 'task:' .. a.task, 'before')
   if before then
     local first = redis.call('HMGET', T .. 'task:' .. a.task, 'held', 'status')
     return told('accepted', { position = before, task = a.task, created = a.created, queue = a.queue,
@@ -134,12 +133,17 @@ local function decide(a, payload)
   return told('accepted', reply)
 end
 
+-- A list of tasks lives until the last of them is forgotten; GT alone would leave a new one for ever.
+local function keep_until(key, deadline)
+  local at = math.floor((deadline + t.keep.task_ttl) / 1000)
+  if redis.call('PEXPIREAT', key, at, 'GT') == 0 then redis.call('PEXPIREAT', key, at, 'NX') end
+end
+
 -- The keys of the tenant that list its tasks: written once, however many were accepted.
 local function keep_scores(name, scores, last)
   if #scores == 0 then return end
   redis.call('ZADD', T .. name, unpack(scores))
-  local life = math.ceil((last - now + t.keep.task_ttl) / 1000)
-  if redis.call('PTTL', T .. name) < life then redis.call('PEXPIRE', T .. name, life) end
+  keep_until(T .. name, last)
 end
 
 local function list_open()
@@ -156,6 +160,8 @@ local function list_open()
   keep_scores('outstanding', deadlines, last)
   keep_scores('unpushed', pushes, last)
 end
+
+local MARKER_SLACK = 60000 -- ms that a marker outlives the deadline
 
 -- As push.lua does. The first of all that is written, so what cannot be pushed, as on a key that is no list, is recorded as
 -- not pushed, and push.lua says what is amiss. No marker can be there: the task is new.
@@ -180,8 +186,7 @@ local function record(one)
   if one.plan.hold then turns.hold(t, one.plan, one.task, a.inbox) end
   redis.call('ZADD', one.list, now, a.task)
   listed[one.list] = listed[one.list] + 1
-  local until_ms = math.ceil((a.deadline - now + t.keep.task_ttl) / 1000)
-  if redis.call('PTTL', one.list) < until_ms then redis.call('PEXPIRE', one.list, until_ms) end
+  keep_until(one.list, a.deadline)
   if a.idempotency then
     redis.call('SET', T .. 'idem:' .. a.session .. ':' .. a.idempotency,
       cmsgpack.pack({ a.fingerprint, a.task, one.before, a.created, a.queue }), 'PX', math.floor(a.idempotency_ttl / 1000))
@@ -192,9 +197,14 @@ end
 t = open_tenant(KEYS[1], cmsgpack.unpack(ARGV[1]))
 T, several = t.T, #ARGV > 3
 accepted, listed, first_keys, turns, judged = {}, {}, {}, nil, {}
-t.tended = redis.call('HGET', T .. 'tenant', 'tended') or ''
-local replies = {}
-for i = 2, #ARGV, 2 do replies[i / 2] = decide(cmsgpack.unpack(ARGV[i]), ARGV[i + 1]) end
+read_rate(t)
+local asked, records, replies = {}, {}, {}
+for i = 2, #ARGV, 2 do
+  asked[i / 2] = cmsgpack.unpack(ARGV[i])
+  records[i / 2] = T .. 'task:' .. asked[i / 2].task
+end
+t.resent = redis.call('EXISTS', unpack(records)) > 0
+for i, a in ipairs(asked) do replies[i] = decide(a, ARGV[2 * i + 1]) end
 if #accepted > 0 then
   for _, one in ipairs(accepted) do push(one) end
   for _, one in ipairs(accepted) do record(one) end

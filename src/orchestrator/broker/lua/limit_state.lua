@@ -6,6 +6,7 @@
 local a = cmsgpack.unpack(ARGV[1])
 local t = open_tenant(KEYS[1], { seed = '' })
 local _, _, own = judge_access(t, nil, {})
+read_rate(t)
 local limits = override({ max_outstanding = a.max_outstanding, per_minute = a.per_minute, burst = a.burst }, own)
 local state = measure(t, a, limits, is_foreign(load_session(t, a.session), a.user), { stop = {}, freed = 0 }, 0)
 return cmsgpack.pack({ outcome = 'late', s = state.told.s, t = state.told.t })

@@ -39,14 +39,16 @@ local function measure_session(t, a)
   return hour
 end
 
+-- What the hash of the tenant says of its limits, and when tend.lua has looked last.
+local function read_rate(t)
+  local h = redis.call('HMGET', t.T .. 'tenant', 'arrival', 'bytes', 'tended')
+  t.arrival, t.bytes_before, t.tended = tonumber(h[1] or 0), tonumber(h[2] or 0), h[3] or ''
+  t.open_before, t.accepted = redis.call('ZCARD', t.T .. 'outstanding'), 0
+end
+
 -- GCRA: one number, the arrival time at which the bucket is full again. After a failover to a slower clock it
 -- may lie far ahead, so it is held to now + a full burst. `accepted`: sends of this call that were.
 local function measure_tenant(t, limits)
-  if not t.arrival then
-    local h = redis.call('HMGET', t.T .. 'tenant', 'arrival', 'bytes')
-    t.arrival, t.bytes_before = tonumber(h[1] or 0), tonumber(h[2] or 0)
-    t.open_before, t.accepted = redis.call('ZCARD', t.T .. 'outstanding'), 0
-  end
   local interval = MINUTE / limits.per_minute
   local full = limits.burst * interval
   local ahead = math.max(0, math.min(t.arrival - now, full))
@@ -91,14 +93,17 @@ local function spend(t, state)
   tell(state)
 end
 
+-- The bytes of open tasks are of the same hash: written here, they are nothing to `commit`.
 local function commit_limits(t)
-  redis.call('HSET', t.T .. 'tenant', 'arrival', int(t.arrival))
+  redis.call('HSET', t.T .. 'tenant', 'arrival', int(t.arrival), 'bytes', int(t.bytes_before + t.bytes))
   redis.call('EXPIRE', t.T .. 'tenant', 14 * 86400)
+  t.bytes = 0
   for _, r in pairs(t.hours or {}) do
     if r.spent then
       if #r.old > 0 then redis.call('HDEL', r.key, unpack(r.old)) end
-      redis.call('HSET', r.key, r.bucket[1], int(r.bucket[2]) .. ':' .. int(now))
-      redis.call('EXPIRE', r.key, 3700)
+      -- A bucket is begun for a minute at most and counts for an hour after.
+      local begun = redis.call('HSET', r.key, r.bucket[1], int(r.bucket[2]) .. ':' .. now_text)
+      if begun == 1 then redis.call('EXPIRE', r.key, 3700) end
     end
   end
 end
