@@ -7,7 +7,7 @@ from typing import Any, Final
 from benchmarks.fairness.simulation import Task
 from orchestrator.broker.connection import Reply
 from orchestrator.broker.dispatch import Claimed, Dispatch, Waiting
-from orchestrator.broker.script_source import Script
+from orchestrator.broker.libraries import library_of
 from orchestrator.protocol.tiers import DEFAULT_LIMITS, TIERS
 
 LEASE_MS: Final = 15_000
@@ -17,11 +17,11 @@ _VIRTUAL: Final = f"redis.call('HMGET', '{CLOCK}', 'seconds', 'micros')"
 
 
 class VirtualScripts:
-    """The dispatch's scripts on a real server, with one line of them replaced: where they ask for the time."""
+    """The dispatch's functions on a real server, with one line of them replaced: where they ask for the time."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self._digests: dict[str, str] = {}
+        client.function_load(library_of("claim").text.replace(_TIME, _VIRTUAL), replace=True)
 
     def set_clock(self, now: float) -> None:
         """It is `now` seconds since the beginning."""
@@ -30,10 +30,7 @@ class VirtualScripts:
 
     async def run(self, script: str, key: str, *arguments: str | bytes | int) -> Reply:
         """Run a script; with an `await` for the callers' sake."""
-        if script not in self._digests:
-            text = Script(script).text.replace(_TIME, _VIRTUAL)
-            self._digests[script] = self._client.script_load(text)
-        return self._client.evalsha(self._digests[script], 1, key, *arguments)
+        return self._client.fcall(library_of(script).scripts[script], 1, key, *arguments)
 
 
 class Ours:

@@ -53,4 +53,4 @@ async def _longest(tenant: Tenant, case: Case) -> int:
     await case.act(tenant, prepared)
     entries = tenant.client.execute_command("SLOWLOG", "GET", 128)
     tenant.client.config_set("slowlog-log-slower-than", 1_000_000)
-    return max(entry[2] for entry in entries if entry[3][0].upper() in {b"EVALSHA", b"LINDEX"})
+    return max(entry[2] for entry in entries if entry[3][0].upper() in {b"FCALL", b"LINDEX"})

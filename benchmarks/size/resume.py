@@ -14,7 +14,7 @@ from benchmarks.load.posts import post_each, request
 from benchmarks.load.sockets import Counter, Viewer
 from benchmarks.size.crowd import BROWSER
 from benchmarks.size.stand import Meter, Stand, run, standing, stood
-from orchestrator.broker.script_source import every_script
+from orchestrator.broker.libraries import library_of
 
 TENANT: Final = "resumes"
 TIMES: Final = 300
@@ -23,7 +23,7 @@ QUEUE: Final = "execution:agent-123:professional"
 HEADERS: Final = {"X-Tenant-ID": TENANT, "X-Agent-ID": "agent-123", "X-Tenant-Tier": "professional"}
 CALLBACKS: Final = f"orchestrator:{TENANT}:callbacks"
 _READS: Final = frozenset(
-    script.digest.encode() for script in every_script() if script.name in {"open_session", "read_log"}
+    library_of(script).scripts[script].encode() for script in ("open_session", "read_log")
 )
 _POSITION: Final = re.compile(rb'"position":("[^"]+")')
 
@@ -128,7 +128,7 @@ async def _resumed(stand: Stand, shape: Shape, times: int) -> list[Figure]:
 async def _reads(stand: Stand) -> int:
     """How many scripts were called that read a log."""
     entries = await stand.redis.send("SLOWLOG", "GET", -1)
-    return sum(entry[3][1] in _READS for entry in entries if entry[3][0] == b"EVALSHA")
+    return sum(entry[3][1] in _READS for entry in entries if entry[3][0] == b"FCALL")
 
 
 async def _resumes(stand: Stand, shape: Shape, times: int) -> list[float]:

@@ -100,6 +100,7 @@ class Runtime:
         await self._broker.check_server()
         try:
             await self._roster.claim_prefix()
+            await self._broker.load_functions()
         except (Unavailable, Refused) as error:
             raise UnfitServer(f"REDIS_URL: {self._broker.topology.where} refuses writes: {error}") from error
         await self.oversight.start()

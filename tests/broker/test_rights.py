@@ -46,8 +46,8 @@ async def test_granted(rights: Rights, client: Any) -> None:
     ("rule", "named"),
     [
         ("-zadd", "ZADD {orchestrator:doctor:callbacks}:doctor"),
-        ("-script|load", "SCRIPT LOAD"),
-        ("-evalsha", "evalsha"),
+        ("-function|load", "FUNCTION LOAD"),
+        ("-fcall", "fcall"),
         ("resetkeys", ""),
     ],
 )

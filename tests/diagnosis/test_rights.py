@@ -48,7 +48,7 @@ ALL: Final = ("~*", "&*", "+@all")
 MISSING: Final[list[tuple[tuple[str, ...], str]]] = [
     (("~*", "resetchannels", "+@all"), "SPUBLISH {orchestrator:doctor:callbacks}:events"),
     ((*ALL, "-zunionstore"), "ZUNIONSTORE {orchestrator:doctor:callbacks}:doctor"),
-    ((*ALL, "-script|load"), "SCRIPT LOAD"),
+    ((*ALL, "-function|load"), "FUNCTION LOAD"),
     ((*ALL, "-client|tracking"), "CLIENT TRACKING"),
     ((*ALL, "-info"), "INFO"),
     (("&*", "+@all", "~execution:*", "~orchestrator:*", "~{*orchestrator*}*"), "EXISTS {dispatch}:doctor"),

@@ -15,7 +15,7 @@ from tests.environment import read
 from tests.servers import free_port, valkey_server, wait_blocking
 
 from orchestrator.broker.broker import Broker
-from orchestrator.broker.script_source import Script
+from orchestrator.broker.libraries import library_of
 from orchestrator.diagnosis import servers
 from orchestrator.embedded import ValkeyServer
 from orchestrator.settings import Settings, Source
@@ -28,7 +28,7 @@ HEALTHY: list[Run] = [
     servers.memory,
     servers.writes,
     servers.clock,
-    servers.scripts,
+    servers.functions,
     servers.prefix,
 ]
 
@@ -213,16 +213,16 @@ async def test_writes(look: Look, client: Any, option: str, code: str) -> None:
     assert client.dbsize() == 0
 
 
-async def test_scripts_flushed(look: Look, beat: Beat, client: Any) -> None:
-    """A flushed cache where replicas live is named, and that it does no harm."""
+async def test_functions_flushed(look: Look, beat: Beat, client: Any) -> None:
+    """That they were flushed where replicas live is named, and that it does no harm."""
     await beat()
-    client.script_flush()
-    (finding,) = await look(servers.scripts)
-    assert (finding.code, finding.level) == ("scripts_flushed", "ok")
+    client.function_flush()
+    (finding,) = await look(servers.functions)
+    assert (finding.code, finding.level) == ("functions_flushed", "ok")
     assert "harmless" in finding.what
 
-    client.script_load(Script("deliver").text)
-    assert codes(await look(servers.scripts)) == [""]
+    client.function_load(library_of("deliver").text)
+    assert codes(await look(servers.functions)) == [""]
 
 
 async def test_prefix(look: Look, broker: Broker, client: Any) -> None:

@@ -15,7 +15,7 @@ from tests.faults.proxy import MESSAGES, RINGS, Proxy
 from tests.faults.redis_faults import REFUSALS, administrator, busy
 from tests.servers import SOURCE, OrchestratorServer, orchestrator_server, wait_until
 
-from orchestrator.broker.script_source import Script
+from orchestrator.broker.libraries import library_of
 from orchestrator.diagnosis import servers
 from orchestrator.diagnosis.examination import examination
 from orchestrator.diagnosis.examine import examine
@@ -30,7 +30,7 @@ NAMED: Final[Mapping[str, str]] = {
     "NOREPLICAS": "redis_refuses",
     "NOPERM": "rights_missing",
 }
-HARMLESS: Final = {"redis_forgets", "scripts_flushed"}
+HARMLESS: Final = {"redis_forgets", "functions_flushed"}
 """What may be said of these servers at any time."""
 
 
@@ -104,15 +104,15 @@ async def test_no_worker_runs(caller: Caller, agent: Agent, environment: dict[st
     assert not await named()
 
 
-async def test_script_cache_is_flushed(
+async def test_functions_are_flushed(
     caller: Caller, agent: Agent, redis_server: ValkeyServer, environment: dict[str, str]
 ) -> None:
-    """It does no harm: the next send is accepted and pushed, the script is there again, and nothing fails."""
+    """It does no harm: the next send is accepted and pushed, the functions are there again, and nothing fails."""
     with administrator(redis_server) as client:
-        client.script_flush()
+        client.function_flush()
         await caller.accepted()
         await agent.take()
-        assert client.script_exists(Script("admit").digest) == [True]
+        assert client.function_list(library_of("admit").name)
     assert await failing(environment) == set()
 
 

@@ -64,7 +64,7 @@ async def test_refusal(
     assert len((await caller.get(f"/api/chat/sessions/{caller.session_id}")).json()["tasks"]) == 2
 
 
-@pytest.mark.parametrize("rule", ["-exists", "-zadd", "-pexpireat", "-rpush", "-evalsha"])
+@pytest.mark.parametrize("rule", ["-exists", "-zadd", "-pexpireat", "-rpush", "-fcall"])
 async def test_a_command_that_is_not_granted(
     rule: str, redis_server: ValkeyServer, client: Any, caller: Caller
 ) -> None:

@@ -9,15 +9,19 @@ from typing import Any, cast
 import pytest
 import redis
 from redis.exceptions import NoPermissionError, ResponseError
-from tests.servers import wait_until
+from tests.servers import SOURCE, wait_until
 from tests.worker.acl import add_user, administrator, commands_of, remove_users
 from tests.worker.service import CALLBACKS, Service
 from tests.worker.test_docs import example, process
 
-from orchestrator.broker.script_source import Script
+from orchestrator.broker.libraries import libraries
 from orchestrator.embedded import ValkeyServer
 
 OWN, OTHER = "execution:agent-123:professional", "execution:agent-124:professional"
+
+LIBRARY = """#!lua name=anything
+redis.register_function('anything', function(_, words) return redis.call(unpack(words)) end)
+"""
 
 # A command for each class of things that no agent has any business with.
 REFUSED = {
@@ -43,7 +47,12 @@ REFUSED = {
     "writes any key": ("SET", "some:key", "x"),
     "pushes to any key": ("LPUSH", "some:key", "x"),
     "runs a script": ("EVAL", "return 1", 0),
-    "calls a function": ("FCALL", "f", 0),
+    "runs a known script": ("EVALSHA", "0" * 40, 0),
+    "loads a script": ("SCRIPT", "LOAD", "return 1"),
+    "loads a function": ("FUNCTION", "LOAD", "REPLACE", LIBRARY),
+    "deletes functions": ("FUNCTION", "DELETE", "library"),
+    "flushes functions": ("FUNCTION", "FLUSH"),
+    "restores functions": ("FUNCTION", "RESTORE", "x"),
     "reads settings": ("CONFIG", "GET", "requirepass"),
     "changes settings": ("CONFIG", "SET", "dir", "/tmp"),
     "lists keys": ("KEYS", "*"),
@@ -67,12 +76,11 @@ REFUSED = {
     "renames a queue": ("RENAME", OWN, "mine"),
 }
 
-# What only a worker of the SDK may do: it looks at what waits, and has scripts.
+# What only a worker of the SDK may do: it looks at what waits, and calls functions.
 REFUSED_TO_PLAIN = {
     "looks at tasks it has not taken": ("LRANGE", OWN, 0, -1),
     "disturbs the fair order": ("ZADD", "{dispatch}:workers", 1, "w"),
-    "runs a known script": ("EVALSHA", "0" * 40, 0),
-    "loads a script": ("SCRIPT", "LOAD", "return 1"),
+    "calls a function": ("FCALL", "f", 0),
 }
 
 # What is refused to whoever has the agents of another tenant, though it may know the ids of tasks.
@@ -86,8 +94,7 @@ REFUSED_TO_OTHER_TENANTS = {
 # What the SDK calls by itself, and the scripts that it runs.
 DIRECT = {
     "client|setinfo",
-    "script|load",
-    "evalsha",
+    "fcall",
     "blpop",
     "exists",
     "hget",
@@ -118,8 +125,10 @@ async def answer(task):
 
 
 def with_users(valkey: ValkeyServer) -> Iterator[ValkeyServer]:
-    """A Valkey on which a test may make users, and that has refused nobody anything yet."""
+    """A Valkey on which a test may make users, and that has refused nobody anything yet; the service has started."""
     with administrator(valkey) as client:
+        for library in libraries().values():
+            client.function_load(library.text, replace=True)
         client.acl_log_reset()
     yield valkey
     remove_users(valkey)
@@ -201,13 +210,14 @@ async def every_part(valkey: ValkeyServer, service: Service, folder: Path, url: 
 
 @pytest.mark.parametrize("command", REFUSED.values(), ids=REFUSED.keys())
 def test_a_worker_cannot(users: ValkeyServer, command: tuple[Any, ...]) -> None:
-    """Everything else is refused, and a script of its own gets it no further."""
+    """Everything else is refused, and a function gets it no further, whoever has loaded that."""
     with user(add_user(users, "sdk")) as client:
         with pytest.raises(NoPermissionError):
             client.execute_command(*command)
-        digest = client.script_load("return redis.call(unpack(ARGV))")
+        with administrator(users) as admin:
+            admin.function_load(LIBRARY, replace=True)
         with pytest.raises(ResponseError, match=r"ACL failure|not allowed from script"):
-            client.evalsha(digest, 0, *command)
+            client.fcall("anything", 0, *command)
 
 
 @pytest.mark.parametrize("name", ["plain", "sdk"])
@@ -229,7 +239,8 @@ async def test_a_worker_of_one_tenant_works(users: ValkeyServer, service: Servic
 def test_a_worker_has_no_other_command(users: ValkeyServer) -> None:
     """It may run what the SDK and its scripts use, and of all other commands that the server knows none."""
     add_user(users, "sdk")
-    texts = [Script(name).text for name in SCRIPTS]
+    folder = SOURCE / "orchestrator" / "broker" / "lua"
+    texts = [(folder / f"{name}.lua").read_text() for name in (*SCRIPTS, "dispatch")]
     calls = [call for text in texts for call in re.findall(r"redis\.call\(([^,)]*)", text)]
     scripted = {name.lower() for call in calls for name in re.findall(r"'([A-Z]+)'", call)}
 

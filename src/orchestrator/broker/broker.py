@@ -91,6 +91,10 @@ class Broker:
         """Run a script with `keys` (all of one slot). Raises as `command` does."""
         return await self._scripts.run(script, keys, *args)
 
+    async def load_functions(self) -> None:
+        """Have our functions on every server that is reached; see `Scripts.load_all`."""
+        await self._scripts.load_all()
+
     async def set_clock(self) -> None:
         """Ask the server what time it is."""
         asked = time.monotonic()

@@ -17,7 +17,18 @@ PARTS: Final = {
     # the slot of a tenant
     "callbacks": ("library", "prelude", "commit", "attempts", "asks", "callbacks"),
     "tenant": (
-        *("library", "prelude", "commit", "access", "limits", "attempts", "asks", "errands", "turns", "waits"),
+        *(
+            "library",
+            "prelude",
+            "commit",
+            "access",
+            "limits",
+            "attempts",
+            "asks",
+            "errands",
+            "turns",
+            "waits",
+        ),
         *("pages", "sockets"),
     ),
     # the slot of the dispatch
@@ -26,6 +37,9 @@ PARTS: Final = {
     "plain": ("library",),
 }
 """Of each library what stands before its scripts. Lua has 200 locals in one function, hence more than one."""
+
+OF_WORKERS: Final = {"dispatch", "plain"}
+"""What workers of the SDK call; the users of docs/agents.md may not load it themselves."""
 
 
 class Library:
@@ -40,8 +54,10 @@ class Library:
         self.text: Final = _joined(self.name, PARTS[kind], self.scripts)
 
     def supersedes(self, name: str) -> bool:
-        """Whether it is this library in another version."""
-        return name != self.name and bool(re.fullmatch(rf"{PREFIX}{self.kind}_[0-9a-f]{{12}}", name))
+        """Whether that is another version of it, and nobody needs that who may not load it."""
+        return self.kind not in OF_WORKERS and bool(
+            re.fullmatch(rf"{PREFIX}{self.kind}_[0-9a-f]{{12}}", name)
+        )
 
 
 @cache
@@ -78,10 +94,8 @@ def _function(script: str, name: str, before: str) -> str:
     first, text = _read(script).split("\n", 1)
     made, call = _halves(text) if _EACH_CALL in text else ("", text)
     flags = ", ".join(f"'{flag}'" for flag in _flags(first))
-    return (
-        f"do\n{made}register({{ function_name = '{name}', flags = {{ {flags} }}, callback = function(KEYS_NOW, ARGV_NOW)\n"
-        f"{before}{call}end }})\nend\n"
-    )
+    head = f"register({{ function_name = '{name}', flags = {{ {flags} }}, callback = function(KEYS_NOW, ARGV_NOW)"
+    return f"do\n{made}{head}\n{before}{call}end }})\nend\n"
 
 
 def _halves(text: str) -> tuple[str, str]:

@@ -1,15 +1,18 @@
 """Scripts and commands at the server of a key, with refusals told apart from what passes."""
 
+from collections.abc import Awaitable
+from contextlib import suppress
 from typing import Final
 
-from orchestrator.broker.connection import Argument, BrokerError, Refused, Reply, Unavailable
-from orchestrator.broker.libraries import Library, library_of
+from orchestrator.broker.connection import Argument, BrokerError, Refused, Reply, ReplyLost, Unavailable
+from orchestrator.broker.libraries import PREFIX, Library, libraries, library_of
 from orchestrator.broker.topology import Topology
 
 # Errors that say how the server is, not what the call was: it may be made again later.
 PASSING: Final = frozenset(
     {"OOM", "LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF", "NOREPLICAS", "BUSY"}
 )
+LIST: Final = ("FUNCTION", "LIST", "LIBRARYNAME", f"{PREFIX}*")
 _LEFT_TO_THE_SERVICE: Final = (
     "the functions of this version are not on the server, and this user may not load them: "
     "the service loads them when it starts, if it has the same version"
@@ -46,15 +49,42 @@ class Scripts:
         await self._load(keys[0], library)
         return await self.command(keys[0], *calling)
 
+    async def load_all(self) -> None:
+        """Give every server that is reached the libraries that it has not, for whoever may not load them himself.
+
+        What that makes outdated is deleted: a process that still runs it loads it again, once. Where it is
+        needed none is deleted, or two versions would take turns.
+        """
+        for wire in await self._topology.wires():
+            with suppress(Unavailable, ReplyLost):  # what it lacks it is given when that is called
+                there = names_of(await wire.call(*LIST))
+                for library in libraries().values():
+                    if library.name not in there:
+                        for outdated in filter(library.supersedes, there):
+                            await _unless_done(wire.call("FUNCTION", "DELETE", outdated))
+                        await _unless_done(wire.call("FUNCTION", "LOAD", library.text))
+
     async def _load(self, key: str, library: Library) -> None:
-        """Give it to the server of `key`; somebody else may be faster."""
         try:
-            await self.command(key, "FUNCTION", "LOAD", library.text)
+            await _unless_done(self.command(key, "FUNCTION", "LOAD", library.text))
         except Refused as refused:
             if refused.kind == "NOPERM":
                 raise Refused(f"{refused}; {_LEFT_TO_THE_SERVICE}") from None
-            if "already exists" not in str(refused):
-                raise
+            raise
+
+
+async def _unless_done(call: Awaitable[Reply]) -> None:
+    """Make a call that somebody else may just have made."""
+    try:
+        await call
+    except Refused as refused:
+        if not any(done in str(refused) for done in ("already exists", "Library not found")):
+            raise
+
+
+def names_of(listed: Reply) -> list[str]:
+    """Of the libraries that the answer to `LIST` tells."""
+    return [entry[entry.index(b"library_name") + 1].decode() for entry in listed]
 
 
 def _passing(refused: Refused) -> BrokerError:

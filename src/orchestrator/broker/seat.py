@@ -111,7 +111,7 @@ class Seat:
 
     async def known(self, places: Sequence[tuple[str, Tier]]) -> list[int] | None:
         """How many attempts dispatch knows to be waiting, for each context and tier."""
-        return await self._tried("look", self._dispatch.known(places))
+        return await self._tried("known", self._dispatch.known(places))
 
     async def adopt(self, found: Sequence[Waiting]) -> int:
         """Tells dispatch of attempts that wait; how many it did not know."""

@@ -66,6 +66,14 @@ class Topology:
             return await self._single.call(*args)
         return await self._call_in_cluster(key, args)
 
+    async def wires(self) -> list[Wire]:
+        """To every server that holds keys."""
+        if self._single:
+            return [self._single]
+        if not self._wires:
+            await self._refresh()
+        return list(self._wires.values())
+
     async def endpoints(self) -> list[Endpoint]:
         """Every server that holds keys, for listeners; a Cluster is asked anew now and then."""
         if self._single:

@@ -39,7 +39,7 @@ CHECKS: Final = (
     Check("writes", servers.writes, "server"),
     Check("clock", servers.clock, "server"),
     Check("rights", rights.rights, "server"),
-    Check("scripts", servers.scripts, "redis"),
+    Check("functions", servers.functions, "redis"),
     Check("prefix", servers.prefix, "redis"),
     Check("replicas", replicas.alive, "redis"),
     Check("versions", replicas.versions, "redis"),

@@ -63,11 +63,13 @@ class Fault(Enum):
     )
     REDIS_REFUSES = Known(
         "fail",
-        "Its words say why: `min-replicas-to-write`, data being loaded, a script that does not end (`SCRIPT KILL`);"
-        " until it takes writes, sends get 503.",
+        "Its words say why: `min-replicas-to-write`, data being loaded, a script that does not end"
+        " (`FUNCTION KILL`, `SCRIPT KILL`); until it takes writes, sends get 503.",
     )
     REDIS_FORGETS = Known("warn", "`CONFIG SET appendonly yes`, and in its configuration.")
-    SCRIPTS_FLUSHED = Known("ok", "Nothing: the service loads a script again when it needs it.")
+    FUNCTIONS_FLUSHED = Known(
+        "ok", "Nothing: the service loads its functions again when it needs them; some workers wait for that."
+    )
     RIGHTS_MISSING = Known("fail", "Give the user of REDIS_URL what docs/redis-keys.md lists under Rights.")
     PREFIX_TAKEN = Known(
         "fail",

@@ -8,8 +8,8 @@ from typing import Final
 from orchestrator.broker.broker import LEAST_VERSIONS
 from orchestrator.broker.connection import BrokerError, Refused
 from orchestrator.broker.endpoint import Endpoint
-from orchestrator.broker.script_source import every_script
-from orchestrator.broker.scripts import PASSING
+from orchestrator.broker.libraries import libraries
+from orchestrator.broker.scripts import LIST, PASSING, names_of
 from orchestrator.diagnosis.examination import CHECK_SECONDS, Examination, Server, age, names
 from orchestrator.diagnosis.faults import Fault, Finding, found, unseen, well
 
@@ -145,17 +145,14 @@ async def writes(exam: Examination) -> list[Finding]:
     return findings or [unseen("no write is taken; another line says why")]
 
 
-async def scripts(exam: Examination) -> list[Finding]:
-    """Which of our scripts the server has; a cache that was flushed does no harm."""
-    digests = [script.digest for script in every_script()]
-    known = sum(await exam.servers[0].ask("SCRIPT", "EXISTS", *digests))
-    if not known and await exam.reports():
-        return [found(Fault.SCRIPTS_FLUSHED, "the script cache was flushed; harmless")]
-    return [
-        well(
-            f"the server has {known} of {len(digests)} scripts, and is given the others when they are needed"
-        )
-    ]
+async def functions(exam: Examination) -> list[Finding]:
+    """Which of our libraries of functions the server has; that they were flushed does no harm."""
+    there = set(names_of(await exam.servers[0].ask(*LIST)))
+    ours = {library.name for library in libraries().values()}
+    if not there and await exam.reports():
+        return [found(Fault.FUNCTIONS_FLUSHED, "the functions were flushed; harmless")]
+    what = f"the server has {len(ours & there)} of our {len(ours)} libraries"
+    return [well(f"{what}, and is given the others when they are needed")]
 
 
 async def prefix(exam: Examination) -> list[Finding]:
