@@ -9,13 +9,15 @@ from typing import Any, cast
 import pytest
 import redis
 from redis.exceptions import NoPermissionError, ResponseError
+from structlog.testing import capture_logs
 from tests.servers import SOURCE, wait_until
 from tests.worker.acl import add_user, administrator, commands_of, remove_users
-from tests.worker.service import CALLBACKS, Service
+from tests.worker.service import CALLBACKS, Service, running
 from tests.worker.test_docs import example, process
 
 from orchestrator.broker.libraries import libraries
 from orchestrator.embedded import ValkeyServer
+from orchestrator.worker import AgentWorker, Task
 
 OWN, OTHER = "execution:agent-123:professional", "execution:agent-124:professional"
 
@@ -127,11 +129,16 @@ async def answer(task):
 def with_users(valkey: ValkeyServer) -> Iterator[ValkeyServer]:
     """A Valkey on which a test may make users, and that has refused nobody anything yet; the service has started."""
     with administrator(valkey) as client:
-        for library in libraries().values():
-            client.function_load(library.text, replace=True)
+        load_functions(client)
         client.acl_log_reset()
     yield valkey
     remove_users(valkey)
+
+
+def load_functions(client: Any) -> None:
+    """As the service does when it starts."""
+    for library in libraries().values():
+        client.function_load(library.text, replace=True)
 
 
 @pytest.fixture
@@ -234,6 +241,28 @@ async def test_a_worker_of_one_tenant_works(users: ValkeyServer, service: Servic
     """Every part of the SDK works for the tenant that is named."""
     (tmp_path / "agents.py").write_text(AGENTS)
     await every_part(users, service, tmp_path, add_user(users, "sdk", tenant="tenant-456"))
+
+
+async def test_a_worker_without_functions(users: ValkeyServer, service: Service) -> None:
+    """It says what is missing and who brings it, once for each thing that it tries, and works as soon as that is there."""
+    worker = AgentWorker(redis_url=add_user(users, "sdk"))
+
+    @worker.agent("agent-123")
+    async def _(_: Task) -> str:
+        return "fine"
+
+    def said() -> bool:
+        return any("the service loads them when it starts" in line.get("error", "") for line in logs)
+
+    with administrator(users) as client, capture_logs() as logs:
+        client.function_flush()
+        async with running(worker):
+            await service.send()
+            await wait_until(said)
+            load_functions(client)
+            assert (await service.ending())["status"] == "completed"
+    failed = [line["operation"] for line in logs if line["event"] == "redis_unreachable"]
+    assert len(failed) == len(set(failed))
 
 
 def test_a_worker_has_no_other_command(users: ValkeyServer) -> None:
