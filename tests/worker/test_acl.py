@@ -244,7 +244,7 @@ async def test_a_worker_of_one_tenant_works(users: ValkeyServer, service: Servic
 
 
 async def test_a_worker_without_functions(users: ValkeyServer, service: Service) -> None:
-    """It says what is missing and who brings it, once for each thing that it tries, and works as soon as that is there."""
+    """It says what is missing and who brings it, once for each thing it tries, and works as soon as that is there."""
     worker = AgentWorker(redis_url=add_user(users, "sdk"))
 
     @worker.agent("agent-123")
