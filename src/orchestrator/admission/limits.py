@@ -44,18 +44,13 @@ class Limits:
 
 def limit_headers(reply: AdmitReply) -> dict[str, str]:
     """`RateLimit-Policy` and `RateLimit` as draft-ietf-httpapi-ratelimit-headers-11 spells them."""
-    states = [(name, state, window) for name, state, window in
-              (("session", reply.s, 3600), ("tenant", reply.t, 60)) if state is not None]  # fmt: skip
-    if not states:
-        return {}
-    return {
-        "RateLimit-Policy": ", ".join(
-            f'"{name}";q={state.limit};w={window}' for name, state, window in states
-        ),
-        "RateLimit": ", ".join(
-            f'"{name}";r={state.left};t={state.reset_seconds}' for name, state, _ in states
-        ),
-    }
+    policies: list[str] = []
+    states: list[str] = []
+    for name, state, window in (("session", reply.s, 3600), ("tenant", reply.t, 60)):
+        if state is not None:
+            policies.append(f'"{name}";q={state.limit};w={window}')
+            states.append(f'"{name}";r={state.left};t={state.reset_seconds}')
+    return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(states)} if states else {}
 
 
 def whole_seconds(seconds: float) -> int:

@@ -54,8 +54,10 @@ class Dispatcher:
         return share.sure and self._is_told(tenant, share)
 
     def _is_told(self, tenant: str, share: Share) -> bool:
+        if not share.cap:
+            return True
         told, at = self._capped.get(tenant, (None, 0.0))
-        return not share.cap or (told == share and time.monotonic() - at < CAP_TOLD_SECONDS)
+        return told == share and time.monotonic() - at < CAP_TOLD_SECONDS
 
     async def expect(self, tenant: str, queue: str) -> None:
         """An attempt is about to be on its queue: a cap of its tenant is known before a worker finds it there.
