@@ -4,10 +4,12 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.broker.tenant import QUEUE, Tenant, callback
+from tests.broker.tenant import KEEPING, QUEUE, Tenant, callback
 
 from orchestrator.broker.admissions import AdmitReply
+from orchestrator.broker.broker import Broker
 from orchestrator.broker.keys import execution_queue
+from orchestrator.embedded import ValkeyServer
 
 OTHER = execution_queue("agent-7", "free")
 on_one_server = pytest.mark.parametrize("each_valkey", ["valkey"], indirect=True)
@@ -139,6 +141,25 @@ async def test_queue_of_another_type(tenant: Tenant) -> None:
     assert not tenant.client.exists(marker(afar.task))
     assert tenant.client.get(QUEUE) == b"foreign"
     assert tenant.client.lrange(OTHER, 0, -1) == [b"near"]
+
+
+@on_one_server
+@pytest.mark.parametrize("command", ["set", "lpush"])
+async def test_a_right_is_missing(tenant: Tenant, valkey: ValkeyServer, command: str) -> None:
+    """A queue that may not be written to leaves nothing half done: the task is accepted, and not pushed."""
+    tenant.client.acl_setuser(
+        "weak", enabled=True, nopass=True, keys=["*"], channels=["*"], commands=["+@all", f"-{command}"]
+    )
+    url = valkey.url.replace("://", "://weak:any@")
+    try:
+        async with Broker(url, tenant.broker.keys, KEEPING) as weak:
+            await weak.set_clock()
+            reply = await admit(Tenant(weak, tenant.client))
+    finally:
+        tenant.client.acl_deluser("weak")
+    assert (reply.outcome, reply.pushed) == ("accepted", False)
+    assert unpushed(tenant) == [reply.task.encode()]
+    assert not tenant.client.exists(QUEUE, marker(reply.task))
 
 
 @on_one_server

@@ -163,15 +163,16 @@ end
 
 local MARKER_SLACK = 60000 -- ms that a marker outlives the deadline
 
--- As push.lua does. The first of all that is written, so what cannot be pushed, as on a key that is no list, is recorded as
--- not pushed, and push.lua says what is amiss. No marker can be there: the task is new.
+-- As push.lua does; no marker can be there, since the task is new. It is the first that is written: what is refused, as on a
+-- key that is no list, leaves nothing, the task is recorded as not pushed, and push.lua says what is amiss.
 local function push(one)
   local a = one.a
   if not a.within_reach or one.plan.hold then return end
-  if type(redis.pcall('LPUSH', a.queue, one.payload)) ~= 'number' then return end
-  local life = math.ceil((a.deadline - now) / 1000) + MARKER_SLACK
-  redis.call('SET', '{' .. a.queue .. '}:t:' .. a.task .. ':1', one.payload, 'PX', math.max(MARKER_SLACK, life))
-  one.told.pushed = true
+  local marker = '{' .. a.queue .. '}:t:' .. a.task .. ':1'
+  local life = math.max(0, math.ceil((a.deadline - now) / 1000)) + MARKER_SLACK
+  if redis.pcall('SET', marker, one.payload, 'PX', life).err then return end
+  one.told.pushed = type(redis.pcall('LPUSH', a.queue, one.payload)) == 'number'
+  if not one.told.pushed then redis.call('UNLINK', marker) end
 end
 
 local function record(one)
