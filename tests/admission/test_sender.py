@@ -17,10 +17,16 @@ from orchestrator.broker import connection
 from orchestrator.broker.admissions import Admissions, AdmitReply
 from orchestrator.broker.broker import Broker
 from orchestrator.broker.connection import ReplyLost, Unavailable
+from orchestrator.broker.dispatch import Dispatch
 from orchestrator.broker.keys import Keys
+from orchestrator.dispatch.dispatcher import Dispatcher
+from orchestrator.dispatch.errands import ErrandRunner
+from orchestrator.dispatch.tenant_shares import TenantShares
 from orchestrator.embedded import ValkeyServer
 from orchestrator.errors import Problem
+from orchestrator.protocol.tiers import DEFAULT_LIMITS
 from orchestrator.store.records import ContextRules
+from orchestrator.telemetry import configure_logging
 
 
 @pytest.fixture(scope="module")
@@ -207,6 +213,32 @@ async def test_queue_out_of_reach(sending: Sending, tenant: Tenant) -> None:
     await sending.enqueue.close()
     assert await tenant.status(sent.answer.task_id) == "queued"
     assert not tenant.client.exists(tenant.key("unpushed"))
+
+
+async def test_cap_that_is_not_known_yet(
+    sending: Sending, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until the dispatch knows the tenant's cap the push is left to whoever tells it; then admissions do it."""
+    keys, runs = tenant.broker.keys, list[str]()
+    shares = TenantShares(DEFAULT_LIMITS.__getitem__, own_limits=False)
+    shares.note("acme", {"max_running": 2})
+    dispatcher = Dispatcher(Dispatch(tenant.broker.run), keys, shares, 15)
+    errands = ErrandRunner(sending.admissions, configure_logging("ERROR", "json"), dispatcher)
+    monkeypatch.setattr(sending.enqueue, "_errands", errands)
+    run = Broker.run
+
+    def counted(self: Broker, script: str, *args: Any) -> Any:
+        runs.append(script)
+        return run(self, script, *args)
+
+    monkeypatch.setattr(Broker, "run", counted)
+    for told in (True, False):
+        runs.clear()
+        await sending.send()
+        await sending.enqueue.close()
+        assert ("push" in runs) == told
+        assert tenant.client.hget(f"{{dispatch}}:n:{tenant.queue}", "cap") == b"2"
+    assert tenant.client.llen(QUEUE) == 2
 
 
 async def test_queue_of_another_type(sending: Sending, tenant: Tenant) -> None:

@@ -184,3 +184,15 @@ async def test_newest_thousand_tasks_are_listed(tenant: Tenant) -> None:
 
     assert tenant.client.zcard(listed) == 1_000
     assert tenant.client.zrevrange(listed, 0, 0) == [task.encode()]
+
+
+async def test_lists_live_as_long_as_their_last_task(tenant: Tenant) -> None:
+    """A later deadline moves the end of what lists a tenant's tasks; an earlier one leaves it."""
+    ends: list[list[int]] = []
+    for timeout in (300, 600, 60):
+        await tenant.admit(timeout=timeout)
+        lists = [tenant.key(name) for name in ("outstanding", "unpushed", "tasks:sess-1")]
+        ends.append([tenant.client.pexpiretime(name) for name in lists])
+    first, later, last = ends
+    assert later == last
+    assert all(290_000 < after - before < 400_000 for before, after in zip(first, later, strict=True))

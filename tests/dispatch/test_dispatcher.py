@@ -69,6 +69,17 @@ async def test_a_cap_is_known_before_its_task_waits(
     assert floor.client.hget(key, "cap") == b"3"
 
 
+async def test_who_is_known_needs_no_expecting(dispatcher: Dispatcher, shares: TenantShares) -> None:
+    """An admission may push by itself where the tenant's cap is none for certain, or told."""
+    assert not dispatcher.is_known("acme", QUEUE)
+    shares.note("acme", {})
+    assert dispatcher.is_known("acme", QUEUE)
+    shares.note("acme", {"max_running": 2})
+    assert not dispatcher.is_known("acme", QUEUE)
+    await dispatcher.expect("acme", QUEUE)
+    assert dispatcher.is_known("acme", QUEUE)
+
+
 async def test_a_guess_leaves_what_is_known(
     floor: Floor, dispatcher: Dispatcher, shares: TenantShares
 ) -> None:
