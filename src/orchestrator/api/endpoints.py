@@ -9,10 +9,12 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from orchestrator.api.request_headers import headers_of
 
 Handler = Callable[[Request], Awaitable[Response]]
+SocketHandler = Callable[[WebSocket], Awaitable[None]]
 
 
 class KnownRequest(Request):
@@ -34,3 +36,23 @@ class Endpoint:
         """Handle one request."""
         response = await self._handler(KnownRequest(scope, receive))
         await response(scope, receive, send)
+
+
+class KnownSocket(WebSocket):
+    """A socket whose headers are taken apart once."""
+
+    @property
+    def headers(self) -> Headers:
+        """The headers of its handshake."""
+        return headers_of(self.scope)
+
+
+class SocketEndpoint:
+    """Leaves a socket to its handler."""
+
+    def __init__(self, handler: SocketHandler) -> None:
+        self._handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one handshake."""
+        await self._handler(KnownSocket(scope, receive, send))

@@ -1,19 +1,53 @@
-"""Which handshakes of WebSockets need not be parsed twice, by the server for HTTP and by the library for WebSockets."""
+"""Which handshakes of WebSockets are answered here, from the head as HTTP's parser found it.
 
+The library would parse it anew, with a parser in Python for each header. It still has all that is not quite plain, and
+says what is wrong with it.
+"""
+
+import re
+from base64 import b64encode
 from collections.abc import Mapping
+from hashlib import sha1
 from typing import Any, Final
 
 _LINE_MAX: Final = 8_000
 """Bytes; the library takes a little more."""
-_OF_BODIES: Final = frozenset({b"content-length", b"transfer-encoding"})
-
-
-def is_plain(scope: Mapping[str, Any], target: bytes) -> bool:
-    """Whether the library would find nothing to refuse in this head if it parsed it anew."""
-    if scope["method"] != "GET" or scope["http_version"] != "1.1":
-        return False
-    if len(target) > _LINE_MAX or not target.isascii():
-        return False
-    return all(
-        len(name) + len(value) <= _LINE_MAX and name not in _OF_BODIES for name, value in scope["headers"]
+_JUDGED_BY_LIBRARY: Final = frozenset({b"content-length", b"transfer-encoding", b"sec-websocket-protocol"})
+_KEY_NAME: Final = b"sec-websocket-key"
+_ASKED: Final[Mapping[bytes, frozenset[bytes]]] = {
+    b"upgrade": frozenset({b"websocket"}),
+    b"connection": frozenset({b"upgrade", b"keep-alive, upgrade"}),
+    b"sec-websocket-version": frozenset({b"13"}),
+}
+_ONCE: Final = frozenset({*_ASKED, _KEY_NAME, b"origin"})
+_is_key: Final = re.compile(rb"[A-Za-z0-9+/]{22}==\Z").match
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+"""RFC 6455 §1.3."""
+_ANSWER: Final = b"".join(
+    line + b"\r\n"
+    for line in (
+        b"HTTP/1.1 101 Switching Protocols",
+        b"Upgrade: websocket",
+        b"Connection: Upgrade",
+        b"Sec-WebSocket-Accept: %b",
+        b"",
     )
+)
+
+
+def answer_to(scope: Mapping[str, Any], target: bytes) -> bytes | None:
+    """The 101 that accepts this handshake; None where the library may find something to refuse in it."""
+    if scope["method"] != "GET" or scope["http_version"] != "1.1":
+        return None
+    if len(target) > _LINE_MAX or not target.isascii():
+        return None
+    found: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        if len(name) + len(value) > _LINE_MAX or name in _JUDGED_BY_LIBRARY or name in found:
+            return None
+        if name in _ONCE:
+            found[name] = value
+    key = found.get(_KEY_NAME, b"")
+    if not _is_key(key) or any(found.get(name, b"").lower() not in asked for name, asked in _ASKED.items()):
+        return None
+    return _ANSWER % b64encode(sha1(key + _GUID, usedforsecurity=False).digest())

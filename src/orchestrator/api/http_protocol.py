@@ -7,7 +7,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from orchestrator.api.handshake import is_plain
+from orchestrator.api.handshake import answer_to
 from orchestrator.api.pending_connections import PendingConnections
 from orchestrator.api.problems import problem_response
 from orchestrator.api.websocket_protocol import WebSocketProtocol
@@ -176,17 +176,16 @@ class HttpProtocol(HttpToolsProtocol):
         """Hands the connection over, unless an answer is still on its way: nobody would look after it any more."""
         if self.flow.write_paused or not self._is_idle():
             self.transport.abort()
-        elif is_plain(self.scope, self.url):
-            self._upgrade()
+        elif answer := answer_to(self.scope, self.url):
+            self._upgrade(answer)
         else:
             super().handle_websocket_upgrade()
 
-    def _upgrade(self) -> None:
+    def _upgrade(self, answer: bytes) -> None:
         self.connections.discard(self)
         make = cast("type[WebSocketProtocol]", self.ws_protocol_class)
         protocol = make(self.config, self.server_state, self.app_state)  # type: ignore[call-arg]
-        protocol.connection_made(self.transport)
-        protocol.take_handshake(self.url, self.scope["headers"])
+        protocol.take_handshake(self, answer)
         self.transport.set_protocol(protocol)
 
     # Answering

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from orchestrator.api.lean_socket import LeanSocket
 
 _SLICES: Final = 64
 """Of a delay. What is due in the same one is called in one go: few enough for nobody to wait long."""
@@ -65,7 +65,7 @@ class Keepalive:
         self.pongs: Final = Waits(ping_timeout, lambda socket: socket.keepalive_timeout())
 
 
-class KeptAlive(WebSocketsSansIOProtocol):
+class KeptAlive(LeanSocket):
     """uvicorn's protocol without timers of its own."""
 
     def __init__(self, *args: Any, keepalive: Keepalive, **kwargs: Any) -> None:

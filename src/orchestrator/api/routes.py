@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from orchestrator.api.admin import Admin
 from orchestrator.api.chat import Chat
 from orchestrator.api.deployment import Deployment
+from orchestrator.api.endpoints import SocketEndpoint
 from orchestrator.api.events import EventStreams
 from orchestrator.api.guard import Guard
 from orchestrator.api.pages import Pages, static_directory
@@ -31,6 +32,9 @@ def routes(
 ) -> list[BaseRoute]:
     """The table of routes, each with who may use it; contract §3 and §6 have the same rows."""
     return [
+        # Finds out by itself who comes: it takes tickets, and a first frame. As the last one it would be found after a
+        # look at each of the others.
+        WebSocketRoute("/ws/{session_id}", SocketEndpoint(sockets.follow)),
         Route("/api/chat/send", guard.chat(chat.send), methods=["POST"]),
         Route("/api/chat/tasks/{task_id}", guard.chat(chat.task), methods=["GET"]),
         Route("/api/chat/tasks/{task_id}/cancel", guard.chat(chat.cancel), methods=["POST"]),
@@ -56,8 +60,6 @@ def routes(
         Route("/", guard.public(pages.index), methods=["GET"]),
         # Open to anybody, as the page that needs them.
         Mount("/static", _Files(directory=static_directory())),
-        # Finds out by itself who comes: it takes tickets, and a first frame.
-        WebSocketRoute("/ws/{session_id}", sockets.follow),
     ]
 
 

@@ -1,21 +1,15 @@
 """uvicorn's WebSocket protocol with what contract §4 promises and the original (0.54) does not keep."""
 
 import asyncio
-import logging
 import random
-from collections.abc import Callable, Iterable, Sequence
-from http import HTTPStatus
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn.protocols.utils import ClientDisconnected
-from websockets.datastructures import Headers
 from websockets.frames import CloseCode, Frame
-from websockets.http11 import Request
-from websockets.protocol import Protocol
 
-from orchestrator.api.inbox import Gate, Inbox
 from orchestrator.api.keepalive import KeptAlive
-from orchestrator.api.text_frames import TEXTS, framed
+from orchestrator.api.text_frames import framed
 from orchestrator.protocol.budget import Budget
 
 if TYPE_CHECKING:
@@ -52,17 +46,10 @@ class WebSocketProtocol(KeptAlive):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.queue = Inbox()  # type: ignore[assignment]
-        self.writable = Gate()  # type: ignore[assignment]
         self._handed_over = False
         # Nobody may be silent for longer than that, whatever was said before.
         silence = (self.ping_interval or CLOSE_SECONDS) + (self.ping_timeout or CLOSE_SECONDS)
         self.close_timeout = min(self.close_seconds, silence)
-        # At INFO the original logs the URL with its query, at DEBUG each frame: tickets and messages.
-        self.logger = logging.getLogger("uvicorn.error.websocket")
-        if self.logger.level == logging.NOTSET:
-            self.logger.setLevel(logging.WARNING)
-        self.conn.logger, self.conn.debug = self.logger, False
         self._unparsed = bytearray()
         self._continued = bytearray()
         self._queued = 0
@@ -70,16 +57,6 @@ class WebSocketProtocol(KeptAlive):
         self._fragments: Budget | None = None
 
     # Reading
-
-    def take_handshake(self, target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Begins with a handshake's head that was parsed already."""
-        self.conn.parser = Protocol.parse(self.conn)  # past the head
-        next(self.conn.parser)
-        found = Headers()
-        for name, value in headers:
-            found.set_insecure(name.decode("ascii"), value.decode("latin-1"))
-        self.handle_connect(Request(target.decode("ascii"), found))
-        self._bound_closing()
 
     def data_received(self, data: bytes) -> None:
         """Takes any byte as a sign of life: who is busy sending may be late with its pong."""
@@ -96,10 +73,10 @@ class WebSocketProtocol(KeptAlive):
             self.handle_events()  # what came before a bad frame still counts
             if self.conn.parser_exc is not None:
                 self.handle_parser_exception()
-        if self.conn.handshake_exc is not None and not self.handshake_initiated:
-            # The original forgets this answer (too many headers, URL too long) and keeps the socket.
-            self.transport.write(b"".join(self.conn.data_to_send()))
-            self.transport.close()
+            if self.conn.handshake_exc is not None and not self.handshake_initiated:
+                # The original forgets this answer (too many headers, URL too long) and keeps the socket.
+                self.transport.write(b"".join(self.conn.data_to_send()))
+                self.transport.close()
         self._drop_if_unread()
         self._bound_closing()
 
@@ -179,12 +156,6 @@ class WebSocketProtocol(KeptAlive):
             self._parse()
         self._drop_if_unread()
 
-    def handle_connect(self, event: Request) -> None:
-        """Offers `Texts` to the application, which starts in the loop's next turn."""
-        super().handle_connect(event)
-        if self.response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
-            self.scope["extensions"][TEXTS] = self  # type: ignore[index]
-
     def write_texts(self, frames: Sequence[bytes]) -> None:
         """Writes them in one piece: message by message the original takes six times as long."""
         if self.close_sent or self.disconnected or self.transport.is_closing():
@@ -203,8 +174,7 @@ class WebSocketProtocol(KeptAlive):
         """Calls this with each message from now on; what only the handshake needed is forgotten."""
         self._handed_over = True
         self.queue.on_put = on_message  # type: ignore[attr-defined]
-        self.request.headers.clear()  # the parser may keep the request
-        del self.scope, self.request, self.response
+        self.forget_handshake()
 
     @property
     def has_messages(self) -> bool:
@@ -240,8 +210,8 @@ class WebSocketProtocol(KeptAlive):
         """1002, 1007, 1009: the close frame reaches the peer (see `_part`)."""
         if self.close_sent:
             return
-        if self.conn.close_sent is None:  # frames, and bad ones, before the handshake was answered
-            self.transport.abort()
+        if not self.handshake_complete or self.conn.close_sent is None:
+            self.transport.abort()  # frames, and bad ones, before the handshake was answered
         else:
             self._part(self.conn.close_sent.code, self.conn.close_sent.reason)
 
