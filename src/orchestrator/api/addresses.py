@@ -12,29 +12,27 @@ class TrustedProxies:
     def __init__(self, networks: Iterable[str]) -> None:
         self._networks = [ipaddress.ip_network(network) for network in networks]
 
-    def __contains__(self, address: str) -> bool:
+    def __contains__(self, address: str | Address) -> bool:
         """Whether the address is in one of them; what is no address is not."""
-        known = _parsed(address)
+        known = parsed(address) if isinstance(address, str) else address
         return known is not None and any(known in network for network in self._networks)
 
 
 def address_group(address: str) -> str:
-    """Whose connections are counted together with this address's; what is no address is a group of its own.
+    """Whose connections are counted together with this address's; what is no address is a group of its own."""
+    known = parsed(address)
+    return address if known is None else group_of(known)
 
-    A group is the address, or its /64 in IPv6: whoever has one of those has all of them.
-    """
-    known = _parsed(address)
-    if known is None or known.version == 4:
-        return address if known is None else str(known)
+
+def group_of(known: Address) -> str:
+    """A group is the address, or its /64 in IPv6: whoever has one of those has all of them."""
+    if known.version == 4:
+        return str(known)
     return str(ipaddress.ip_network((int(known) >> 64 << 64, 64)))
 
 
-def is_address(text: str) -> bool:
-    """Whether this is an IP address; whoever is on a Unix socket has none."""
-    return _parsed(text) is not None
-
-
-def _parsed(address: str) -> Address | None:
+def parsed(address: str) -> Address | None:
+    """The address, or None for what is none: whoever is on a Unix socket has none."""
     try:
         known = ipaddress.ip_address(address)
     except ValueError:

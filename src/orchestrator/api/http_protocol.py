@@ -48,10 +48,7 @@ class Flow(FlowControl):
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """Passed to uvicorn as `http=`, with the `pending` of its process.
-
-    Whoever changes the pinned uvicorn reads these overrides again.
-    """
+    """Passed to uvicorn as `http=`. Whoever changes the pinned uvicorn reads these overrides again."""
 
     head_seconds: float = HEAD_SECONDS
     unread_seconds: float = UNREAD_SECONDS
@@ -116,7 +113,7 @@ class HttpProtocol(HttpToolsProtocol):
             del self._unparsed[: len(piece)]
             self._parse_piece(piece)
             if self.transport.get_protocol() is not self:
-                return  # a WebSocket now; clients wait for the handshake's answer before they send more
+                return  # a WebSocket now: clients wait for its answer before they send more
         # Where bytes wait, a request does too; the end of the last one that waits reads on.
         self._flow.held = bool(self._unparsed) and not self._is_ending()
         if self._flow.held:
@@ -171,6 +168,12 @@ class HttpProtocol(HttpToolsProtocol):
             self._end_within(self.unread_seconds)
         else:
             self._close()  # another answer is under way on this connection
+
+    def _get_upgrade(self) -> bytes | None:
+        """To what the client wants to change; asked three times a head, for which the original walks through it."""
+        last = dict(self.headers)
+        asked = map(bytes.strip, last.get(b"connection", b"").lower().split(b","))
+        return last.get(b"upgrade", b"").lower() if b"upgrade" in asked else None
 
     def handle_websocket_upgrade(self) -> None:
         """Hands the connection over, unless an answer is still on its way: nobody would look after it any more."""

@@ -5,7 +5,7 @@ from collections import Counter as Tally
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from orchestrator.api.addresses import TrustedProxies, address_group, is_address
+from orchestrator.api.addresses import TrustedProxies, group_of, parsed
 from orchestrator.metrics import Counter, Metrics
 from orchestrator.telemetry import Log, LogEvent
 
@@ -45,9 +45,8 @@ class PendingConnections:
 
         Everybody comes from a trusted proxy, and whoever is on a Unix socket has no address.
         """
-        if address is None or not is_address(address) or address in self._trusted:
-            return None
-        return address_group(address)
+        known = None if address is None else parsed(address)
+        return None if known is None or known in self._trusted else group_of(known)
 
     def enter(self, group: str) -> bool:
         """Count one more; False, and counted as refused, where the group has as many as it may."""

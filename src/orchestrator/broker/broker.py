@@ -1,6 +1,6 @@
 """The way to Redis for the rest of the service: run a script or a command at the server of a key."""
 
-import secrets
+import random
 import time
 from typing import Any, Final, Self
 
@@ -60,6 +60,8 @@ class Broker:
         self.clock: Final = Clock()
         self.topology: Final = Topology(Endpoint(url), on_state)
         self._scripts = Scripts(self.topology)
+        # Seeds have to be unlike each other, and are no secret: to ask the system for each would be a call more.
+        self._seeds = random.Random()
         self._keep = {
             "log_ttl": keeping.log_ttl_seconds * 1_000_000,
             "task_ttl": keeping.task_ttl_seconds * 1_000_000,
@@ -78,7 +80,7 @@ class Broker:
 
     def arguments(self, **members: Any) -> bytes:
         """The first argument of a script: its own members, what to keep, and the seed of a new epoch."""
-        return _encode({**self._keep, "seed": secrets.token_hex(8), **members})
+        return _encode({**self._keep, "seed": f"{self._seeds.getrandbits(64):016x}", **members})
 
     async def command(self, key: str, *args: Argument) -> Reply:
         """Run one command at the server of `key`.

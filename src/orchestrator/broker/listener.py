@@ -71,10 +71,12 @@ class Ear:
 
     async def subscribe(self, channel: str) -> None:
         """Hear a channel; returns when the server confirmed it. Waits as long as the server is away."""
-        if channel not in self._channels:
-            self._channels[channel] = asyncio.get_running_loop().create_future()
+        confirmed = self._channels.get(channel)
+        if confirmed is None:
+            confirmed = self._channels[channel] = asyncio.get_running_loop().create_future()
             self._send("SSUBSCRIBE", channel)
-        await asyncio.shield(self._channels[channel])
+        if not confirmed.done():
+            await asyncio.shield(confirmed)
 
     async def unsubscribe(self, channel: str) -> None:
         """Hear a channel no more."""

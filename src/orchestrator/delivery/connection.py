@@ -1,7 +1,7 @@
 """One reader of a session: its writer, and what it has been given."""
 
 import asyncio
-import secrets
+import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
@@ -49,7 +49,7 @@ class Connection:
     """A socket that follows one session."""
 
     def __init__(self, outlet: Outlet, name: SessionName, tier: Tier, user: str) -> None:
-        self.id: Final = f"conn-{secrets.token_hex(8)}"
+        self.id: Final = f"conn-{random.getrandbits(64):016x}"
         self.tenant: Final = name.tenant
         self.session: Final = name.session
         self.tier: Final = tier
