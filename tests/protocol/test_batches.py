@@ -35,6 +35,16 @@ def test_there_and_back(runs: list[tuple[str, str, int, list[bytes]]]) -> None:
     ]
 
 
+@given(runs_of_sessions, st.sets(st.text(min_size=1, max_size=9)))
+def test_sessions_of_others_are_passed_over(
+    runs: list[tuple[str, str, int, list[bytes]]], others: set[str]
+) -> None:
+    """Who wants some sessions gets their events as if there were no others."""
+    wanted = {session for session, *_ in runs[::2]} | others
+    message = batch(runs)
+    assert list(read_batch(message, wanted)) == [a for a in read_batch(message) if a.session in wanted]
+
+
 def test_message_that_is_none_of_ours() -> None:
     """Somebody else's message on the channel has no events, and is no error."""
     for message in (b"", b"x", b"\x00\x00\x00\x05hello", b"\xff" * 40, struct.pack(">I", 1) + b"\x90"):

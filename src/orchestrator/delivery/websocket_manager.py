@@ -16,7 +16,7 @@ from orchestrator.delivery.connection import Connection
 from orchestrator.delivery.session_log import SessionLog
 from orchestrator.metrics import Counter, Metrics
 from orchestrator.protocol.batches import Announced, read_batch
-from orchestrator.protocol.events import Event, SessionName, read_event
+from orchestrator.protocol.events import Event, EventType, SessionName, read_event
 from orchestrator.protocol.position import Position
 
 BACKLOG_EVENTS: Final = 64
@@ -139,8 +139,8 @@ class WebSocketManager:
         if name is None or tenant is None:
             return
         whose = SessionName(name, "", "")
-        brought = 0
-        for announced in read_batch(message):
+        brought, delivered = 0, Tally[EventType]()
+        for announced in read_batch(message, tenant.sessions):
             sockets = tenant.sessions.get(announced.session)
             if not sockets:
                 continue
@@ -152,8 +152,12 @@ class WebSocketManager:
             if announced.session != whose.session or announced.epoch != whose.epoch:
                 whose = SessionName(name, announced.session, announced.epoch)
                 self._offered |= sockets
-            self._bring(read_event(whose, announced.offset, announced.entry), announced, sockets)
+            event = read_event(whose, announced.offset, announced.entry)
+            self._bring(event, announced, sockets)
+            delivered[event.type] += len(sockets)
             brought += 1
+        for kind, times in delivered.items():
+            self._metrics.count(Counter.EVENTS_DELIVERED, kind, by=times)
         self._flush_soon(brought)
 
     def _bring(self, event: Event, announced: Announced, sockets: set[Connection]) -> None:
@@ -162,7 +166,6 @@ class WebSocketManager:
                 connection.close(1011, "the log begins anew: reconnect")
             elif connection.offer(event, announced.after):
                 self._metrics.count(Counter.GAP_READS)
-        self._metrics.count(Counter.EVENTS_DELIVERED, event.type, by=len(sockets))
 
     def _flush_soon(self, brought: int) -> None:
         """At once; but a message with so much comes from a backlog, and the next has more for the same sockets."""

@@ -1,6 +1,6 @@
 """A message on a tenant's channel: the events of one script call, by session (see `publish` in prelude.lua)."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Final
 
 import msgspec
@@ -28,14 +28,20 @@ class Announced(msgspec.Struct):
 _index: Final = msgspec.msgpack.Decoder(list[_Run]).decode
 
 
-def read_batch(message: bytes) -> Iterator[Announced]:
-    """The events of a message, each session's in order; none where somebody else wrote to the channel."""
+def read_batch(message: bytes, wanted: Container[str] | None = None) -> Iterator[Announced]:
+    """The events of a message, each session's in order; none where somebody else wrote to the channel.
+
+    `wanted` are sessions: of a message of many, most may be followed elsewhere.
+    """
     at = 4 + int.from_bytes(message[:4])
     try:
         runs = _index(message[4:at])
     except msgspec.MsgspecError:
         return
     for run in runs:
+        if wanted is not None and run.session not in wanted:
+            at += sum(run.lengths)
+            continue
         after = run.after
         for index, length in enumerate(run.lengths):
             entry = message[at : at + length]
