@@ -6,7 +6,7 @@ says what is wrong with it.
 
 import re
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import sha1
 from typing import Any, Final
 
@@ -33,6 +33,13 @@ _ANSWER: Final = b"".join(
         b"",
     )
 )
+
+
+def upgrade_in(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    """What a client wants to go over to, in lower case; asked three times a head, so without a walk through it."""
+    last = dict(headers)
+    asked = map(bytes.strip, last.get(b"connection", b"").lower().split(b","))
+    return last.get(b"upgrade", b"").lower() if b"upgrade" in asked else None
 
 
 def answer_to(scope: Mapping[str, Any], target: bytes) -> bytes | None:

@@ -6,8 +6,9 @@ from typing import Any, Final, cast
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.utils import get_remote_addr, is_ssl
 
-from orchestrator.api.handshake import answer_to
+from orchestrator.api.handshake import answer_to, upgrade_in
 from orchestrator.api.pending_connections import PendingConnections
 from orchestrator.api.problems import problem_response
 from orchestrator.api.websocket_protocol import WebSocketProtocol
@@ -71,8 +72,11 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts the clock: a connection that asks nothing is closed as well, and one too many at once."""
-        super().connection_made(transport)
+        # In place of the original's, which asks the system for our own address, too: nobody wants to know that.
+        self.connections.add(self)
+        self.transport, self.scheme = transport, "https" if is_ssl(transport) else "http"
         self.flow = self._flow = Flow(transport)
+        self.client = get_remote_addr(transport)
         self._home = self._pending.group_of(self.client[0] if self.client else None)
         if self._home is not None and not self._pending.enter(self._home):
             transport.abort()
@@ -170,10 +174,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._close()  # another answer is under way on this connection
 
     def _get_upgrade(self) -> bytes | None:
-        """To what the client wants to change; asked three times a head, for which the original walks through it."""
-        last = dict(self.headers)
-        asked = map(bytes.strip, last.get(b"connection", b"").lower().split(b","))
-        return last.get(b"upgrade", b"").lower() if b"upgrade" in asked else None
+        return upgrade_in(self.headers)
 
     def handle_websocket_upgrade(self) -> None:
         """Hands the connection over, unless an answer is still on its way: nobody would look after it any more."""

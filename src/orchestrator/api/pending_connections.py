@@ -37,6 +37,8 @@ class PendingConnections:
         self._most = most
         self._clock = clock
         self._by_group: Tally[str] = Tally()
+        # Whom the last one came from, and its group: behind a proxy it is always the same.
+        self._last: tuple[str | None, str | None] = (None, None)
         self._untold = 0
         self._told_at = -TELL_SECONDS
 
@@ -45,8 +47,11 @@ class PendingConnections:
 
         Everybody comes from a trusted proxy, and whoever is on a Unix socket has no address.
         """
-        known = None if address is None else parsed(address)
-        return None if known is None or known in self._trusted else group_of(known)
+        if address != self._last[0]:
+            known = None if address is None else parsed(address)
+            group = None if known is None or known in self._trusted else group_of(known)
+            self._last = address, group
+        return self._last[1]
 
     def enter(self, group: str) -> bool:
         """Count one more; False, and counted as refused, where the group has as many as it may."""
