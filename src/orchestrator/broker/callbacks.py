@@ -85,6 +85,11 @@ class Callbacks:
         replies = await self._broker.run("deliver", [self._queue(tenant) for tenant in tenants], arguments)
         return [_delivered(reply) for reply in replies]
 
+    async def is_any_left(self, tenants: list[str]) -> bool:
+        """Whether callbacks of any of these tenants wait (one slot in a Cluster)."""
+        queues = [self._queue(tenant) for tenant in tenants]
+        return bool(await self._broker.command(queues[0], "EXISTS", *queues))
+
     async def peek(self, tenant: str) -> bytes | None:
         """The callback whose turn it is."""
         queue = self._queue(tenant)

@@ -92,6 +92,10 @@ class CallbackHandler:
         took = frozenset(tenant for tenant, delivered in replies if delivered.taken or delivered.stop)
         return Handled([*passed_over, *served], failed, many, took)
 
+    async def is_any_left(self, tenants: list[str]) -> bool:
+        """Whether there is something to take; costs a fraction of `handle`. Raises `BrokerError`."""
+        return await self._callbacks.is_any_left(tenants)
+
     async def _finish(self, tenant: str, delivered: Delivered) -> Delivered:
         """Do what the script left undone; how the queue stands after it."""
         if delivered.taken:

@@ -5,7 +5,8 @@
     more left than a call takes ──► at once, and one call ahead: Redis works while we bring the last call's events
 
 To take a callback rings the bell, too. What was pushed before or after in the same turn of the server rings no second
-time, so that echo cannot be ignored; but it may wait a little for the next ring, which makes it needless.
+time, so that echo cannot be ignored; but it may wait a little for the next ring, which makes it needless. If none has
+come, Redis is asked whether there is anything at all, for all tenants whose wait is over: there hardly ever is.
 """
 
 import asyncio
@@ -59,9 +60,11 @@ class CallbackWorker:
         self._waiting: dict[str, None] = {}
         self._lines: dict[str, _Line] = {}
         self._echoes: dict[str, _Echo] = {}
+        self._doubted: list[str] = []
         self._wake = asyncio.Event()
         self._running = False
         self._calls: set[asyncio.Task[None]] = set()
+        self._questions: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -178,4 +181,21 @@ class CallbackWorker:
 
     def _end_echo(self, tenant: str) -> None:
         if self._echoes.pop(tenant).heard:
-            self.ring(tenant)
+            if not self._doubted:  # those that were taken together end in the same turn of the loop
+                asyncio.get_running_loop().call_soon(self._ask)
+            self._doubted.append(tenant)
+
+    def _ask(self) -> None:
+        doubted, self._doubted = self._doubted, []
+        for start in range(0, len(doubted), self._share):
+            asking = asyncio.create_task(self._ring_if_left(doubted[start : start + self._share]))
+            self._questions.add(asking)
+            asking.add_done_callback(self._questions.discard)
+
+    async def _ring_if_left(self, tenants: list[str]) -> None:
+        try:
+            is_any_left = await self._handler.is_any_left(tenants)
+        except BrokerError:
+            is_any_left = True  # as far as one can know
+        if is_any_left:
+            self.ring_all(tenants)
