@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import msgspec
 from tests.broker.tenant import Tenant, callback
+from tests.packed import state_of
 
 from orchestrator.broker.admissions import AdmitReply, AdmitRequest
 from orchestrator.broker.callbacks import Delivered, Ended
@@ -129,4 +130,5 @@ class Conversation:
 
     def count(self) -> int:
         """How many the session itself says it holds."""
-        return int(self.tenant.client.hget(self.tenant.key(f"session:{self.session}"), "held") or 0)
+        state = state_of(self.tenant.client, self.tenant.key(f"session:{self.session}"))
+        return state.held if state else 0

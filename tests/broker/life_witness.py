@@ -9,6 +9,7 @@ from typing import Final
 from tests.broker.life import Life
 from tests.broker.tenant import Tenant
 from tests.broker.told_log import ToldLog
+from tests.packed import Run
 from tests.permanent_keys import keys_without_end
 from tests.servers import wait_blocking
 
@@ -77,11 +78,12 @@ class Witness:
         """And each status follows the one before by the contract's table."""
         reading = self.client.pipeline(transaction=False)
         for task in self.life.tasks:
-            reading.hmget(self.tenant.key(f"task:{task}"), "status", "attempt", "code", "held", "seq")
+            reading.hmget(self.tenant.key(f"task:{task}"), "status", "attempt", "code", "held", "run")
         for task, kept in zip(self.life.tasks.values(), reading.execute(), strict=True):
-            status, attempt, code, held, seq = [(value or b"").decode() for value in kept]
+            status, attempt, code, held = [(value or b"").decode() for value in kept[:4]]
+            seq = Run.read(kept[4]).seq if kept[4] else -1
             assert (status, int(attempt), bool(held)) == (task.status, task.attempt, task.held), task
-            assert int(seq) == task.seq or not task.open
+            assert seq == task.seq or not task.open
             assert code in {"", task.code}
             before = self._statuses.get(task.id, "accepted")
             assert status == before or task.status in _after(before), (before, status)

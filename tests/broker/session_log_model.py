@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from tests.broker.tenant import Tenant, callback, chunk
 from tests.broker.told_log import ToldLog
+from tests.packed import change_run, state_of
 from tests.servers import wait_blocking
 
 from orchestrator.protocol.batches import read_batch
@@ -74,7 +75,9 @@ class SessionLogModel(RuleBasedStateMachine):
         task = data.draw(st.sampled_from(sorted(self.attempts)))
         self.attempts[task] += 1
         key = self.tenant.key(f"task:{task}")
-        self.tenant.client.hset(key, mapping={"attempt": self.attempts[task], "seq": -1})
+        self.tenant.client.hset(key, "attempt", self.attempts[task])
+        if self.tenant.client.hexists(key, "run"):
+            change_run(self.tenant.client, key, attempt=self.attempts[task], next_seq=0)
 
     # What happens to the server
 
@@ -118,8 +121,8 @@ class SessionLogModel(RuleBasedStateMachine):
     @invariant()
     def the_log_is_bounded(self) -> None:
         assert self.log.length() <= EVENTS_MAX
-        known = self.tenant.client.hget(self.tenant.key("session:sess-1"), "bytes")
-        assert known is None or self.log.length() <= 1 or int(known) <= BYTES_MAX
+        known = state_of(self.tenant.client, self.tenant.key("session:sess-1"))
+        assert known is None or self.log.length() <= 1 or known.size <= BYTES_MAX
 
     def deliver(self, raw: bytes) -> None:
         delivered = self.runner.run(self.tenant.deliver(raw))

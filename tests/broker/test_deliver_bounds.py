@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 from tests.broker.tenant import KEEPING, Tenant, callback, chunk, counted
+from tests.packed import change_run, run_of, state_of
 
 from orchestrator.broker.broker import Broker
 from orchestrator.broker.callbacks import ITEMS_PER_CALL
@@ -26,10 +27,10 @@ async def test_items_of_a_call(tenant: Tenant) -> None:
     task = await tenant.task()
     delivered = await tenant.deliver(*[chunk(task, "x", seq) for seq in range(300)])
     assert (delivered.taken, delivered.left) == (ITEMS_PER_CALL, 300 - ITEMS_PER_CALL)
-    assert (await tenant.record(task))["seq"] == b"127"
+    assert run_of(tenant.client, tenant.key(f"task:{task}")).seq == 127
     rest = (await tenant.callbacks.deliver([tenant.name]))[0]
     assert (rest.taken, rest.left) == (128, 44)
-    assert (await tenant.record(task))["seq"] == b"255"
+    assert run_of(tenant.client, tenant.key(f"task:{task}")).seq == 255
 
 
 async def test_bytes_of_a_call(tenant: Tenant) -> None:
@@ -108,9 +109,8 @@ async def test_stops_at_a_big_one(tenant: Tenant) -> None:
 async def test_chunks_of_a_task(tenant: Tenant) -> None:
     """After 20 000 chunks further ones are dropped and counted; an answer that lacks them is none, so it failed."""
     task = await tenant.task()
-    tenant.client.hset(
-        tenant.key(f"task:{task}"), mapping={"chunks": 19_999, "status": "running", "started_at": 1}
-    )
+    await tenant.deliver(callback(task, "running"))
+    change_run(tenant.client, tenant.key(f"task:{task}"), chunks=19_999)
     delivered = await tenant.deliver(chunk(task, "a"), chunk(task, "b"), callback(task, "completed"))
     assert counted(delivered) == {"taken|streaming": 2, "dropped|too_much_text": 1, "taken|completed": 1}
     assert (await tenant.frames())[-1]["data"]["code"] == "result_too_large"
@@ -119,9 +119,8 @@ async def test_chunks_of_a_task(tenant: Tenant) -> None:
 async def test_an_answer_beside_too_many_chunks(tenant: Tenant) -> None:
     """Dropped chunks do not matter where the ending brings the answer itself."""
     task = await tenant.task()
-    tenant.client.hset(
-        tenant.key(f"task:{task}"), mapping={"chunks": 20_000, "status": "running", "started_at": 1}
-    )
+    await tenant.deliver(callback(task, "running"))
+    change_run(tenant.client, tenant.key(f"task:{task}"), chunks=20_000)
     await tenant.deliver(chunk(task, "b"), callback(task, "completed", {"response": "whole"}))
     assert (await tenant.frames())[-1]["data"]["response"] == "whole"
 
@@ -129,10 +128,11 @@ async def test_an_answer_beside_too_many_chunks(tenant: Tenant) -> None:
 async def test_text_of_a_task(tenant: Tenant) -> None:
     """Nor do more than 4 MiB of text come together; what still fits is taken."""
     task = await tenant.task()
-    tenant.client.hset(tenant.key(f"task:{task}"), "text_bytes", 4 * 2**20 - 3)
+    await tenant.deliver(callback(task, "running"))
+    change_run(tenant.client, tenant.key(f"task:{task}"), text_bytes=4 * 2**20 - 3)
     delivered = await tenant.deliver(chunk(task, "four"), chunk(task, "abc"), chunk(task, "d"))
     assert counted(delivered)["dropped|too_much_text"] == 2
-    assert (await tenant.record(task))["text_bytes"] == b"4194304"
+    assert run_of(tenant.client, tenant.key(f"task:{task}")).text_bytes == 4_194_304
 
 
 async def test_log_keeps_the_newest_events(narrow: Tenant) -> None:
@@ -144,12 +144,19 @@ async def test_log_keeps_the_newest_events(narrow: Tenant) -> None:
     assert (await narrow.frames())[0]["data"]["seq_from"] == 5
 
 
+def bytes_of(tenant: Tenant) -> int:
+    """Of the log, as its session has them."""
+    state = state_of(tenant.client, tenant.key("session:sess-1"))
+    assert state
+    return state.size
+
+
 async def test_log_keeps_so_many_bytes(narrow: Tenant) -> None:
     """The bytes are those of the events as readers get them, and the newest always stays."""
     task = await narrow.task()
     await narrow.deliver(chunk(task, "x" * 500, 0), chunk(task, "y" * 500, 1), chunk(task, "z" * 2_000, 2))
     assert narrow.client.llen(narrow.key("log:sess-1")) == 1
-    assert int(narrow.client.hget(narrow.key("session:sess-1"), "bytes")) == 2_064
+    assert bytes_of(narrow) == 2_064
     assert (await narrow.frames())[0]["data"]["delta"] == "z" * 2_000
 
 
@@ -158,7 +165,7 @@ async def test_bytes_are_counted_anew_for_an_empty_log(narrow: Tenant) -> None:
     task = await narrow.task()
     narrow.client.delete(narrow.key("log:sess-1"))
     await narrow.deliver(callback(task, "running"))
-    assert int(narrow.client.hget(narrow.key("session:sess-1"), "bytes")) == 64
+    assert bytes_of(narrow) == 64
     assert [event.offset for event in (await narrow.open())[1]] == [2]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.broker.tenant import Tenant, callback, chunk, counted
+from tests.packed import run_of
 
 from orchestrator.broker.connection import BrokerError, Refused
 
@@ -92,7 +93,7 @@ async def test_what_follows_a_piece_of_text(tenant: Tenant, name: str, second: s
         return
     assert (delivered.taken, delivered.left, delivered.stop) == (1, 1, "error")
     assert counted(delivered) == {"taken|streaming": 1}
-    assert (await tenant.record(task))["text_bytes"] == b"2"
+    assert run_of(tenant.client, tenant.key(f"task:{task}")).text_bytes == 2
     assert await tenant.status(task) == "running"
 
 

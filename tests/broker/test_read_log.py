@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from tests.broker.tenant import Tenant, callback, chunk
+from tests.packed import change_run, state_of
 
 from orchestrator.broker.logs import Page
 from orchestrator.protocol.events import Event, SessionName, read_event
@@ -12,7 +13,9 @@ from orchestrator.protocol.events import Event, SessionName, read_event
 async def read(tenant: Tenant, seen: int = 0, epoch: str = "") -> tuple[Page, list[Event]]:
     """The page after an offset."""
     if not epoch:
-        epoch = tenant.client.hget(tenant.key("session:sess-1"), "epoch").decode()
+        state = state_of(tenant.client, tenant.key("session:sess-1"))
+        assert state
+        epoch = state.epoch
     page, entries = await tenant.logs.read(tenant.name, "sess-1", epoch, seen)
     name = SessionName(tenant.name, "sess-1", epoch)
     return page, [read_event(name, *pair) for pair in zip(page.offsets, entries, strict=True)]
@@ -50,11 +53,18 @@ async def test_chunks_of_an_ended_task_are_covered(tenant: Tenant) -> None:
     assert [(offset, data["response"]) for offset, data in found] == [(5, "Hello world")]
 
 
+def follow(tenant: Tenant, task: str) -> None:
+    """Let the second attempt run."""
+    key = tenant.key(f"task:{task}")
+    tenant.client.hset(key, "attempt", 2)
+    change_run(tenant.client, key, attempt=2, next_seq=0)
+
+
 async def test_chunks_of_an_older_attempt_are_covered(tenant: Tenant) -> None:
     """Only the current attempt's text is shown to who comes later."""
     task = await tenant.task()
     await tenant.deliver(chunk(task, "old"))
-    tenant.client.hset(tenant.key(f"task:{task}"), mapping={"attempt": 2, "seq": -1})
+    follow(tenant, task)
     await tenant.deliver(chunk(task, "new", 0))
     assert [(offset, data["delta"]) for offset, data in await told(tenant, 2)] == [(4, "new")]
 
@@ -63,7 +73,7 @@ async def test_covered_to_the_end(tenant: Tenant) -> None:
     """A page that ends in covered chunks reaches behind them, though no event says so."""
     task = await tenant.task()
     await tenant.deliver(chunk(task, "old"))
-    tenant.client.hset(tenant.key(f"task:{task}"), "attempt", 2)
+    follow(tenant, task)
     page, events = await read(tenant, 2)
     assert (page.reached, page.top, events) == (3, 3, [])
     assert int(page.mark) > 0

@@ -2,6 +2,7 @@
 
 import pytest
 from tests.broker.tenant import AGENT, SECOND, Tenant, callback
+from tests.packed import state_of
 
 from orchestrator.broker.access_cache import AccessCache, ContextAnswer
 from orchestrator.broker.logs import Settled
@@ -114,7 +115,10 @@ async def test_touched(tenant: Tenant) -> None:
     assert [(top.epoch, top.offset) for top in tops][1:] == [(opened.epoch, 0), ("", 0)]
     assert tops[0].offset == 1
 
-    tenant.client.hset(keys[0], "expires", tenant.broker.clock.now() + 3_200 * SECOND)
+    state = state_of(tenant.client, keys[0])
+    assert state
+    soon = state._replace(expires=tenant.broker.clock.now() + 3_200 * SECOND)
+    tenant.client.hset(keys[0], "state", soon.packed())
     for key in keys:
         tenant.client.expire(key, 3_200)
     await tenant.touch("sess-2")

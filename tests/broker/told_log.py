@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 from tests.broker.tenant import Tenant
+from tests.packed import state_of
 
 from orchestrator.broker.logs import Opened
 from orchestrator.protocol.batches import Announced
@@ -64,11 +65,11 @@ class ToldLog:
     def stands_at(self) -> int | None:
         """The offset that the server tells; None where it keeps nothing."""
         key = self._tenant.key(f"session:{self.session}")
-        epoch, top = self._tenant.client.hmget(key, "epoch", "top")
-        if epoch is None:
+        state = state_of(self._tenant.client, key)
+        if state is None:
             return None
-        self.adopt(epoch.decode())
-        return int(top)
+        self.adopt(state.epoch)
+        return state.top
 
     def adopt(self, epoch: str) -> None:
         """Where the epoch is another one, everything begins anew."""

@@ -66,12 +66,12 @@ local function accept(a, payload, s, state, plan)
   listed[list] = listed[list] or redis.call('ZCARD', list)
   local before = position(s)
   local task = { id = a.task, attempt = 1, deadline = a.deadline, set = {}, append = {} }
-  s.keep = math.max(s.keep, a.deadline)
+  amend(s, 'keep', math.max(s.keep, a.deadline))
   if turns then turns.make_room(t, s, plan, a.task) end
   append_update(t, s, task, 'queued', '')
   if plan.hold then
     append_told(t, s, task, 'queued', turns.waiting_for)
-    s.held, s.recount = s.held + 1, true
+    amend(s, 'held', s.held + 1)
   end
   spend(t, state)
   t.bytes = t.bytes + #payload
@@ -180,7 +180,7 @@ local function record(one)
   local stage = one.told.pushed and { 'queued', 'queued_at', now } or { 'accepted' }
   redis.call('HSET', key, 'attempt', 1, 'session', a.session, 'owner', one.owner,
     'context', a.context, 'tier', a.tier, 'queue', a.queue, 'stream', a.stream and '1' or '0', 'deadline', a.deadline,
-    'accepted_at', now, 'created_at', a.created, 'before', one.before, 'seq', -1, 'chunks', 0, 'text_bytes', 0,
+    'accepted_at', now, 'created_at', a.created, 'before', one.before,
     'bytes', #one.payload, 'payload', one.payload, 'status', unpack(stage))
   redis.call('PEXPIREAT', key, math.floor((a.deadline + t.keep.task_ttl) / 1000))
   if one.attempts_max > 0 then redis.call('HSET', key, 'attempts_max', one.attempts_max) end

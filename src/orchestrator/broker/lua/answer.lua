@@ -15,7 +15,7 @@ t = open_tenant(KEYS[1], a)
 local task = load_task(t, a.task)
 if not task then return reply('not_found') end
 local s = session_of(t, task)
-local foreign = a.user ~= '' and s.owner ~= '' and s.owner ~= a.user
+local foreign = a.user ~= '' and owner_of(s) ~= '' and s.owner ~= a.user
 if foreign or (a.session ~= '' and a.session ~= task.session) then return reply('not_found') end
 local settled = answer_to(t, task, a.question)
 if settled then

@@ -72,7 +72,7 @@ local function wait_for_answer(t, s, task, name, expires_at, raw)
   change(task, 'status', 'input_required')
   change(task, 'deadline', task.deadline + expires_at - now)
   task.moved, task.leased_until = true, nil
-  s.keep = math.max(s.keep, task.deadline)
+  amend(s, 'keep', math.max(s.keep, task.deadline))
   due_at(t, expires_at)
   append(s, { 0, 0, 'u', task.id, task.attempt, 'input_required', 'asked', expires_at, name }, raw, true)
 end

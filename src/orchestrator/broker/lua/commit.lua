@@ -62,9 +62,13 @@ local function commit_wait(t, task)
 end
 
 local function commit_fields(task)
-  if task.pieces then
-    redis.call('HSET', task.key, 'seq', task.seq < 2 ^ 52 and task.seq or int(task.seq), 'chunks', task.chunks, 'text_bytes', task.text_bytes, unpack(task.set or NOTHING))
-  elseif task.set then
+  if not (task.pieces or task.set) then return end
+  local begun = task.status == 'running' or task.pieces or task.reported
+  if begun and not task.ended then
+    local run = packed_run(task)
+    if not task.set then return redis.call('HSET', task.key, 'run', run) end
+    redis.call('HSET', task.key, 'run', run, unpack(task.set))
+  else
     redis.call('HSET', task.key, unpack(task.set))
   end
 end
@@ -73,7 +77,8 @@ local function commit_task(t, task)
   commit_fields(task)
   if task.anew then redis.call('UNLINK', task.text) end
   if task.append then
-    local piece = table.concat(task.append)
+    local append = task.append
+    local piece = #append == 1 and append[1] or table.concat(append)
     local length = redis.call('APPEND', task.text, piece)
     -- Its end is known from the start, so it is set once, when this made the key.
     if length == #piece then redis.call('PEXPIREAT', task.text, math.floor((task.deadline + t.keep.log_ttl) / 1000)) end
@@ -82,8 +87,11 @@ local function commit_task(t, task)
   if task.question then commit_wait(t, task) end
   if task.unheld then commit_unheld(t, task) end
   if task.ended then
-    redis.call('HDEL', task.key, 'payload')
-    redis.call('PEXPIREAT', task.key, math.floor((now + t.keep.task_ttl) / 1000))
+    redis.call('HDEL', task.key, 'payload', 'run')
+    -- It is kept for that long after its deadline so far: hardly longer, as a rule.
+    if task.question or task.deadline < now or task.deadline - now > t.keep.task_ttl / 100 then
+      redis.call('PEXPIREAT', task.key, math.floor((now + t.keep.task_ttl) / 1000))
+    end
   end
 end
 
@@ -97,23 +105,16 @@ end
 
 -- Drops from the left until the log fits its bounds; the newest entry always stays.
 local function trim(t, s)
-  local most = math.max(1, t.keep.max_events)
-  if s.len > most then drop_oldest(s, s.len - most) end
+  local most = t.keep.max_events
+  if s.len > most and s.len > 1 then drop_oldest(s, s.len - math.max(1, most)) end
   while s.len > 1 and s.bytes > t.keep.max_bytes do drop_oldest(s, 1) end
 end
 
 -- Lua hands over a few thousand values at once and no more.
 local function write_all(command, key, values)
+  if #values == 1 then return redis.call(command, key, values[1]) end
   if #values <= 1000 then return redis.call(command, key, unpack(values)) end
   for from = 1, #values, 1000 do redis.call(command, key, unpack(values, from, math.min(#values, from + 999))) end
-end
-
--- What hardly ever changes is written where it did.
-local function commit_state(s, renew)
-  redis.call('HSET', s.key, 'top', s.top, 'bytes', s.bytes, 'mark', s.mark)
-  if renew then redis.call('HSET', s.key, 'epoch', s.epoch, 'expires', s.expires) end
-  if s.owner ~= s.owner_before or s.keep ~= s.keep_before then redis.call('HSET', s.key, 'owner', s.owner, 'keep', s.keep) end
-  if s.recount then redis.call('HSET', s.key, 'held', s.held) end
 end
 
 local function commit_acks(t, s)
@@ -131,12 +132,13 @@ local function commit_session(t, s)
     s.len = s.len + #s.entries
     trim(t, s)
   end
-  local target = math.max(now, s.keep or 0) + t.keep.log_ttl
+  local target = (s.keep > now and s.keep or now) + t.keep.log_ttl
   if renew or s.expires < target - t.keep.log_ttl / 10 then
-    s.expires = math.max(s.expires, target)
+    amend(s, 'expires', math.max(s.expires, target))
     renew = true
   end
-  commit_state(s, renew)
+  redis.call('HSET', s.key, 'state', packed_state(s))
+  if s.owner and s.owner ~= (s.owner_before or '') then redis.call('HSET', s.key, 'owner', s.owner) end
   if renew then
     local at = math.floor(s.expires / 1000)
     redis.call('PEXPIREAT', s.key, at)
@@ -168,7 +170,6 @@ local function commit_dead(t)
 end
 
 local function commit_stats(t)
-  if not t.open then return end -- nothing but pieces of text
   for field, by in pairs(t.stats) do redis.call('HINCRBY', t.stats_key, field, by) end
   if next(t.stats) and t.stats_new then redis.call('EXPIRE', t.stats_key, 90000) end
   if t.running ~= 0 then redis.call('HINCRBY', t.T .. 'tenant', 'running', t.running) end
@@ -192,20 +193,24 @@ end
 -- One message a batch: length of the index (4 bytes), index {{session, epoch, first offset, {lengths}, mark of the
 -- entry before}, …}, entries. Length 0: too large to send along, the reader takes it from the log.
 local function publish(t)
-  local index, parts, size = {}, { '', '' }, 0
-  for _, s in ipairs(t.order) do
-    local lengths = {}
-    for i, entry in ipairs(s.entries) do
-      local blob, n = s.blobs[i], #parts
+  local index, parts, size, n, p = {}, { '', '' }, 0, 0, 2
+  for i = 1, #t.order do
+    local s = t.order[i]
+    local entries, blobs, lengths = s.entries, s.blobs, {}
+    for j = 1, #entries do
+      local entry, blob = entries[j], blobs[j]
       local length = blob and #entry + #blob or 0
       if length > LIVE_ENTRY_MAX or size + length > PUBLISH_MAX then length = 0 end
-      if length > 0 then parts[n + 1], parts[n + 2] = entry, blob end
+      if length > 0 then parts[p + 1], parts[p + 2], p = entry, blob, p + 2 end
       size = size + length
-      lengths[i] = length
+      lengths[j] = length
     end
-    if #lengths > 0 then index[#index + 1] = { s.id, s.epoch, s.before + 1, lengths, tonumber(s.before_mark) } end
+    if #lengths > 0 then
+      n = n + 1
+      index[n] = { s.id, s.epoch, s.top - #lengths + 1, lengths, s.before_mark }
+    end
   end
-  if #index == 0 then return end
+  if n == 0 then return end
   local packed = cmsgpack.pack(index)
   parts[1], parts[2] = struct.pack('>I4', #packed), packed
   -- The log has the events already: a lost announcement is found by the readers' own checks.
@@ -215,11 +220,13 @@ end
 
 local function commit(t)
   for _, task in pairs(t.tasks) do commit_task(t, task) end
-  commit_endings(t)
-  commit_inboxes(t)
-  for _, s in ipairs(t.order) do
+  for i = 1, #t.order do
+    local s = t.order[i]
     if s.fresh or #s.entries > 0 or s.dirty then commit_session(t, s) end
   end
+  if not t.open then return end -- nothing but pieces of text
+  commit_endings(t)
+  commit_inboxes(t)
   commit_dead(t)
   commit_stats(t)
 end

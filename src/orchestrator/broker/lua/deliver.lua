@@ -18,7 +18,7 @@ local function plan(t, most)
       budget = budget - #raw -- another queue's may be as large
       return 'big', '', #raw
     end
-    local c = #raw <= budget and envelope(raw)
+    local c = #raw <= budget and (#raw <= PIECE_MAX and plain_piece(raw) or envelope(raw))
     local cost = #raw + (c and c.took and cost_of_took(c) or 0)
     -- The first of a call is taken whatever it costs; another that goes beyond the bytes is the first of the next call.
     if cost > budget and budget < args.bytes then
@@ -33,8 +33,8 @@ end
 
 local function pump(queue)
   local t = open_tenant(queue, args)
-  local readable, waiting = pcall(redis.call, 'LLEN', queue)
-  if not readable then return outcome(t, 0, 'error', error_text(waiting), 0, 0) end
+  local waiting = redis.pcall('LLEN', queue)
+  if type(waiting) == 'table' then return outcome(t, 0, 'error', error_text(waiting), 0, 0) end
   t.done = 0
   local ok, stop, why, size = pcall(plan, t, math.min(share, waiting))
   if not ok then stop, why = 'error', error_text(stop) end

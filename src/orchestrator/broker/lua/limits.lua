@@ -81,7 +81,7 @@ local function measure(t, a, limits, foreign, room, bytes)
 end
 
 -- Whether somebody else owns the session. Who names nobody is let in.
-local function is_foreign(s, user) return user ~= '' and s.owner ~= '' and s.owner ~= user end
+local function is_foreign(s, user) return owner_of(s) ~= '' and user ~= '' and s.owner ~= user end
 
 local function spend(t, state)
   local m, r = state.minute, state.hour

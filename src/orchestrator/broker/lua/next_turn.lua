@@ -24,7 +24,8 @@ if held > 0 then
   touch_tenant(t)
   local s = first and session_of(t, first) or load_session(t, a.session)
   -- A session that was lost forgot how many it holds.
-  if s.held ~= held then s.held, s.recount, s.dirty = held, true, true end
+  if s.held ~= held then s.dirty = true end
+  amend(s, 'held', held)
   if first then
     unhold(t, s, first)
     append_update(t, s, first, 'queued', '')

@@ -27,12 +27,12 @@ end
 if sockets_of_others(t, a.replica) + a.sockets > most then return { cmsgpack.pack({ outcome = 'too_many_connections' }) } end
 local s = load_session(t, a.session)
 if a.user ~= '' then
-  if s.owner ~= '' and s.owner ~= a.user then return { cmsgpack.pack({ outcome = 'session_denied' }) } end
+  if owner_of(s) ~= '' and s.owner ~= a.user then return { cmsgpack.pack({ outcome = 'session_denied' }) } end
   s.dirty, s.owner = s.owner ~= a.user, a.user
 end
 
 -- Kept until it is looked at again, also where logs are kept for seconds only.
-s.keep = math.max(s.keep, now + SOCKET_KEPT - t.keep.log_ttl)
+amend(s, 'keep', math.max(s.keep, now + SOCKET_KEPT - t.keep.log_ttl))
 commit(t)
 note_sockets(t, a.replica, a.sockets, a.sockets_ttl)
 local recovered, from = honoured(s, a)
@@ -44,10 +44,10 @@ while lost and a.resume == 'earliest' do
   page, reached, mark, lost = read_page(t, s, from)
 end
 if lost or not recovered then recovered, page, from, reached, mark = false, {}, s.top, s.top, s.mark end
-local start_mark = from == s.top and s.mark or int(a.mark)
+local start_mark = from == s.top and s.mark or a.mark
 local running = tonumber(redis.call('HGET', t.T .. 'tenant', 'running') or 0)
 local waits = redis.call('ZCARD', t.T .. 'outstanding') > running
 local reply = { '' }
-reply[1] = cmsgpack.pack({ outcome = 'opened', epoch = s.epoch, top = s.top, mark = s.mark, recovered = recovered, from = from,
-  from_mark = start_mark, reached = reached, reached_mark = int(tonumber(mark)), limits = limits, waits = waits, offsets = add_page(reply, page) })
+reply[1] = cmsgpack.pack({ outcome = 'opened', epoch = s.epoch, top = s.top, mark = int(s.mark), recovered = recovered, from = from,
+  from_mark = int(start_mark), reached = reached, reached_mark = int(mark), limits = limits, waits = waits, offsets = add_page(reply, page) })
 return reply

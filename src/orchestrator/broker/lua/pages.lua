@@ -39,11 +39,11 @@ end
 local function is_seen(s, offset, mark)
   if offset > s.top or offset < s.top - s.len then return false end
   if not mark then return true end
-  if offset == s.top then return int(mark) == s.mark end
+  if offset == s.top then return mark == s.mark end
   if offset == s.top - s.len then return true end
   local entry = redis.call('LINDEX', s.log, offset - (s.top - s.len + 1))
   local n = struct.unpack('>I2', entry)
-  return int(cmsgpack.unpack(entry:sub(3, 2 + n))[2]) == int(mark)
+  return cmsgpack.unpack(entry:sub(3, 2 + n))[2] == mark
 end
 
 -- Events after `from`, at most a page: {{offset, entry}, …}, the offset reached and its mark. What ended meanwhile stands for its

@@ -19,16 +19,20 @@ local CHUNKS_MAX, TEXT_MAX, ACKS_MAX = 20000, 4 * 1024 * 1024, 1000
 local PUBLISH_MAX, LIVE_ENTRY_MAX = 256 * 1024, 64 * 1024
 local DEAD_MAX, DEAD_BYTES_MAX, DEAD_ENTRY_MAX, DEAD_KEPT = 1000, 4 * 1024 * 1024, 64 * 1024, 7 * 86400 * 1000000
 local SOCKET_KEPT = 120 * 1000000
+local STEPS = 4 / 0.6931471805599453 -- of latencies: four to a doubling
 local PATIENCE = 10 * 1000000 -- after which a record counts as not pushed
 local ENDED = { completed = true, failed = true, timeout = true, cancelled = true }
 
 -- keep: how long things are kept (see Keeping in broker.py), with the seed of a new epoch.
 local function open_tenant(queue, keep)
-  return { queue = queue, T = '{' .. queue .. '}:', keep = keep, tasks = {}, sessions = {}, order = {}, dead = {}, stats = {}, counts = {}, taken = {},
-    ended = {}, started = {}, moves = {}, lives = {}, running = 0, bytes = 0 }
+  return { queue = queue, T = '{' .. queue .. '}:', keep = keep, tasks = {}, sessions = {}, order = {}, counts = {}, running = 0, bytes = 0 }
 end
 
-local function touch_leases(t) t.leases = t.leases or redis.call('ZCARD', t.T .. 'leases') end
+local function touch_leases(t)
+  if t.lives then return end
+  redis.call('ZCARD', t.T .. 'leases')
+  t.lives = {}
+end
 
 -- Every key of the tenant that `commit` may write, read once; a piece of text writes none of them but the leases.
 local function touch_tenant(t)
@@ -42,50 +46,76 @@ local function touch_tenant(t)
   t.dead_bytes, t.open_running = tonumber(sums[1] or 0), tonumber(sums[2] or 0)
   if letters == 0 then t.dead_bytes = 0 end -- the list ends before the sum does
   t.stats_new = redis.call('HLEN', t.stats_key) == 0
+  t.dead, t.stats, t.ended, t.started, t.moves = {}, {}, {}, {}, {}
   t.open = open
 end
 
 local function count(t, what) t.counts[what] = (t.counts[what] or 0) + 1 end
 
--- What was read in part and then as a whole: what has been changed meanwhile stands.
-local function complete(known, whole)
-  for name, value in pairs(whole) do
-    if known[name] == nil then known[name] = value end
-  end
-  return known
+-- From the first report on, what a piece of text needs of its task is one packed field of the record, `run`: by themselves fields cost
+-- three times as much to read and to write. First what each piece changes: seq + 1, chunks, text_bytes. Then `rest`: whether a piece
+-- needs no more (the task runs, and none of `held`, `lost`, `question` is set), stream, attempt, lease or 0, deadline, session; and
+-- for whatever else is reported: accepted_at, bytes, tier, context.
+local PIECES, FEW, MORE, REST = '>I8I4I4', '>I8I4I4BBI4I8I8I2c0', '>I8I8I2c0I2c0', '>BBI4I8I8I2c0I8I8I2c0I2c0'
+local PIECES_BYTES, FEW_BYTES = 16, 24 -- of `rest`, without the session
+
+-- What is missing of a task at which there was only a glance.
+local function complete(task)
+  local accepted_at, bytes, tier, context = struct.unpack(MORE, task.rest, FEW_BYTES + #task.session + 1)
+  task.accepted_at, task.bytes, task.tier, task.context, task.held = accepted_at, bytes, tier, context, ''
+  return task
+end
+
+local function packed_rest(task)
+  if not task.held then complete(task) end
+  local plain = task.status == 'running' and task.held == '' and not (task.lost or task.question)
+  return struct.pack(REST, plain and 1 or 0, task.stream and 1 or 0, task.attempt, task.lease or 0, task.deadline, #task.session, task.session,
+    task.accepted_at or 0, task.bytes or 0, #task.tier, task.tier, #task.context, task.context)
+end
+
+local function packed_run(task)
+  if task.set or not task.rest then task.rest = packed_rest(task) end
+  return struct.pack(PIECES, task.seq + 1, task.chunks, task.text_bytes) .. task.rest
+end
+
+-- What is needed once in the life of a task or seldom is read where it is: `owner`, `queued_at`, `started_at`, `attempts_max`.
+local function task_of_record(key, seq, chunks, text_bytes)
+  local h = redis.call('HMGET', key, 'status', 'attempt', 'session', 'stream', 'deadline', 'lease', 'bytes', 'accepted_at', 'context', 'tier',
+    'held', 'lost', 'question', 'expires_at')
+  if not h[1] then return nil end
+  return { status = h[1], attempt = tonumber(h[2]), session = h[3], stream = h[4] == '1', deadline = tonumber(h[5]), seq = seq or -1,
+    chunks = chunks or 0, text_bytes = text_bytes or 0, reported = seq ~= nil, lease = h[6] and tonumber(h[6]), bytes = h[7] and tonumber(h[7]),
+    accepted_at = h[8] and tonumber(h[8]), context = h[9] or '', tier = h[10] or '', held = h[11] or '', lost = h[12], question = h[13],
+    expires_at = tonumber(h[14] or 0) }
+end
+
+local function read_task(key)
+  local run = redis.call('HGET', key, 'run')
+  if not run then return task_of_record(key) end
+  local next_seq, chunks, text_bytes, plain, stream, attempt, lease, deadline, session = struct.unpack(FEW, run)
+  if plain == 0 then return task_of_record(key, next_seq - 1, chunks, text_bytes) end
+  return { status = 'running', reported = true, seq = next_seq - 1, chunks = chunks, text_bytes = text_bytes, stream = stream == 1, attempt = attempt,
+    lease = lease > 0 and lease or nil, deadline = deadline, session = session, rest = run:sub(PIECES_BYTES + 1), id = false, key = false, text = false }
 end
 
 -- A task as far as a piece of text needs it: most of what is reported is that.
 local function glance(t, id)
-  local task = t.tasks[id]
-  if task then return task end
+  local known = t.tasks[id]
+  if known then return known end
   local key, text = t.T .. 'task:' .. id, t.T .. 'text:' .. id
-  local h = redis.call('HMGET', key, 'status', 'attempt', 'session', 'stream', 'deadline', 'seq', 'chunks', 'text_bytes', 'lease')
-  if not h[1] then return nil end
+  local task = read_task(key)
+  if not task then return nil end
   redis.call('STRLEN', text)
-  if h[9] then touch_leases(t) end
-  task = { id = id, key = key, text = text, status = h[1], attempt = tonumber(h[2]), session = h[3], stream = h[4], deadline = tonumber(h[5]),
-    seq = tonumber(h[6]), chunks = tonumber(h[7]), text_bytes = tonumber(h[8]), lease = h[9] and tonumber(h[9]) }
+  if task.question then redis.call('HLEN', t.T .. 'answers:' .. id) end
+  if task.lease then touch_leases(t) end
+  task.id, task.key, task.text = id, key, text
   t.tasks[id] = task
   return task
 end
 
--- What is needed once in the life of a task or seldom is read where it is: `owner`, `queued_at`, `started_at`, `attempts_max`.
 local function load_task(t, id)
-  local known = t.tasks[id]
-  if known and known.whole then return known end
-  local key, text = t.T .. 'task:' .. id, t.T .. 'text:' .. id
-  local h = redis.call('HMGET', key, 'status', 'attempt', 'session', 'stream', 'deadline', 'seq', 'chunks', 'text_bytes', 'lease',
-    'bytes', 'accepted_at', 'context', 'tier', 'held', 'lost', 'question', 'expires_at')
-  if not h[1] then return nil end
-  redis.call('STRLEN', text)
-  if h[16] then redis.call('HLEN', t.T .. 'answers:' .. id) end
-  local task = { id = id, key = key, text = text, status = h[1], attempt = tonumber(h[2]), session = h[3], stream = h[4], deadline = tonumber(h[5]),
-    seq = tonumber(h[6]), chunks = tonumber(h[7]), text_bytes = tonumber(h[8]), lease = h[9] and tonumber(h[9]), bytes = h[10] and tonumber(h[10]),
-    accepted_at = h[11] and tonumber(h[11]), context = h[12] or '', tier = h[13] or '', held = h[14] or '', lost = h[15], question = h[16],
-    expires_at = tonumber(h[17] or 0), whole = true }
-  t.tasks[id] = known and complete(known, task) or task
-  return t.tasks[id]
+  local task = glance(t, id)
+  return task and (task.held and task or complete(task))
 end
 
 local function store(task, name, value)
@@ -114,40 +144,46 @@ end
 
 -- A session whose hash is gone begins a new epoch, and its old list is deleted: no offset is ever reused.
 local function begin_session(t, id, key, log)
-  return { id = id, key = key, log = log, epoch = t.keep.seed, top = 0, bytes = 0, mark = '0', expires = 0, len = 0, before = 0,
-    before_mark = '0', entries = {}, blobs = {}, fresh = true, whole = true, owner = kept_owner(t, id), keep = 0, held = 0 }
+  return { id = id, key = key, log = log, len = 0, epoch = t.keep.seed, top = 0, bytes = 0, mark = 0, before_mark = 0, expires = 0, keep = 0, held = 0,
+    fresh = true, owner = kept_owner(t, id), entries = {}, blobs = {} }
 end
 
-local function add_session(t, s)
-  t.sessions[s.id] = s
+-- Where the log of a session stands is one field, `state`: top, bytes, mark; expires, keep, held, epoch.
+local STANDS, STATE, STANDS_BYTES = '>I8i8I8', '>I8i8I8I8I8I4I2c0', 24
+
+local function packed_state(s)
+  if not s.rest then return struct.pack(STATE, s.top, s.bytes, s.mark, s.expires, s.keep, s.held, #s.epoch, s.epoch) end
+  return struct.pack(STANDS, s.top, s.bytes, s.mark) .. s.rest
+end
+
+local function session_of_state(state, id, key, log, len)
+  local top, bytes, mark, expires, keep, held, epoch = struct.unpack(STATE, state)
+  return { id = id, key = key, log = log, len = len, epoch = epoch, top = top, bytes = len == 0 and 0 or bytes, mark = mark, before_mark = mark,
+    expires = expires, keep = keep, held = held, rest = state:sub(STANDS_BYTES + 1), entries = {}, blobs = {} }
+end
+
+local function load_session(t, id)
+  local s = t.sessions[id]
+  if s then return s end
+  local key, log = t.T .. 'session:' .. id, t.T .. 'log:' .. id
+  local state, len = redis.call('HGET', key, 'state'), redis.call('LLEN', log)
+  s = state and session_of_state(state, id, key, log, len) or begin_session(t, id, key, log)
+  t.sessions[id] = s
   t.order[#t.order + 1] = s
   return s
 end
 
--- A session as far as an event needs it.
-local function glance_at_session(t, id)
-  if t.sessions[id] then return t.sessions[id] end
-  local key, log = t.T .. 'session:' .. id, t.T .. 'log:' .. id
-  local h = redis.call('HMGET', key, 'epoch', 'top', 'bytes', 'mark', 'expires')
-  local len = redis.call('LLEN', log)
-  if not h[1] then return add_session(t, begin_session(t, id, key, log)) end
-  local top, mark = tonumber(h[2] or 0), h[4] or '0'
-  return add_session(t, { id = id, key = key, log = log, epoch = h[1], top = top, bytes = len > 0 and tonumber(h[3] or 0) or 0, mark = mark,
-    expires = tonumber(h[5] or 0), len = len, before = top, before_mark = mark, entries = {}, blobs = {} })
+local function amend(s, name, value)
+  if s[name] ~= value then s[name], s.rest = value, nil end
 end
 
-local function load_session(t, id)
-  local known = t.sessions[id]
-  if known and known.whole then return known end
-  local key, log = t.T .. 'session:' .. id, t.T .. 'log:' .. id
-  local h = redis.call('HMGET', key, 'epoch', 'top', 'bytes', 'mark', 'expires', 'owner', 'keep', 'held')
-  local len = redis.call('LLEN', log)
-  if not h[1] then return add_session(t, begin_session(t, id, key, log)) end
-  local top, mark, owner, keep = tonumber(h[2] or 0), h[4] or '0', h[6] or '', tonumber(h[7] or 0)
-  local s = { id = id, key = key, log = log, epoch = h[1], top = top, bytes = len > 0 and tonumber(h[3] or 0) or 0, mark = mark,
-    expires = tonumber(h[5] or 0), len = len, before = top, before_mark = mark, entries = {}, blobs = {},
-    owner = owner, owner_before = owner, keep = keep, keep_before = keep, held = tonumber(h[8] or 0), whole = true }
-  return known and complete(known, s) or add_session(t, s)
+-- Events do not need it, whoever comes does.
+local function owner_of(s)
+  if not s.owner then
+    s.owner = redis.call('HGET', s.key, 'owner') or ''
+    s.owner_before = s.owner
+  end
+  return s.owner
 end
 
 -- The endings of a session that wait for its reader.
@@ -156,18 +192,17 @@ local function touch_acks(t, s)
   s.acks_before, s.acks = redis.call('ZCARD', t.T .. 'acks:' .. s.id), {}
 end
 
--- The session of a task, as well known as the task is. One that begins anew takes its owner from the task, so that nobody else
--- can claim it.
+-- One that begins anew takes its owner from the task, so that nobody else can claim it.
 local function session_of(t, task)
-  local s = task.whole and load_session(t, task.session) or glance_at_session(t, task.session)
+  local s = load_session(t, task.session)
   if s.fresh then
     if s.owner == '' then s.owner = redis.call('HGET', task.key, 'owner') or '' end
-    s.keep = math.max(s.keep, task.deadline)
+    amend(s, 'keep', math.max(s.keep, task.deadline))
   end
   return s
 end
 
-local function position(s) return s.epoch .. ':' .. s.top .. '-' .. s.mark end
+local function position(s) return s.epoch .. ':' .. s.top .. '-' .. (s.mark == now and now_text or int(s.mark)) end
 
 -- An entry: length of the meta (2 bytes), meta {size, at, kind, task, attempt, …}, blob. In the list the
 -- blob of a chunk or an ending is left out: the task's text and record hold it.
@@ -183,9 +218,23 @@ local function append(s, meta, blob, stored, rest)
   local size = #blob + #rest
   meta[1], meta[2] = size + 64, now
   local bare, n = head(meta), #s.entries + 1
-  s.top, s.mark, s.bytes = s.top + 1, now_text, s.bytes + meta[1]
+  s.top, s.mark, s.bytes = s.top + 1, now, s.bytes + meta[1]
   s.entries[n] = stored and bare .. blob or bare
   s.blobs[n] = stored and '' or #bare + size <= LIVE_ENTRY_MAX and blob .. rest
+end
+
+-- kind c: seq, and where the piece lies in the task's text. As `head` would write {size, now, 'c', task, attempt, seq, from, to},
+-- which takes it three times as long: of most events this is most of what they cost.
+local PIECE, PIECE_META, SIZE_FOLLOWS, C_FOLLOWS, INT = '>I2I2I4BI8I4c0I5I5I5I5', 39, 0x98ce, 0xa163d900, 0xce * 2 ^ 32
+
+local function append_piece(s, task, seq, from, delta)
+  if seq >= 2 ^ 32 then return append(s, { 0, 0, 'c', task.id, task.attempt, seq, from, task.text_bytes }, delta, false) end
+  local id, size, n = task.id, #delta + 64, #s.entries + 1
+  local bare = struct.pack(PIECE, PIECE_META + #id, SIZE_FOLLOWS, size, 0xcf, now, C_FOLLOWS + #id, id, INT + task.attempt, INT + seq, INT + from,
+    INT + task.text_bytes)
+  s.top, s.mark, s.bytes = s.top + 1, now, s.bytes + size
+  s.entries[n] = bare
+  s.blobs[n] = #bare + #delta <= LIVE_ENTRY_MAX and delta
 end
 
 -- kind u: status, blob = the callback whose `result` is the detail, or ''
@@ -223,7 +272,7 @@ local function unhold(t, s, task)
   if task.held ~= '1' then redis.call('LLEN', t.T .. 'inbox:' .. task.held) end
   task.unheld = task.held
   change(task, 'held', '')
-  s.held, s.recount = math.max(0, s.held - 1), true
+  amend(s, 'held', math.max(0, s.held - 1))
 end
 
 local function start_task(t, s, task, blob)
@@ -249,21 +298,22 @@ local function merged_into(id) return '{"into":"' .. id .. '"}' end
 local function end_task(t, s, task, status, code, raw, has_response)
   local joined = ''
   if status == 'completed' and not has_response and task.chunks > 0 then
-    joined = redis.call('GET', t.T .. 'text:' .. task.id) or ''
+    joined = redis.call('GET', task.text) or ''
     joined = joined .. table.concat(task.append or {})
   end
   if task.held ~= '' then unhold(t, s, task) end
   if task.status == 'running' then t.running = t.running - 1 end
   go_on(task)
   shut_question(task)
-  change(task, 'status', status)
-  store(task, 'code', code)
-  store(task, 'ended_at', now_text)
-  store(task, 'result', raw)
-  store(task, 'text', joined)
-  task.ended, task.append = true, nil
+  task.status, task.ended, task.append = status, true, nil
   append(s, { 0, 0, 'e', task.id, task.attempt, status, code, #joined }, joined, false, raw)
-  store(task, 'position', position(s))
+  local told = task.set or {} -- of most there is nothing else to write
+  local n = #told
+  told[n + 1], told[n + 2], told[n + 3], told[n + 4], told[n + 5], told[n + 6], told[n + 7], told[n + 8] =
+    'status', status, 'ended_at', now_text, 'result', raw, 'position', position(s)
+  task.set = told
+  if code ~= '' then store(task, 'code', code) end
+  if joined ~= '' then store(task, 'text', joined) end
   touch_acks(t, s)
   s.acks[#s.acks + 1] = s.top
   s.acks[#s.acks + 1] = task.id
@@ -272,7 +322,7 @@ local function end_task(t, s, task, status, code, raw, has_response)
     s.held > 0 and code ~= 'suspended', task.context, task.tier }
   bump(t, 'tasks|' .. status)
   bump(t, 'agent|' .. task.context .. '|' .. status)
-  bump(t, 'latency|' .. math.floor(4 / math.log(2) * math.log(math.max((now - task.accepted_at) / 1000, 1))))
+  bump(t, 'latency|' .. math.floor(STEPS * math.log(math.max((now - task.accepted_at) / 1000, 1))))
 end
 
 local function bury(t, raw, reason)

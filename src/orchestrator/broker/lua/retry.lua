@@ -6,7 +6,7 @@
 
 local t
 
-local function reply(outcome) return cmsgpack.pack({ outcome = outcome, due = t.due or 0, ended = t.ended, moves = t.moves }) end
+local function reply(outcome) return cmsgpack.pack({ outcome = outcome, due = t.due or 0, ended = t.ended or NOTHING, moves = t.moves or NOTHING }) end
 
 -- In each call:
 local a = cmsgpack.unpack(ARGV[1])

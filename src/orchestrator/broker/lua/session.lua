@@ -7,7 +7,7 @@ local a = cmsgpack.unpack(ARGV[1])
 local t = open_tenant(KEYS[1], { seed = '' })
 local s = load_session(t, a.session)
 if s.fresh then return cmsgpack.pack({ outcome = 'not_found', position = '', tasks = {} }) end
-if a.user ~= '' and s.owner ~= '' and s.owner ~= a.user then
+if a.user ~= '' and owner_of(s) ~= '' and s.owner ~= a.user then
   return cmsgpack.pack({ outcome = 'session_denied', position = '', tasks = {} })
 end
 local tasks, ended = {}, 0

@@ -22,8 +22,8 @@ end
 
 local function settle(id, epoch, delivered, acknowledged)
   local session, acks = T .. 'session:' .. id, T .. 'acks:' .. id
-  local h = redis.call('HMGET', session, 'epoch', 'settled')
-  if h[1] ~= epoch then return end
+  local h = redis.call('HMGET', session, 'state', 'settled')
+  if not h[1] or session_of_state(h[1]).epoch ~= epoch then return end
   if acknowledged > 0 then
     redis.call('ZREMRANGEBYSCORE', acks, '-inf', int(note(acks, '-inf', acknowledged, true)))
   end

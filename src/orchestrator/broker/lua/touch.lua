@@ -16,14 +16,18 @@ local function is_open(t, session)
 end
 
 local function touch(t, id)
-  local h = redis.call('HMGET', t.T .. 'session:' .. id, 'epoch', 'top', 'expires', 'mark')
-  if h[1] and tonumber(h[3] or 0) < now + kept * 0.9 then
-    local at = int((now + kept) / 1000)
-    redis.call('PEXPIREAT', t.T .. 'session:' .. id, at)
+  local key = t.T .. 'session:' .. id
+  local state = redis.call('HGET', key, 'state')
+  if not state then return { '', 0, 0, is_open(t, id) } end
+  local s = session_of_state(state)
+  if s.expires < now + kept * 0.9 then
+    local at = math.floor((now + kept) / 1000)
+    redis.call('PEXPIREAT', key, at)
     redis.call('PEXPIREAT', t.T .. 'log:' .. id, at)
-    redis.call('HSET', t.T .. 'session:' .. id, 'expires', int(now + kept))
+    amend(s, 'expires', math.floor(now + kept))
+    redis.call('HSET', key, 'state', packed_state(s))
   end
-  return { h[1] or '', tonumber(h[2] or 0), tonumber(h[4] or 0), is_open(t, id) }
+  return { s.epoch, s.top, s.mark, is_open(t, id) }
 end
 
 -- In each call:

@@ -1,0 +1,74 @@
+"""What records of tasks and sessions hold packed (see prelude.lua): read, or changed behind the service's back."""
+
+import struct
+from typing import Any, Final, NamedTuple, Self
+
+_RUN: Final = struct.Struct(">QIIBBIQQ")
+_STATE: Final = struct.Struct(">QqQQQIH")
+
+
+class Run(NamedTuple):
+    """The front of `run`, what a piece of text needs of its task; `rest` is left as it is."""
+
+    next_seq: int
+    chunks: int
+    text_bytes: int
+    plain: int
+    stream: int
+    attempt: int
+    lease: int
+    deadline: int
+    rest: bytes
+
+    @classmethod
+    def read(cls, packed: bytes) -> Self:
+        """As the record has it."""
+        return cls(*_RUN.unpack_from(packed), packed[_RUN.size :])
+
+    def packed(self) -> bytes:
+        """As the record has it."""
+        return _RUN.pack(*self[:-1]) + self.rest
+
+    @property
+    def seq(self) -> int:
+        """The highest seen, -1 before the first."""
+        return self.next_seq - 1
+
+
+class State(NamedTuple):
+    """Where the log of a session stands."""
+
+    top: int
+    size: int
+    """In bytes."""
+    mark: int
+    expires: int
+    keep: int
+    held: int
+    epoch: str
+
+    @classmethod
+    def read(cls, packed: bytes) -> Self:
+        """As the hash has it."""
+        *numbers, length = _STATE.unpack_from(packed)
+        return cls(*numbers, packed[_STATE.size : _STATE.size + length].decode())
+
+    def packed(self) -> bytes:
+        """As the hash has it."""
+        return _STATE.pack(*self[:-1], len(self.epoch)) + self.epoch.encode()
+
+
+def run_of(client: Any, key: str) -> Run:
+    """Of a task that somebody has reported."""
+    return Run.read(client.hget(key, "run"))
+
+
+def change_run(client: Any, key: str, **changes: int) -> None:
+    """Where the task has begun."""
+    client.hset(key, "run", run_of(client, key)._replace(**changes).packed())
+
+
+def state_of(client: Any, key: str) -> State | None:
+    """None where there is no such session."""
+    packed = client.hget(key, "state")
+    return State.read(packed) if packed else None
