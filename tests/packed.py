@@ -23,7 +23,7 @@ class Run(NamedTuple):
     @classmethod
     def read(cls, packed: bytes) -> Self:
         """As the record has it."""
-        return cls(*_RUN.unpack_from(packed), packed[_RUN.size :])
+        return cls._make((*_RUN.unpack_from(packed), packed[_RUN.size :]))
 
     def packed(self) -> bytes:
         """As the record has it."""
@@ -51,7 +51,7 @@ class State(NamedTuple):
     def read(cls, packed: bytes) -> Self:
         """As the hash has it."""
         *numbers, length = _STATE.unpack_from(packed)
-        return cls(*numbers, packed[_STATE.size : _STATE.size + length].decode())
+        return cls._make((*numbers, packed[_STATE.size : _STATE.size + length].decode()))
 
     def packed(self) -> bytes:
         """As the hash has it."""
