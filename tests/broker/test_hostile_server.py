@@ -144,3 +144,12 @@ async def test_key_of_another_slot(tenant: Tenant) -> None:
         await tenant.broker.run(
             "deliver", [tenant.queue, "orchestrator:globex:callbacks"], tenant.broker.arguments()
         )
+
+
+async def test_undeclared_key_of_another_slot(tenant: Tenant) -> None:
+    """Nor may it where nobody has told Redis of the key: it is refused where the function comes to it."""
+    if not tenant.broker.topology.is_cluster:
+        return
+    with pytest.raises(Refused, match="do not hash to the same slot"):
+        await tenant.broker.run("retune", tenant.queue, "home", 1, 0)
+    assert tenant.client.keys("*") == []

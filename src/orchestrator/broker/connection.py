@@ -55,7 +55,7 @@ class Refused(BrokerError):
     @property
     def unknown_function(self) -> bool:
         """Whether the server has not been given the function that was called."""
-        return "Function not found" in str(self)
+        return str(self).startswith("ERR Function not found")
 
     @property
     def within_script(self) -> bool:

@@ -10,6 +10,8 @@ from importlib.resources import files
 from typing import Final
 
 PREFIX: Final = "orchestrator_"
+_DIGEST: Final = "@DIGEST@"
+"""Where it belongs in a text of which it is not known yet."""
 _EACH_CALL: Final = "-- In each call:\n"
 _FIRST: Final = re.compile(r"^#!lua(?: library=(\w+))?")
 
@@ -17,19 +19,8 @@ PARTS: Final = {
     # the slot of a tenant
     "callbacks": ("library", "prelude", "commit", "attempts", "asks", "callbacks"),
     "tenant": (
-        *(
-            "library",
-            "prelude",
-            "commit",
-            "access",
-            "limits",
-            "attempts",
-            "asks",
-            "errands",
-            "turns",
-            "waits",
-        ),
-        *("pages", "sockets"),
+        *("library", "prelude", "commit", "access", "limits", "attempts", "asks"),
+        *("errands", "turns", "waits", "pages", "sockets"),
     ),
     # the slot of the dispatch
     "dispatch": ("library", "dispatch", "supply"),
@@ -46,12 +37,12 @@ class Library:
     """One of them, ready for `FUNCTION LOAD`; `scripts` has its functions by the names of their files."""
 
     def __init__(self, kind: str, scripts: list[str]) -> None:
-        sources = [_read(name) for name in (*PARTS[kind], *scripts)]
-        digest = hashlib.sha256("".join([kind, *scripts, *sources]).encode()).hexdigest()[:12]
+        text = _joined(f"{PREFIX}{kind}_{_DIGEST}", PARTS[kind], scripts)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:12]
         self.kind: Final = kind
         self.name: Final = f"{PREFIX}{kind}_{digest}"
-        self.scripts: Final = {name: f"{name}_{digest}" for name in scripts}
-        self.text: Final = _joined(self.name, PARTS[kind], self.scripts)
+        self.scripts: Final = {script: f"{script}_{digest}" for script in scripts}
+        self.text: Final = text.replace(_DIGEST, digest)
 
     def supersedes(self, name: str) -> bool:
         """Whether that is another version of it, and nobody needs that who may not load it."""
@@ -82,18 +73,19 @@ def _read(name: str) -> str:
     return files("orchestrator.broker").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
 
 
-def _joined(name: str, parts: tuple[str, ...], scripts: dict[str, str]) -> str:
+def _joined(name: str, parts: tuple[str, ...], scripts: list[str]) -> str:
     """The parts once; each script within a block of its own, so that no other sees what it makes."""
     halves = [_halves(_read(part)) for part in parts]
     before = "".join(call for _, call in halves)
-    functions = [_function(script, function, before) for script, function in scripts.items()]
+    functions = [_function(script, before) for script in scripts]
     return "".join([f"#!lua name={name}\n", *(made for made, _ in halves), *functions])
 
 
-def _function(script: str, name: str, before: str) -> str:
+def _function(script: str, before: str) -> str:
     first, text = _read(script).split("\n", 1)
     made, call = _halves(text) if _EACH_CALL in text else ("", text)
     flags = ", ".join(f"'{flag}'" for flag in _flags(first))
+    name = f"{script}_{_DIGEST}"
     head = f"register({{ function_name = '{name}', flags = {{ {flags} }}, callback = function(KEYS_NOW, ARGV_NOW)"
     return f"do\n{made}{head}\n{before}{call}end }})\nend\n"
 

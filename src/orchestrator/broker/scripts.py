@@ -4,7 +4,7 @@ from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Final
 
-from orchestrator.broker.connection import Argument, BrokerError, Refused, Reply, ReplyLost, Unavailable
+from orchestrator.broker.connection import Argument, BrokerError, Refused, Reply, ReplyLost, Unavailable, Wire
 from orchestrator.broker.libraries import PREFIX, Library, libraries, library_of
 from orchestrator.broker.topology import Topology
 
@@ -57,12 +57,7 @@ class Scripts:
         """
         for wire in await self._topology.wires():
             with suppress(Unavailable, ReplyLost):  # what it lacks it is given when that is called
-                there = names_of(await wire.call(*LIST))
-                for library in libraries().values():
-                    if library.name not in there:
-                        for outdated in filter(library.supersedes, there):
-                            await _unless_done(wire.call("FUNCTION", "DELETE", outdated))
-                        await _unless_done(wire.call("FUNCTION", "LOAD", library.text))
+                await _provide(wire)
 
     async def _load(self, key: str, library: Library) -> None:
         try:
@@ -71,6 +66,18 @@ class Scripts:
             if refused.kind == "NOPERM":
                 raise Refused(f"{refused}; {_LEFT_TO_THE_SERVICE}") from None
             raise
+
+
+async def _provide(wire: Wire) -> None:
+    try:
+        there = names_of(await wire.call(*LIST))
+        for library in libraries().values():
+            if library.name not in there:
+                for outdated in filter(library.supersedes, there):
+                    await _unless_done(wire.call("FUNCTION", "DELETE", outdated))
+                await _unless_done(wire.call("FUNCTION", "LOAD", library.text))
+    except Refused as refused:
+        raise _passing(refused) from None
 
 
 async def _unless_done(call: Awaitable[Reply]) -> None:
