@@ -1,5 +1,5 @@
 -- Turns of a session's messages (contract §3). A task is active from its push to its ending; a held one is recorded and waits:
--- `held` of its record is '1', or the active task to whose inbox its message was added. Include errands before this.
+-- `held` of its record is '1', or the active task to whose inbox its message was added. Stands behind errands.lua.
 
 -- STOPS_MAX: so many tasks one message may take the place of: each costs what an ending costs. MERGED_BYTES_MAX: so much
 -- of their payloads comes along where it is to be joined with them.
