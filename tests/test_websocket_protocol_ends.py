@@ -6,6 +6,7 @@ import socket
 from typing import Any
 
 import pytest
+from tests.in_process import serving_app
 from tests.servers import wait_blocking
 from tests.websocket_peers import TARGET, TEXT, RawPeer, Seen, closed_with, frame, handshake, reader, serving
 from uvicorn.protocols.utils import ClientDisconnected
@@ -76,6 +77,44 @@ async def test_shutdown_says_when_to_come_back() -> None:
     assert code == 1012
     assert reason.startswith('{"retry_after_ms":')
     assert seen.disconnect_codes[0] == 1012
+
+
+async def _starts(receive: Any, send: Any) -> None:
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+
+
+def test_bad_frames_before_the_answer() -> None:
+    """Whoever does not wait for the handshake's answer and sends nonsense is cut off: nobody could tell it why yet."""
+    seen = Seen()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await _starts(receive, send)
+        else:
+            seen.received.append(await receive())
+            await reader(seen, receive)
+
+    with serving_app(app) as (port, _), RawPeer(port) as peer:
+        wait_blocking(lambda: bool(seen.received), why="the handshake has come")
+        peer.socket.sendall(frame(TEXT | 0x70, b"reserved bits"))
+        assert peer.ended()
+        wait_blocking(lambda: bool(seen.disconnect_codes), why="the application is told")
+
+
+def test_an_application_may_refuse() -> None:
+    """A close in place of the answer is a 403."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await _starts(receive, send)
+        else:
+            await send({"type": "websocket.close"})
+
+    with serving_app(app) as (port, _), RawPeer(port) as peer:
+        assert peer.socket.recv(12) == b"HTTP/1.1 403"
+        wait_blocking(peer.ended, why="the connection ends")
 
 
 def test_too_many_headers_are_refused() -> None:
