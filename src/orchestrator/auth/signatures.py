@@ -18,6 +18,7 @@ _REFUSED: Final = frozenset({"crit", "b64", "zip", "jwk", "jku", "x5c", "x5u"})
 
 _WHAT_PARSING_RAISES: Final = (JoseError, msgspec.MsgspecError, ValueError, TypeError, RecursionError)
 _MALFORMED: Final = "the token is malformed"
+_decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -102,6 +103,6 @@ def _is_access(typ: str | None) -> bool:
 
 def _payload(signed: CompactSignature) -> Payload:
     try:
-        return msgspec.json.decode(signed.payload, type=dict[str, Any])
+        return _decode(signed.payload)
     except _WHAT_PARSING_RAISES:
         raise invalid_token(_MALFORMED) from None
