@@ -70,6 +70,7 @@ def service(mode: str) -> Starlette:
         return PlainTextResponse("answered")
 
     app = Starlette(routes=[Route("/slow", slow)], lifespan=lifespan)
+    app.state.direct = {}
     app.state.pending = PendingConnections((), Metrics(), Log(structlog.get_logger()))
     return app
 

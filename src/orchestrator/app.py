@@ -19,7 +19,7 @@ from orchestrator.api.guard import Guard
 from orchestrator.api.openapi import openapi_document
 from orchestrator.api.pages import Pages
 from orchestrator.api.pending_connections import PendingConnections
-from orchestrator.api.routes import routes
+from orchestrator.api.routes import DirectRoute, routes
 from orchestrator.api.tickets import TicketOffice
 from orchestrator.api.websocket import Sockets
 from orchestrator.auth.origins import Origins
@@ -31,7 +31,7 @@ from orchestrator.telemetry import configure_logging
 
 
 def create_app(settings: Settings) -> Starlette:
-    """The web application; `app.state.runtime` is what drains it, `.pending` bounds who connects and asks nothing."""
+    """The web application; in `app.state` the `runtime` to drain, who is `pending`, and what is answered `direct`."""
     log = configure_logging(settings.log_level, settings.log_format, settings.domain_name)
     service = Service(settings, log)
     by_headers = service.tokens is None and not settings.gateway_secret and not settings.trust_headers
@@ -42,11 +42,17 @@ def create_app(settings: Settings) -> Starlette:
         async with service.running():
             yield
 
-    app = Starlette(routes=_routes(service, origins), lifespan=lifespan)
+    table = _routes(service, origins)
+    app = Starlette(routes=table, lifespan=lifespan)
     app.router.redirect_slashes = False  # another URL is another resource: 404
     edge = Edge(app.router, identifier=service.identifier, origins=origins, metrics=service.metrics, log=log)
     # In place of Starlette's own layers, which would answer what the edge answers.
     app.middleware_stack = Forwarded(edge, settings.trusted_proxies)
+    app.state.direct = {
+        route.path.encode(): edge.direct(route.path, route.handler)
+        for route in table
+        if isinstance(route, DirectRoute)
+    }
     app.state.runtime = service.runtime
     app.state.pending = PendingConnections(settings.trusted_proxies, service.metrics, log)
     return app

@@ -15,10 +15,11 @@ from typing import Any, Final, cast
 import uvicorn
 from starlette.applications import Starlette
 
-from orchestrator.api.http_protocol import HttpProtocol
+from orchestrator.api.endpoints import Handlers
 from orchestrator.api.keepalive import Keepalive
 from orchestrator.api.pending_connections import PendingConnections
 from orchestrator.api.websocket_protocol import WebSocketProtocol
+from orchestrator.api.whole_requests import WholeRequests
 from orchestrator.errors import OrchestratorError
 from orchestrator.garbage import collect_rarely
 from orchestrator.listener import BACKLOG
@@ -38,7 +39,9 @@ WORKER_GROUP: Final = "ORCHESTRATOR_WORKER_GROUP"
 _ASGI = Callable[..., Awaitable[None]]
 
 
-def configuration(app: _ASGI, settings: Settings, pending: PendingConnections) -> uvicorn.Config:
+def configuration(
+    app: _ASGI, settings: Settings, pending: PendingConnections, direct: Handlers
+) -> uvicorn.Config:
     """What uvicorn is told; each line is a default of it that is wrong for us."""
     keepalive = Keepalive(settings.websocket_ping_interval, settings.websocket_ping_timeout)
     return uvicorn.Config(
@@ -46,7 +49,7 @@ def configuration(app: _ASGI, settings: Settings, pending: PendingConnections) -
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=cast("type[asyncio.Protocol]", partial(HttpProtocol, pending=pending)),
+        http=cast("type[asyncio.Protocol]", partial(WholeRequests, pending=pending, direct=direct)),
         ws=cast("type[asyncio.Protocol]", partial(WebSocketProtocol, keepalive=keepalive)),
         ws_max_size=65_536,
         ws_per_message_deflate=False,  # 64 KiB a connection, against 14
@@ -68,7 +71,7 @@ class Server(uvicorn.Server):
     """uvicorn, except that a signal drains first, and that a start that fails says why in one line."""
 
     def __init__(self, app: Starlette, settings: Settings) -> None:
-        super().__init__(configuration(self._application, settings, app.state.pending))
+        super().__init__(configuration(self._application, settings, app.state.pending, app.state.direct))
         self._app = app
         self._drain_timeout = settings.drain_timeout
         self._drain: asyncio.Task[None] | None = None

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from orchestrator.admission.context_handler import ContextHandler
 from orchestrator.admission.send import ANSWER_SECONDS, Sender
 from orchestrator.api.bodies import answer_body, send_body
+from orchestrator.api.endpoints import KnownRequest
 from orchestrator.api.guard import proven_claims
 from orchestrator.api.headers import addressed, caller, send_headers, sender
 from orchestrator.api.problems import JsonResponse
@@ -47,7 +48,7 @@ class Chat:
         self._tasks = tasks
         self._clock = clock
 
-    async def send(self, request: Request) -> Response:
+    async def send(self, request: KnownRequest) -> Response:
         """202 for a message that is recorded and will end exactly once."""
         now = asyncio.get_running_loop().time
         began = now()

@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from orchestrator.api.endpoints import Handler, KnownRequest
 from orchestrator.api.forwarded import asked_host
 from orchestrator.api.headers import OPTIONAL, REQUIRED
 from orchestrator.api.problems import count_credential, problem_response, refused
@@ -55,19 +56,33 @@ class Edge:
         answer, body = _Answer(send, self._listed(headers)), _Body(receive)
         try:
             await self._pass(scope, headers, body, answer)
-        except Problem as problem:
-            await self._refuse(problem, scope, body, answer)
         except HTTPException as refusal:
             if not answer.status:
                 await refused(refusal)(scope, body, answer)
-        except BrokerError:
-            problem = Problem("unavailable", "Redis cannot be reached or takes no writes", retry_after=1)
-            await self._refuse(problem, scope, body, answer)
-        except Exception as error:  # noqa: BLE001 - answered without internals, and told in the log
-            self._log.error(LogEvent.UNEXPECTED_ERROR, path=scope["path"], exc_info=error)
-            await self._refuse(Problem("internal", "something went wrong here"), scope, body, answer)
+        except Exception as error:  # noqa: BLE001 - `_problem` tells what is none of ours in the log
+            problem = self._problem(error, scope)
+            if not answer.status:  # else it has begun: nothing can be said any more
+                await self._refuse(problem, scope, body, answer)
         route = scope.get("route")
-        self._metrics.count(Counter.HTTP_REQUESTS, getattr(route, "path", "other"), str(answer.status or 499))
+        self._count(getattr(route, "path", "other"), answer.status or 499)
+
+    def direct(self, path: str, handler: Handler) -> Handler:
+        """What answers a request to `path` that came whole: the same as above, with no channel to pass through."""
+
+        async def answered(request: KnownRequest) -> Response:
+            scope, headers, route = request.scope, request.headers, "other"
+            try:
+                self._origins.check(headers, asked_host(scope), scope["scheme"])
+                self._identifier.check_gateway(headers)
+                route = path
+                response = await handler(request)
+            except Exception as error:  # noqa: BLE001 - as above
+                response = self._refusal(self._problem(error, scope), scope)
+            _dress(response.raw_headers, self._listed(headers))
+            self._count(route, response.status_code)
+            return response
+
+        return answered
 
     async def _pass(self, scope: Scope, headers: Headers, receive: Receive, answer: "_Answer") -> None:
         if scope["path"] in HEALTH:
@@ -80,17 +95,32 @@ class Edge:
         self._identifier.check_gateway(headers)
         await self._app(scope, receive, answer)
 
+    def _problem(self, error: Exception, scope: Scope) -> Problem:
+        """What an exception is to the caller; never with internals."""
+        if isinstance(error, Problem):
+            return error
+        if isinstance(error, BrokerError):
+            return Problem("unavailable", "Redis cannot be reached or takes no writes", retry_after=1)
+        self._log.error(LogEvent.UNEXPECTED_ERROR, path=scope["path"], exc_info=error)
+        return Problem("internal", "something went wrong here")
+
     async def _refuse(self, problem: Problem, scope: Scope, body: "_Body", answer: "_Answer") -> None:
-        if answer.status:
-            return  # the answer has begun: nothing can be said any more
+        response = self._refusal(problem, scope)
+        # Who asks before it sends (`Expect`) is told at once.
+        answer.closes = "expect" in headers_of(scope) or await body.stays_away()
+        await response(scope, body, answer)
+
+    def _refusal(self, problem: Problem, scope: Scope) -> Response:
+        """A refusal, counted and logged."""
         count_credential(problem, self._metrics)
         if scope["path"] == "/api/chat/send":
             self._metrics.count(Counter.SENDS_REFUSED, problem.code)
             named = _named(headers_of(scope))
             self._log.info(LogEvent.SEND_REFUSED, code=problem.code, detail=problem.detail, **named)
-        # Who asks before it sends (`Expect`) is told at once.
-        answer.closes = "expect" in headers_of(scope) or await body.stays_away()
-        await problem_response(problem)(scope, body, answer)
+        return problem_response(problem)
+
+    def _count(self, route: str, status: int) -> None:
+        self._metrics.count(Counter.HTTP_REQUESTS, route, str(status))
 
     def _listed(self, headers: Headers) -> str | None:
         origin = headers.get("origin")
@@ -139,15 +169,21 @@ class _Answer:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message["headers"], _NOSNIFF]
+            headers = message["headers"] = list(message["headers"])
             if self.closes:
-                message["headers"].append(_CLOSE)
-            if self._origin:
-                headers = MutableHeaders(scope=message)
-                headers["Access-Control-Allow-Origin"] = self._origin
-                headers["Access-Control-Expose-Headers"] = _EXPOSED_HEADERS
-                headers.add_vary_header("Origin")
+                headers.append(_CLOSE)
+            _dress(headers, self._origin)
         await self._send(message)
+
+
+def _dress(headers: list[tuple[bytes, bytes]], origin: str | None) -> None:
+    """Add what every answer carries, and what lets a page of a listed `origin` read it."""
+    headers.append(_NOSNIFF)
+    if origin:
+        named = MutableHeaders(raw=headers)
+        named["Access-Control-Allow-Origin"] = origin
+        named["Access-Control-Expose-Headers"] = _EXPOSED_HEADERS
+        named.add_vary_header("Origin")
 
 
 def _named(headers: Headers) -> dict[str, str]:

@@ -3,17 +3,15 @@
 Around a function Starlette puts two layers that answer exceptions; that is the edge's affair.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from orchestrator.api.request_headers import headers_of
+from orchestrator.api.request_headers import RequestHeaders, headers_of
 
-Handler = Callable[[Request], Awaitable[Response]]
 SocketHandler = Callable[[WebSocket], Awaitable[None]]
 
 
@@ -21,20 +19,25 @@ class KnownRequest(Request):
     """A request whose headers the edge has looked at already."""
 
     @property
-    def headers(self) -> Headers:
+    def headers(self) -> RequestHeaders:
         """The headers."""
         return headers_of(self.scope)
+
+
+Handler = Callable[[KnownRequest], Awaitable[Response]]
+Handlers = Mapping[bytes, Handler]
+"""By the path."""
 
 
 class Endpoint:
     """Answers a request with what its handler returns."""
 
     def __init__(self, handler: Handler) -> None:
-        self._handler = handler
+        self.handler = handler
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        response = await self._handler(KnownRequest(scope, receive))
+        response = await self.handler(KnownRequest(scope, receive))
         await response(scope, receive, send)
 
 
@@ -42,7 +45,7 @@ class KnownSocket(WebSocket):
     """A socket whose headers are taken apart once."""
 
     @property
-    def headers(self) -> Headers:
+    def headers(self) -> RequestHeaders:
         """The headers of its handshake."""
         return headers_of(self.scope)
 

@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from orchestrator.api.endpoints import Endpoint, Handler
+from orchestrator.api.endpoints import Endpoint, Handler, KnownRequest
 from orchestrator.api.headers import refuse_secrets
 from orchestrator.auth.claims import Claims, Scope
 from orchestrator.auth.identifier import Identifier
@@ -34,7 +34,7 @@ class Guard:
     def admin(self, handler: Handler) -> Endpoint:
         """Administrators, and only with a token: headers that anybody could send shall not change records."""
 
-        async def guarded(request: Request) -> Response:
+        async def guarded(request: KnownRequest) -> Response:
             if not self._identifier.needs_token:
                 raise Problem(
                     "insufficient_scope", "administration needs token authentication; here use the commands"
@@ -44,12 +44,12 @@ class Guard:
         return Endpoint(guarded)
 
     def _with(self, handler: Handler, scope: Scope) -> Endpoint:
-        async def guarded(request: Request) -> Response:
+        async def guarded(request: KnownRequest) -> Response:
             return await self._pass(handler, scope, request)
 
         return Endpoint(guarded)
 
-    async def _pass(self, handler: Handler, scope: Scope, request: Request) -> Response:
+    async def _pass(self, handler: Handler, scope: Scope, request: KnownRequest) -> Response:
         if request.scope["query_string"]:
             refuse_secrets(request.query_params)
         claims = await self._identifier.authenticate(request.headers)

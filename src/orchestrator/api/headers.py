@@ -6,6 +6,7 @@ from typing import Final
 from starlette.datastructures import Headers, QueryParams
 
 from orchestrator.admission.request import Addressed
+from orchestrator.api.request_headers import RequestHeaders
 from orchestrator.auth.claims import Claims
 from orchestrator.auth.identifier import BLANKS
 from orchestrator.auth.identity import IN_HEADERS, IN_QUERY, Identity, Stated, identify
@@ -25,6 +26,8 @@ OPTIONAL: Final = (
     "Idempotency-Key",
     "traceparent",
 )
+
+_SPELLED: Final = {name.lower(): name for name in (*REQUIRED, *OPTIONAL)}
 
 
 def header(headers: Headers, name: str) -> str | None:
@@ -60,9 +63,11 @@ def refuse_secrets(query: QueryParams) -> None:
             raise Problem("invalid_id", f"the parameter {name} must not be in a URL: URLs are logged")
 
 
-def send_headers(headers: Headers, claims: Claims | None) -> dict[str, str | None]:
+def send_headers(headers: RequestHeaders, claims: Claims | None) -> dict[str, str | None]:
     """The headers of a send; raises `missing_headers` that names every one that neither they nor the token tell."""
-    found = {name: header(headers, name) if name in headers else None for name in (*REQUIRED, *OPTIONAL)}
+    found: dict[str, str | None] = dict.fromkeys(_SPELLED.values())
+    for name in headers.among(_SPELLED):
+        found[_SPELLED[name]] = header(headers, _SPELLED[name])
     told = _told_by(claims)
     missing = [name for name in REQUIRED if found[name] is None and name not in told]
     if missing:

@@ -5,9 +5,10 @@ from typing import Any, Final, cast
 
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.utils import get_remote_addr, is_ssl
 
+from orchestrator.api.exchange import Exchange, on_the_wire
 from orchestrator.api.handshake import answer_to, upgrade_in
 from orchestrator.api.pending_connections import PendingConnections
 from orchestrator.api.problems import problem_response
@@ -65,7 +66,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_head = True
         self._head_bytes = 0
         self._since_body = 0
-        self._running: RequestResponseCycle | None = None
+        self._running: RequestResponseCycle | Exchange | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._end_timer: asyncio.TimerHandle | None = None
         self._unread_timer: asyncio.TimerHandle | None = None
@@ -151,6 +152,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_head, self._head_bytes = False, 0
         self._leave_pending()
         self._stop_head_timer()
+        self._begin()
+
+    def _begin(self) -> None:
+        """The application hears of the request, of which the head has come."""
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -276,9 +281,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._close()  # another answer is under way on this connection
             return
         response = problem_response(problem)
-        headers = [*response.raw_headers, (b"connection", b"close")]
-        head = b"".join(b"%b: %b\r\n" % header for header in headers)
-        self.transport.write(STATUS_LINE[problem.status] + head + b"\r\n" + bytes(response.body))
+        self.transport.write(on_the_wire(response, [(b"connection", b"close")]))
         self._linger()
 
     def _linger(self) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -17,11 +18,21 @@ _encode: Final = msgspec.json.Encoder().encode
 class JsonResponse(Response):
     """A JSON body, encoded by msgspec."""
 
-    media_type = "application/json"
-
-    def render(self, content: Any) -> bytes:
-        """`content` as JSON."""
-        return _encode(content)
+    def __init__(
+        self,
+        content: Any,
+        status_code: int = 200,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        media_type: bytes = b"application/json",
+    ) -> None:
+        # The original's `__init__` takes as long as the JSON.
+        self.status_code = status_code
+        self.background = None
+        self.body = _encode(content)
+        self.raw_headers = [
+            (name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()
+        ]
+        self.raw_headers += (b"content-length", b"%d" % len(self.body)), (b"content-type", media_type)
 
 
 def problem_response(problem: Problem) -> Response:
@@ -41,7 +52,7 @@ def problem_response(problem: Problem) -> Response:
         headers["Retry-After"] = str(seconds)
     if problem.status == 401:
         headers.setdefault("WWW-Authenticate", 'Bearer realm="orchestrator"')
-    return JsonResponse(body, problem.status, headers, media_type="application/problem+json")
+    return JsonResponse(body, problem.status, headers, media_type=b"application/problem+json")
 
 
 def count_credential(problem: Problem, metrics: Metrics) -> None:

@@ -1,6 +1,6 @@
 """The headers of a request, looked up by name: Starlette's walk through all of them for each name."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Final, TypeVar, overload
 
 from starlette.datastructures import Headers
@@ -17,8 +17,17 @@ class RequestHeaders(Headers):
     def __init__(self, raw: RawHeaders) -> None:
         super().__init__(raw=list(raw))
         self._found: Final[dict[str, list[str]]] = {}
-        for name, value in self.raw:
-            self._found.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
+        found = self._found
+        for raw_name, raw_value in self.raw:
+            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+            if name in found:
+                found[name].append(value)
+            else:
+                found[name] = [value]
+
+    def among(self, names: Container[str]) -> list[str]:
+        """Which of these names, in lower case, there are, in the request's order."""
+        return [name for name in self._found if name in names]
 
     def __getitem__(self, key: str) -> str:
         return self._found[key.lower()][0]
@@ -40,9 +49,9 @@ class RequestHeaders(Headers):
         return self._found.get(key.lower(), [])
 
 
-def headers_of(scope: Scope) -> Headers:
+def headers_of(scope: Scope) -> RequestHeaders:
     """The headers of a request or handshake; taken apart when they are first asked for."""
-    kept: Headers | None = scope.get(_KEPT)
+    kept: RequestHeaders | None = scope.get(_KEPT)
     if kept is None:
         kept = scope[_KEPT] = RequestHeaders(scope["headers"])
     return kept
