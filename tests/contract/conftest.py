@@ -22,6 +22,7 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from tests.contract.administrator import Administrator
+from tests.contract.at_once import AtOnce
 from tests.contract.client import Agent, Caller, Tenant, unique
 from tests.permanent_keys import keys_without_end
 from tests.security.minting import SECRET
@@ -214,20 +215,30 @@ async def redis_client(redis_server: ValkeyServer) -> AsyncIterator[Any]:
         yield client
 
 
+BOTH_WAYS = pytest.mark.parametrize("way", ["whole", "forwarded"])
+"""Has a module's tests run twice: with requests that are answered directly, and through ASGI."""
+
+
 @pytest.fixture
-async def http(service: OrchestratorServer) -> AsyncIterator[httpx.AsyncClient]:
+def way() -> str:
+    """How a request comes: `whole`, or `forwarded` by a proxy."""
+    return "whole"
+
+
+@pytest.fixture
+async def http(service: OrchestratorServer, way: str) -> AsyncIterator[httpx.AsyncClient]:
     """Requests to the shared server; an answer has to come within 5 s."""
-    async with _client(service, 5) as client:
+    async with _client(service, 5, way) as client:
         yield client
 
 
 @pytest.fixture
-async def connect() -> AsyncIterator[Connect]:
+async def connect(way: str) -> AsyncIterator[Connect]:
     """Requests to a server of the test's own."""
     clients: list[httpx.AsyncClient] = []
 
     def connected(server: OrchestratorServer) -> httpx.AsyncClient:
-        clients.append(_client(server, 10))
+        clients.append(_client(server, 10, way))
         return clients[-1]
 
     yield connected
@@ -268,7 +279,9 @@ def orchestrator(service: OrchestratorServer, environment: dict[str, str]) -> Co
     return run
 
 
-def _client(server: OrchestratorServer, timeout: float) -> httpx.AsyncClient:
+def _client(server: OrchestratorServer, timeout: float, way: str) -> httpx.AsyncClient:
     # The default would read every certificate of the system for each test, and there is no TLS here.
     plain = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return httpx.AsyncClient(base_url=server.url, timeout=timeout, verify=plain, trust_env=False)
+    transport = AtOnce(plain) if way == "whole" else httpx.AsyncHTTPTransport(verify=plain, trust_env=False)
+    headers = {} if way == "whole" else {"X-Forwarded-Proto": "http"}
+    return httpx.AsyncClient(base_url=server.url, timeout=timeout, transport=transport, headers=headers)

@@ -6,9 +6,11 @@ from functools import partial
 import httpx
 import pytest
 from tests.contract.client import Caller, Tenant, problem
-from tests.contract.conftest import Connect, StartService
+from tests.contract.conftest import BOTH_WAYS, Connect, StartService
 from tests.contract.event_stream import followed
 from tests.servers import OrchestratorServer
+
+pytestmark = BOTH_WAYS
 
 LISTED = "https://app.example.com"
 ALLOWED = (

@@ -8,7 +8,9 @@ from typing import Any
 import httpx
 import pytest
 from tests.contract.client import Agent, Caller, Headers, Tenant, problem, unique
-from tests.contract.conftest import NewContext, NewTenant
+from tests.contract.conftest import BOTH_WAYS, NewContext, NewTenant
+
+pytestmark = BOTH_WAYS
 
 
 def key(value: str | None = None) -> Headers:

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from tests.contract.client import Agent, Caller, Tenant, unique
-from tests.contract.conftest import NewContext
+from tests.contract.conftest import BOTH_WAYS, NewContext
 
 from orchestrator.protocol.turn_policies import TURN_POLICIES
+
+pytestmark = BOTH_WAYS
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 

@@ -5,12 +5,14 @@ from collections.abc import Mapping
 import httpx
 import pytest
 from tests.contract.client import Caller, Tenant, problem, unique
-from tests.contract.conftest import Connect, StartService
+from tests.contract.conftest import BOTH_WAYS, Connect, StartService
 from tests.contract.event_stream import events
 from tests.contract.socket_client import closing, dial, socket_url
 from tests.contract.test_http_errors import ROUTES
 from tests.servers import OrchestratorServer
 from websockets.exceptions import InvalidStatus
+
+pytestmark = BOTH_WAYS
 
 SECRET = "planted-secret-of-the-gateway"
 HEALTH = ("/health", "/api/chat/health", "/ws/health", "/health/live", "/health/ready")
