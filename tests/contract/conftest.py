@@ -215,7 +215,7 @@ async def redis_client(redis_server: ValkeyServer) -> AsyncIterator[Any]:
         yield client
 
 
-BOTH_WAYS = pytest.mark.parametrize("way", ["whole", "forwarded"])
+BOTH_WAYS = (pytest.mark.usefixtures("way"), pytest.mark.parametrize("way", ["whole", "forwarded"]))
 """Has a module's tests run twice: with requests that are answered directly, and through ASGI."""
 
 

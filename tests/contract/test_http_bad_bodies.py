@@ -11,7 +11,7 @@ from tests.contract.client import Caller, problem
 from tests.contract.conftest import BOTH_WAYS
 from tests.servers import OrchestratorServer
 
-pytestmark = BOTH_WAYS
+pytestmark = [*BOTH_WAYS]
 
 KIB_256 = 256 * 1024
 

@@ -4,7 +4,7 @@ import pytest
 from tests.contract.client import Caller, problem, unique
 from tests.contract.conftest import BOTH_WAYS
 
-pytestmark = BOTH_WAYS
+pytestmark = [*BOTH_WAYS]
 
 REQUIRED = ("X-Tenant-ID", "X-Agent-ID", "X-Tenant-Tier", "X-Session-ID")
 TIERS = ["free", "advance", "professional", "enterprise"]

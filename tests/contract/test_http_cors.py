@@ -10,7 +10,7 @@ from tests.contract.conftest import BOTH_WAYS, Connect, StartService
 from tests.contract.event_stream import followed
 from tests.servers import OrchestratorServer
 
-pytestmark = BOTH_WAYS
+pytestmark = [*BOTH_WAYS]
 
 LISTED = "https://app.example.com"
 ALLOWED = (

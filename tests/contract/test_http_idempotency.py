@@ -10,7 +10,7 @@ import pytest
 from tests.contract.client import Agent, Caller, Headers, Tenant, problem, unique
 from tests.contract.conftest import BOTH_WAYS, NewContext, NewTenant
 
-pytestmark = BOTH_WAYS
+pytestmark = [*BOTH_WAYS]
 
 
 def key(value: str | None = None) -> Headers:

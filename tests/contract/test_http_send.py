@@ -11,7 +11,7 @@ from tests.contract.conftest import BOTH_WAYS, NewContext
 
 from orchestrator.protocol.turn_policies import TURN_POLICIES
 
-pytestmark = BOTH_WAYS
+pytestmark = [*BOTH_WAYS]
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 

@@ -12,7 +12,7 @@ from tests.contract.test_http_errors import ROUTES
 from tests.servers import OrchestratorServer
 from websockets.exceptions import InvalidStatus
 
-pytestmark = BOTH_WAYS
+pytestmark = [*BOTH_WAYS]
 
 SECRET = "planted-secret-of-the-gateway"
 HEALTH = ("/health", "/api/chat/health", "/ws/health", "/health/live", "/health/ready")
