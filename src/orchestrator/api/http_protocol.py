@@ -277,12 +277,11 @@ class HttpProtocol(HttpToolsProtocol):
         """Answers in place of the application, which never hears of this request."""
         if self.transport.is_closing():
             return
-        if not self._is_idle():
+        if self._is_idle():
+            self.transport.write(on_the_wire(problem_response(problem), [(b"connection", b"close")]))
+            self._linger()
+        else:
             self._close()  # another answer is under way on this connection
-            return
-        response = problem_response(problem)
-        self.transport.write(on_the_wire(response, [(b"connection", b"close")]))
-        self._linger()
 
     def _linger(self) -> None:
         # Closing over what the peer is still sending would reset the connection, our answer included.
