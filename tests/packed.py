@@ -4,7 +4,7 @@ import struct
 from typing import Any, Final, NamedTuple, Self
 
 _RUN: Final = struct.Struct(">QIIBBIQQ")
-_STATE: Final = struct.Struct(">QqQQQIH")
+_STATE: Final = struct.Struct(">QqQIQQIH")
 
 
 class Run(NamedTuple):
@@ -42,6 +42,8 @@ class State(NamedTuple):
     size: int
     """In bytes."""
     mark: int
+    waiting: int
+    """Endings that wait for their reader."""
     expires: int
     keep: int
     held: int
@@ -72,3 +74,11 @@ def state_of(client: Any, key: str) -> State | None:
     """None where there is no such session."""
     packed = client.hget(key, "state")
     return State.read(packed) if packed else None
+
+
+def waiting_endings(client: Any, key: str) -> dict[str, int]:
+    """The endings of a session that wait for their reader: task -> offset."""
+    fields = client.hgetall(key)
+    found = {name.decode(): int(value) for name, value in fields.items() if name.startswith(b"task-")}
+    assert State.read(fields[b"state"]).waiting == len(found)
+    return found

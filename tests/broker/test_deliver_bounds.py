@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 from tests.broker.tenant import KEEPING, Tenant, callback, chunk, counted
-from tests.packed import change_run, run_of, state_of
+from tests.packed import change_run, run_of, state_of, waiting_endings
 
 from orchestrator.broker.broker import Broker
 from orchestrator.broker.callbacks import ITEMS_PER_CALL
@@ -170,11 +170,16 @@ async def test_bytes_are_counted_anew_for_an_empty_log(narrow: Tenant) -> None:
 
 
 async def test_endings_that_wait_for_their_reader(tenant: Tenant) -> None:
-    """The newest 1 000 endings of a session wait to be noted as delivered."""
-    task = await tenant.task()
-    acks = tenant.key("acks:sess-1")
-    tenant.client.zadd(acks, {f"task-{n}": n - 2_000 for n in range(1_200)})
-    await tenant.deliver(callback(task, "completed"))
-    assert tenant.client.zcard(acks) == 1_000
-    assert tenant.client.zscore(acks, task) == 2
-    assert tenant.client.ttl(acks) > 0
+    """The newest 1 000 endings of a session wait to be noted as delivered, and no more than half as many beside."""
+    session = tenant.key("session:sess-1")
+    first, last = await tenant.task(), await tenant.task()
+    await tenant.deliver(callback(first, "completed"))
+    state = state_of(tenant.client, session)
+    assert state
+    older = {f"task-{n}": n for n in range(1_499)}
+    tenant.client.hset(
+        session, mapping={**older, "state": state._replace(top=state.top + 2_000, waiting=1_500).packed()}
+    )
+    await tenant.deliver(callback(last, "completed"))
+    kept = waiting_endings(tenant.client, session)
+    assert (len(kept), kept[last], min(kept.values())) == (1_000, 2_004, 500)

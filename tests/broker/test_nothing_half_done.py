@@ -11,7 +11,7 @@ from tests.packed import run_of
 
 from orchestrator.broker.connection import BrokerError, Refused
 
-OF_DELIVERY = ["task:TASK", "text:TASK", "session:sess-1", "log:sess-1", "acks:sess-1", "dead", "tenant",
+OF_DELIVERY = ["task:TASK", "text:TASK", "session:sess-1", "log:sess-1", "dead", "tenant",
                "outstanding", "unpushed", "stats:NOW"]  # fmt: skip
 OF_A_PIECE = ["task:TASK", "text:TASK", "session:sess-1", "log:sess-1"]
 OF_ADMISSION = ["task:NEW", "session:sess-1", "log:sess-1", "dead", "tenant", "outstanding", "unpushed",
@@ -78,7 +78,7 @@ async def test_a_piece_of_text_under_a_lease(tenant: Tenant) -> None:
     assert tenant.dump() == kept
 
 
-@pytest.mark.parametrize("name", ["acks:sess-1", "dead", "tenant", "outstanding"])
+@pytest.mark.parametrize("name", ["dead", "tenant", "outstanding"])
 @pytest.mark.parametrize("second", ["an ending", "a dead letter"])
 async def test_what_follows_a_piece_of_text(tenant: Tenant, name: str, second: str) -> None:
     """What only the second of a batch would write is looked at before anything of it is noted."""
@@ -88,9 +88,6 @@ async def test_what_follows_a_piece_of_text(tenant: Tenant, name: str, second: s
     raw = b"?" if second == "a dead letter" else callback(task, "completed", {"response": "ok"})
     delivered = await tenant.deliver(chunk(task, "b"), raw)
 
-    if second == "a dead letter" and name == "acks:sess-1":
-        assert (delivered.taken, delivered.stop) == (2, "")
-        return
     assert (delivered.taken, delivered.left, delivered.stop) == (1, 1, "error")
     assert counted(delivered) == {"taken|streaming": 1}
     assert run_of(tenant.client, tenant.key(f"task:{task}")).text_bytes == 2
@@ -134,7 +131,7 @@ async def test_one_at_the_head(tenant: Tenant, name: str, call: str) -> None:
     tenant.report(b"raw")
     spoil(tenant, name, task)
     kept = tenant.dump()
-    needless = call == "bury" and name.split(":", maxsplit=1)[0] in {"task", "text", "session", "log", "acks"}
+    needless = call == "bury" and name.split(":", maxsplit=1)[0] in {"task", "text", "session", "log"}
     error = ""
     try:
         if call == "bury":

@@ -109,7 +109,6 @@ local function take(t, raw, c, code)
   if c.attempt and c.attempt < task.attempt then return count(t, 'dropped|fenced') end
   if c.attempt and c.attempt > task.attempt then return bury(t, raw, 'unknown_attempt') end
   local s = session_of(t, task)
-  if ENDINGS[c.status] or c.took then touch_acks(t, s) end
   count(t, TAKEN[c.status])
   if type(c.took) == 'table' then absorb(t, s, task, c.took) end
   if c.status == 'streaming' and task.status == 'running' then -- most of all there is
@@ -157,7 +156,12 @@ local function envelope(raw)
       lease = given(c.lease), delta = result.delta, took = c.took }
   end
   local e = { action_type = given(c.action_type), task_id = c.task_id, status = c.status, attempt = given(c.attempt), seq = given(c.seq),
-    lease = given(c.lease), retry = c.retry, took = c.took, has_response = given(result.response) ~= nil, has_result = next(result) ~= nil }
+    lease = given(c.lease), took = c.took, has_response = given(result.response) ~= nil }
+  if ENDINGS[c.status] then
+    if c.status == 'failed' then e.retry = c.retry end
+    return e
+  end
+  e.has_result = next(result) ~= nil
   if c.status ~= 'input_required' then return e end
   e.has_prompt, e.question = type(result.prompt) == 'string' and result.prompt ~= '', question_name(given(result.question))
   e.expires_in = given(result.expires_in)

@@ -117,16 +117,27 @@ local function write_all(command, key, values)
   for from = 1, #values, 1000 do redis.call(command, key, unpack(values, from, math.min(#values, from + 999))) end
 end
 
-local function commit_acks(t, s)
-  local acks = t.T .. 'acks:' .. s.id
-  write_all('ZADD', acks, s.acks)
-  if s.acks_before + #s.acks / 2 > ACKS_MAX then redis.call('ZREMRANGEBYRANK', acks, 0, -ACKS_MAX - 1) end
-  redis.call('PEXPIRE', acks, math.floor(t.keep.task_ttl / 1000))
+-- Of the endings that wait for their reader the newest are kept, and for a while more, so that not each one costs this.
+local function forget_endings(s)
+  local _, _, endings = read_endings(s.key)
+  local new = #s.endings / 2 - 1
+  local over, oldest = math.min(#endings, #endings + new - WAITING_KEPT), {}
+  for i = 1, over do oldest[i] = endings[i][2] end
+  if over > 0 then write_all('HDEL', s.key, oldest) end
+  s.waiting = #endings - #oldest + new
+end
+
+local function commit_state(s)
+  local endings = s.endings
+  if not endings then return redis.call('HSET', s.key, 'state', packed_state(s)) end
+  if s.waiting > WAITING_MAX then forget_endings(s) end
+  endings[2] = packed_state(s)
+  write_all('HSET', s.key, endings)
 end
 
 local function commit_session(t, s)
   local renew = s.fresh or s.len == 0
-  if s.fresh then redis.call('DEL', s.log, t.T .. 'acks:' .. s.id) end
+  if s.fresh then redis.call('DEL', s.log, s.key) end
   if #s.entries > 0 then
     write_all('RPUSH', s.log, s.entries)
     s.len = s.len + #s.entries
@@ -137,14 +148,13 @@ local function commit_session(t, s)
     amend(s, 'expires', math.max(s.expires, target))
     renew = true
   end
-  redis.call('HSET', s.key, 'state', packed_state(s))
+  commit_state(s)
   if s.owner and s.owner ~= (s.owner_before or '') then redis.call('HSET', s.key, 'owner', s.owner) end
   if renew then
     local at = math.floor(s.expires / 1000)
     redis.call('PEXPIREAT', s.key, at)
     redis.call('PEXPIREAT', s.log, at)
   end
-  if s.acks and #s.acks > 0 then commit_acks(t, s) end
 end
 
 local function commit_dead(t)

@@ -15,7 +15,7 @@ end
 -- Whole numbers below 2^52 may be handed to Redis as they are; in a text, or beyond, they would get an exponent.
 local function int(x) return string.format('%.0f', x) end
 
-local CHUNKS_MAX, TEXT_MAX, ACKS_MAX = 20000, 4 * 1024 * 1024, 1000
+local CHUNKS_MAX, TEXT_MAX, WAITING_KEPT, WAITING_MAX = 20000, 4 * 1024 * 1024, 1000, 1500
 local PUBLISH_MAX, LIVE_ENTRY_MAX = 256 * 1024, 64 * 1024
 local DEAD_MAX, DEAD_BYTES_MAX, DEAD_ENTRY_MAX, DEAD_KEPT = 1000, 4 * 1024 * 1024, 64 * 1024, 7 * 86400 * 1000000
 local SOCKET_KEPT = 120 * 1000000
@@ -144,22 +144,24 @@ end
 
 -- A session whose hash is gone begins a new epoch, and its old list is deleted: no offset is ever reused.
 local function begin_session(t, id, key, log)
-  return { id = id, key = key, log = log, len = 0, epoch = t.keep.seed, top = 0, bytes = 0, mark = 0, before_mark = 0, expires = 0, keep = 0, held = 0,
+  return { id = id, key = key, log = log, len = 0, epoch = t.keep.seed, top = 0, bytes = 0, mark = 0, before_mark = 0, waiting = 0, expires = 0, keep = 0,
+    held = 0,
     fresh = true, owner = kept_owner(t, id), entries = {}, blobs = {} }
 end
 
--- Where the log of a session stands is one field, `state`: top, bytes, mark; expires, keep, held, epoch.
-local STANDS, STATE, STANDS_BYTES = '>I8i8I8', '>I8i8I8I8I8I4I2c0', 24
+-- Where the log of a session stands is one field, `state`: top, bytes, mark, how many endings wait for their reader; expires, keep,
+-- held, epoch.
+local STANDS, STATE, STANDS_BYTES = '>I8i8I8I4', '>I8i8I8I4I8I8I4I2c0', 28
 
 local function packed_state(s)
-  if not s.rest then return struct.pack(STATE, s.top, s.bytes, s.mark, s.expires, s.keep, s.held, #s.epoch, s.epoch) end
-  return struct.pack(STANDS, s.top, s.bytes, s.mark) .. s.rest
+  if not s.rest then return struct.pack(STATE, s.top, s.bytes, s.mark, s.waiting, s.expires, s.keep, s.held, #s.epoch, s.epoch) end
+  return struct.pack(STANDS, s.top, s.bytes, s.mark, s.waiting) .. s.rest
 end
 
 local function session_of_state(state, id, key, log, len)
-  local top, bytes, mark, expires, keep, held, epoch = struct.unpack(STATE, state)
+  local top, bytes, mark, waiting, expires, keep, held, epoch = struct.unpack(STATE, state)
   return { id = id, key = key, log = log, len = len, epoch = epoch, top = top, bytes = len == 0 and 0 or bytes, mark = mark, before_mark = mark,
-    expires = expires, keep = keep, held = held, rest = state:sub(STANDS_BYTES + 1), entries = {}, blobs = {} }
+    waiting = waiting, expires = expires, keep = keep, held = held, rest = state:sub(STANDS_BYTES + 1), entries = {}, blobs = {} }
 end
 
 local function load_session(t, id)
@@ -186,10 +188,15 @@ local function owner_of(s)
   return s.owner
 end
 
--- The endings of a session that wait for its reader.
-local function touch_acks(t, s)
-  if s.acks then return end
-  s.acks_before, s.acks = redis.call('ZCARD', t.T .. 'acks:' .. s.id), {}
+-- The endings that wait for their reader are fields of the session: task -> offset. Given are `state`, `settled` and {{offset, task}, …},
+-- the first ending first.
+local function read_endings(key)
+  local h, fields, endings = redis.call('HGETALL', key), {}, {}
+  for i = 1, #h, 2 do
+    if h[i]:find('^task%-') then endings[#endings + 1] = { tonumber(h[i + 1]), h[i] } else fields[h[i]] = h[i + 1] end
+  end
+  table.sort(endings, function(a, b) return a[1] < b[1] end)
+  return fields.state, tonumber(fields.settled or 0), endings
 end
 
 -- One that begins anew takes its owner from the task, so that nobody else can claim it.
@@ -314,9 +321,9 @@ local function end_task(t, s, task, status, code, raw, has_response)
   task.set = told
   if code ~= '' then store(task, 'code', code) end
   if joined ~= '' then store(task, 'text', joined) end
-  touch_acks(t, s)
-  s.acks[#s.acks + 1] = s.top
-  s.acks[#s.acks + 1] = task.id
+  local endings = s.endings or { 'state', '' }
+  n = #endings
+  endings[n + 1], endings[n + 2], s.endings, s.waiting = task.id, s.top, endings, s.waiting + 1
   t.bytes = t.bytes - (task.bytes or 0)
   t.ended[#t.ended + 1] = { task.id, status, now - task.accepted_at, task.session,
     s.held > 0 and code ~= 'suspended', task.context, task.tier }

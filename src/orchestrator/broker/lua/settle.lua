@@ -6,32 +6,38 @@
 
 local T, most
 
--- The offset up to which all is noted.
-local function note(acks, from, upto, acknowledged)
-  local found = redis.call('ZRANGEBYSCORE', acks, from, int(upto), 'WITHSCORES', 'LIMIT', 0, most)
-  for i = 1, #found, 2 do
-    local key = T .. 'task:' .. found[i]
-    if redis.call('EXISTS', key) == 1 then
-      redis.call('HSETNX', key, 'delivered_at', int(now))
-      if acknowledged then redis.call('HSETNX', key, 'acknowledged_at', int(now)) end
-    end
-  end
-  most = most - #found / 2
-  return most > 0 and upto or tonumber(found[#found] or 0)
+local function note(task, acknowledged)
+  local key = T .. 'task:' .. task
+  most = most - 1
+  if redis.call('EXISTS', key) == 0 then return end
+  redis.call('HSETNX', key, 'delivered_at', now_text)
+  if acknowledged then redis.call('HSETNX', key, 'acknowledged_at', now_text) end
 end
 
+-- What was noted as delivered once is not looked at again, though nobody acknowledges it.
 local function settle(id, epoch, delivered, acknowledged)
-  local session, acks = T .. 'session:' .. id, T .. 'acks:' .. id
-  local h = redis.call('HMGET', session, 'state', 'settled')
-  if not h[1] or session_of_state(h[1]).epoch ~= epoch then return end
-  if acknowledged > 0 then
-    redis.call('ZREMRANGEBYSCORE', acks, '-inf', int(note(acks, '-inf', acknowledged, true)))
+  local key = T .. 'session:' .. id
+  local state, settled, endings = read_endings(key)
+  local s = state and session_of_state(state)
+  if not s or s.epoch ~= epoch then return end
+  local forget, reached = {}, settled
+  for _, ending in ipairs(endings) do
+    if most == 0 then break end
+    local offset, task = ending[1], ending[2]
+    if offset <= acknowledged then
+      note(task, true)
+      forget[#forget + 1] = task
+    elseif offset > settled and offset <= delivered then
+      note(task, false)
+    end
+    if offset <= delivered then reached = math.max(reached, offset) end
   end
-  -- What was noted as delivered once is not looked at again, though nobody acknowledges it.
-  local settled = tonumber(h[2] or 0)
-  if most > 0 and delivered > settled then
-    redis.call('HSET', session, 'settled', int(note(acks, '(' .. int(settled), delivered, false)))
-  end
+  if most > 0 then reached = math.max(settled, delivered) end
+  if reached > settled then redis.call('HSET', key, 'settled', int(reached)) end
+  if #forget == 0 then return end
+  s.waiting = math.max(0, s.waiting - #forget)
+  redis.call('HSET', key, 'state', packed_state(s))
+  redis.call('HDEL', key, unpack(forget))
 end
 
 -- In each call:

@@ -12,7 +12,6 @@ local a, t, turns, seen, still_held, next_look
 local function find_due(id)
   local found = load_task(t, id)
   local its_session = found and not ENDED[found.status] and session_of(t, found)
-  if its_session then touch_acks(t, its_session) end
   return found, its_session
 end
 
