@@ -166,7 +166,7 @@ class LifeWorld:
                 raw = await self.tenant.callbacks.peek(self.tenant.name) or b""
                 delivered = await self.tenant.callbacks.deliver_big(self.tenant.name, raw, *judge_big(raw))
             assert delivered.taken
-            counted.update(dict(delivered.counts))
+            counted.update(delivered.counts)
             for told in self._undelivered[: delivered.taken]:
                 self.life.report(told)
             del self._undelivered[: delivered.taken]

@@ -50,7 +50,7 @@ class Move(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Delivered(msgspec.Struct, frozen=True, array_like=True):
-    """What one call did with one queue; `counts` are pairs like `("dropped|late", 2)`."""
+    """What one call did with one queue; `counts` are like `{"dropped|late": 2}`."""
 
     taken: int
     left: int
@@ -58,11 +58,11 @@ class Delivered(msgspec.Struct, frozen=True, array_like=True):
     error: str
     size: int
     """Bytes of the callback that stopped it for being big."""
-    counts: list[tuple[str, int]]
-    started: list[Started]
-    ended: list[Ended]
+    counts: dict[str, int] = {}
     due: int = 0
     """When the tenant has to be looked at for what was taken (µs): a lease, or a next attempt; 0: not for that."""
+    started: list[Started] = []
+    ended: list[Ended] = []
     moves: list[Move] = []
 
 

@@ -118,7 +118,7 @@ class CallbackHandler:
             return delivered
         raw = await self._callbacks.peek(tenant)
         if raw is None:
-            return Delivered(0, 0, "", "", 0, [], [], [])
+            return Delivered(0, 0, "", "", 0)
         # In a thread: to repair a hostile one takes long enough for every socket here to feel it.
         envelope, verdict = await asyncio.to_thread(judge_big, raw)
         delivered = await self._callbacks.deliver_big(tenant, raw, envelope, verdict)
@@ -143,7 +143,7 @@ class CallbackHandler:
         return buried
 
     async def _note(self, tenant: str, delivered: Delivered) -> None:
-        for what, count in delivered.counts:
+        for what, count in delivered.counts.items():
             kind, _, label = what.partition("|")
             self._count(tenant, kind, label, count)
         for started in delivered.started:

@@ -45,8 +45,8 @@ local function take_chunk(t, s, task, c)
   end
   if task.chunks == 0 then change(task, 'first_chunk_at', now_text) end
   task.chunks, task.text_bytes = task.chunks + 1, from + #delta
-  task.append = task.append or {}
-  task.append[#task.append + 1] = delta
+  local append = task.append
+  if append then append[#append + 1] = delta else task.append = { delta } end
   if task.stream then
     append_piece(s, task, seq, from, delta)
   end
@@ -182,8 +182,8 @@ end
 
 -- left: how many still wait, where that is known
 local function outcome(t, taken, stop, err, size, left)
-  local counts = {}
-  for what, n in pairs(t.counts) do counts[#counts + 1] = { what, n } end
-  return cmsgpack.pack({ taken, left or redis.call('LLEN', t.queue), stop or '', err or '', size or 0, counts, t.started or NOTHING, t.ended or NOTHING,
-    t.due or 0, t.moves or NOTHING })
+  left = left or redis.call('LLEN', t.queue)
+  if not next(t.counts) then return cmsgpack.pack({ taken, left, stop or '', err or '', size or 0 }) end
+  if not t.open then return cmsgpack.pack({ taken, left, stop or '', err or '', size or 0, t.counts, t.due or 0 }) end
+  return cmsgpack.pack({ taken, left, stop or '', err or '', size or 0, t.counts, t.due or 0, t.started, t.ended, t.moves })
 end

@@ -138,7 +138,7 @@ end
 local function commit_session(t, s)
   local renew = s.fresh or s.len == 0
   if s.fresh then redis.call('DEL', s.log, s.key) end
-  if #s.entries > 0 then
+  if s.entries then
     write_all('RPUSH', s.log, s.entries)
     s.len = s.len + #s.entries
     trim(t, s)
@@ -200,39 +200,44 @@ local function commit_endings(t)
   for i = 1, #left, 1000 do redis.call('UNLINK', unpack(left, i, math.min(#left, i + 999))) end
 end
 
--- One message a batch: length of the index (4 bytes), index {{session, epoch, first offset, {lengths}, mark of the
--- entry before}, …}, entries. Length 0: too large to send along, the reader takes it from the log.
-local function publish(t)
-  local index, parts, size, n, p = {}, { '', '' }, 0, 0, 2
-  for i = 1, #t.order do
-    local s = t.order[i]
-    local entries, blobs, lengths = s.entries, s.blobs, {}
-    for j = 1, #entries do
-      local entry, blob = entries[j], blobs[j]
-      local length = blob and #entry + #blob or 0
-      if length > LIVE_ENTRY_MAX or size + length > PUBLISH_MAX then length = 0 end
-      if length > 0 then parts[p + 1], parts[p + 2], p = entry, blob, p + 2 end
-      size = size + length
-      lengths[j] = length
+local publish
+do
+  local FIVE, LIST = '\149', 0xdd -- what stands before the values of a list in MessagePack: of five, of any number
+
+  -- One message a batch: length of the index (4 bytes), index {{session, epoch, first offset, {lengths}, mark of the
+  -- entry before}, …}, entries. Length 0: too large to send along, the reader takes it from the log.
+  function publish(t)
+    local index, parts, size, n, p = { '' }, { '', '', '', '' }, 0, 0, 2
+    for i = 1, #t.order do
+      local s = t.order[i]
+      local entries, lengths = s.entries, s.blobs -- each blob gives way to its length
+      for j = 1, entries and #entries or 0 do
+        local entry, blob = entries[j], lengths[j]
+        local length = blob and #entry + #blob or 0
+        if length > LIVE_ENTRY_MAX or size + length > PUBLISH_MAX then length = 0 end
+        if length > 0 then parts[p + 1], parts[p + 2], p = entry, blob, p + 2 end
+        size = size + length
+        lengths[j] = length
+      end
+      if entries then
+        n = n + 1
+        index[n] = FIVE .. cmsgpack.pack(s.id, s.epoch, s.top - #entries + 1, lengths, s.before_mark)
+      end
     end
-    if #lengths > 0 then
-      n = n + 1
-      index[n] = { s.id, s.epoch, s.top - #lengths + 1, lengths, s.before_mark }
-    end
+    if n == 0 then return end
+    local runs = table.concat(index)
+    parts[1], parts[2] = struct.pack('>I4BI4', #runs + 5, LIST, n), runs
+    -- The log has the events already: a lost announcement is found by the readers' own checks.
+    local sent = redis.pcall('SPUBLISH', t.T .. 'events', table.concat(parts))
+    if type(sent) == 'table' and sent.err then count(t, 'publish_failed') end
   end
-  if n == 0 then return end
-  local packed = cmsgpack.pack(index)
-  parts[1], parts[2] = struct.pack('>I4', #packed), packed
-  -- The log has the events already: a lost announcement is found by the readers' own checks.
-  local sent = redis.pcall('SPUBLISH', t.T .. 'events', table.concat(parts))
-  if type(sent) == 'table' and sent.err then count(t, 'publish_failed') end
 end
 
 local function commit(t)
   for _, task in pairs(t.tasks) do commit_task(t, task) end
   for i = 1, #t.order do
     local s = t.order[i]
-    if s.fresh or #s.entries > 0 or s.dirty then commit_session(t, s) end
+    if s.fresh or s.entries or s.dirty then commit_session(t, s) end
   end
   if not t.open then return end -- nothing but pieces of text
   commit_endings(t)

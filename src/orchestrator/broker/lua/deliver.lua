@@ -3,7 +3,8 @@
 -- KEYS    callback queues; in a Cluster all of one slot
 -- ARGV[1] msgpack {keep…, items: at most so many callbacks, bytes: so much of them, at least BIG, or what takes as long}
 -- result  a msgpack list per queue: taken, left, stop ('', 'big': deliver_big.lua must take the next one, 'error'), error,
---         size (of a big one), counts, started {{task, µs since accepted}}, ended {{task, status, µs, session}}, due, moves
+--         size (of a big one), counts, due, started {{task, µs since accepted}}, ended {{task, status, µs, session}}, moves; what follows
+--         the size only as far as there is something to tell
 
 local args, share, budget
 
