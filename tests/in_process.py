@@ -20,7 +20,7 @@ from orchestrator.telemetry import Log
 
 @contextmanager
 def serving_app(
-    app: Callable[..., Awaitable[None]], direct: Handlers = MappingProxyType({}), **settings: str
+    app: Callable[..., Awaitable[None]], direct: Handlers = MappingProxyType({}), /, **settings: str
 ) -> Generator[tuple[int, uvicorn.Server]]:
     """Runs `app`; yields the port and the server. `direct`: whole_requests.py; `settings`: without ORCHESTRATOR_."""
     environ = {f"ORCHESTRATOR_{name.upper()}": value for name, value in settings.items()}
