@@ -18,6 +18,7 @@ from tests.contract.conftest import (
     service,
     start_service,
     tenant,
+    way,
 )
 from tests.faults.proxy import Proxy, proxy
 from tests.faults.redis_faults import USER, harmless, set_user
@@ -25,7 +26,7 @@ from tests.servers import OrchestratorServer, valkey_server, wait_until
 
 from orchestrator.embedded import ValkeyServer
 
-__all__ = ["connect", "database", "new_tenant", "redis_client", "service", "start_service", "tenant"]
+__all__ = ["connect", "database", "new_tenant", "redis_client", "service", "start_service", "tenant", "way"]
 
 HEALED_WITHIN: Final = 30.0
 

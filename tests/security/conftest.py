@@ -24,6 +24,7 @@ from tests.contract.conftest import (
     service_with,
     start_service,
     tenant,
+    way,
 )
 from tests.security.entrances import Entrances
 from tests.security.minting import HS256
@@ -45,6 +46,7 @@ __all__ = [
     "service_with",
     "start_service",
     "tenant",
+    "way",
 ]
 
 EXACT_CLOCK: Final = {"ORCHESTRATOR_JWT_LEEWAY": "0"}

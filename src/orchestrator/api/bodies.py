@@ -17,7 +17,7 @@ BODY_SECONDS: Final = 4.0
 """A send is answered within 5 s, also one whose body never comes."""
 
 WHOLE_BODY: Final = "orchestrator.body"
-"""Where the scope of a request that came whole has its body, which is shorter than `BODY_MAX`."""
+"""Where the scope of a request that came whole has its body, until it is read; it is shorter than `BODY_MAX`."""
 
 BodyT = TypeVar("BodyT")
 Decode = Callable[[bytes], BodyT]
@@ -78,7 +78,7 @@ async def _read(request: Request) -> bytes:
     length: Any = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > BODY_MAX:
         raise Problem("payload_too_large", f"a body may have at most {BODY_MAX} bytes")
-    whole: bytes | None = request.scope.get(WHOLE_BODY)
+    whole: bytes | None = request.scope.pop(WHOLE_BODY, None)
     return await _received(request) if whole is None else whole
 
 

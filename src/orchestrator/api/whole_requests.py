@@ -76,7 +76,7 @@ class WholeRequests(HttpProtocol):
     def _start(self, handler: Handler) -> None:
         scope = cast("Scope", self.scope)
         scope.update(method="POST", path=self.url.decode(), raw_path=self.url, query_string=b"")
-        scope[WHOLE_BODY] = self._body
+        scope[WHOLE_BODY], self._body = self._body, b""
         exchange = self._running = Exchange()
         self.cycle = cast("RequestResponseCycle", exchange)
         task = self.loop.create_task(self._answer(exchange, handler, KnownRequest(scope)))
