@@ -42,8 +42,8 @@ local function touch_tenant(t)
   redis.call('ZCARD', t.T .. 'unpushed')
   touch_leases(t)
   local letters = redis.call('LLEN', t.T .. 'dead')
-  local sums = redis.call('HMGET', t.T .. 'tenant', 'dead_bytes', 'running')
-  t.dead_bytes, t.open_running = tonumber(sums[1] or 0), tonumber(sums[2] or 0)
+  local sums = redis.call('HMGET', t.T .. 'tenant', 'dead_bytes', 'running', 'bytes')
+  t.dead_bytes, t.open_running, t.open_bytes = tonumber(sums[1] or 0), tonumber(sums[2] or 0), tonumber(sums[3] or 0)
   if letters == 0 then t.dead_bytes = 0 end -- the list ends before the sum does
   t.stats_new = redis.call('HLEN', t.stats_key) == 0
   t.dead, t.stats, t.ended, t.started, t.moves = {}, {}, {}, {}, {}
@@ -56,69 +56,64 @@ local function count(t, what) t.counts[what] = (t.counts[what] or 0) + 1 end
 -- three times as much to read and to write. First what each piece changes: seq + 1, chunks, text_bytes. Then `rest`: whether a piece
 -- needs no more (the task runs, and none of `held`, `lost`, `question` is set), stream, attempt, lease or 0, deadline, session; and
 -- for whatever else is reported: accepted_at, bytes, tier, context.
-local packed_run, glance, load_task
-do
-  local PIECES, FEW, MORE, REST = '>I8I4I4', '>I8I4I4BBI4I8I8I2c0', '>I8I8I2c0I2c0', '>BBI4I8I8I2c0I8I8I2c0I2c0'
-  local PIECES_BYTES, FEW_BYTES = 16, 24 -- of `rest`, without the session
 
-  -- What is missing of a task at which there was only a glance.
-  local function complete(task)
-    local accepted_at, bytes, tier, context = struct.unpack(MORE, task.rest, FEW_BYTES + #task.session + 1)
-    task.accepted_at, task.bytes, task.tier, task.context, task.held = accepted_at, bytes, tier, context, ''
-    return task
-  end
+-- What is missing of a task at which there was only a glance.
+local function complete(task)
+  local accepted_at, bytes, tier, context = struct.unpack('>I8I8I2c0I2c0', task.rest, 25 + #task.session)
+  task.accepted_at, task.bytes, task.tier, task.context, task.held = accepted_at, bytes, tier, context, ''
+  return task
+end
 
-  local function packed_rest(task)
-    if not task.held then complete(task) end
-    local plain = task.status == 'running' and task.held == '' and not (task.lost or task.question)
-    return struct.pack(REST, plain and 1 or 0, task.stream and 1 or 0, task.attempt, task.lease or 0, task.deadline, #task.session, task.session,
-      task.accepted_at or 0, task.bytes or 0, #task.tier, task.tier, #task.context, task.context)
-  end
+local function packed_rest(task)
+  if not task.held then complete(task) end
+  local plain = task.status == 'running' and task.held == '' and not (task.lost or task.question)
+  return struct.pack('>BBI4I8I8I2c0I8I8I2c0I2c0', plain and 1 or 0, task.stream and 1 or 0, task.attempt, task.lease or 0, task.deadline, #task.session, task.session,
+    task.accepted_at or 0, task.bytes or 0, #task.tier, task.tier, #task.context, task.context)
+end
 
-  function packed_run(task)
-    if task.set or not task.rest then task.rest = packed_rest(task) end
-    return struct.pack(PIECES, task.seq + 1, task.chunks, task.text_bytes) .. task.rest
-  end
+local function packed_run(task)
+  if task.set or not task.rest then task.rest = packed_rest(task) end
+  return struct.pack('>I8I4I4', task.seq + 1, task.chunks, task.text_bytes) .. task.rest
+end
 
-  -- What is needed once in the life of a task or seldom is read where it is: `owner`, `queued_at`, `started_at`, `attempts_max`.
-  local function task_of_record(id, key, text, seq, chunks, text_bytes)
-    local h = redis.call('HMGET', key, 'status', 'attempt', 'session', 'stream', 'deadline', 'lease', 'bytes', 'accepted_at', 'context', 'tier',
-      'held', 'lost', 'question', 'expires_at')
-    if not h[1] then return nil end
-    return { id = id, key = key, text = text, status = h[1], attempt = tonumber(h[2]), session = h[3], stream = h[4] == '1',
-      deadline = tonumber(h[5]), seq = seq or -1, chunks = chunks or 0, text_bytes = text_bytes or 0, reported = seq ~= nil, lease = h[6] and tonumber(h[6]), bytes = h[7] and tonumber(h[7]),
-      accepted_at = h[8] and tonumber(h[8]), context = h[9] or '', tier = h[10] or '', held = h[11] or '', lost = h[12], question = h[13],
-      expires_at = tonumber(h[14] or 0) }
-  end
+-- What is needed once in the life of a task or seldom is read where it is: `owner`, `queued_at`, `started_at`, `attempts_max`.
+local function task_of_record(id, key, text, seq, chunks, text_bytes)
+  local h = redis.call('HMGET', key, 'status', 'attempt', 'session', 'stream', 'deadline', 'lease', 'bytes', 'accepted_at', 'context', 'tier',
+    'held', 'lost', 'question', 'expires_at')
+  if not h[1] then return nil end
+  return { id = id, key = key, text = text, status = h[1], attempt = tonumber(h[2]), session = h[3], stream = h[4] == '1',
+    deadline = tonumber(h[5]), seq = seq or -1, chunks = chunks or 0, text_bytes = text_bytes or 0, reported = seq ~= nil, lease = h[6] and tonumber(h[6]), bytes = h[7] and tonumber(h[7]),
+    accepted_at = h[8] and tonumber(h[8]), context = h[9] or '', tier = h[10] or '', held = h[11] or '', lost = h[12], question = h[13],
+    expires_at = tonumber(h[14] or 0) }
+end
 
-  local function read_task(id, key, text)
-    local run = redis.call('HGET', key, 'run')
-    if not run then return task_of_record(id, key, text) end
-    local next_seq, chunks, text_bytes, plain, stream, attempt, lease, deadline, session = struct.unpack(FEW, run)
-    if plain == 0 then return task_of_record(id, key, text, next_seq - 1, chunks, text_bytes) end
-    return { id = id, key = key, text = text, status = 'running', reported = true, seq = next_seq - 1, chunks = chunks, text_bytes = text_bytes,
-      stream = stream == 1, attempt = attempt, lease = lease > 0 and lease or nil, deadline = deadline, session = session,
-      rest = run:sub(PIECES_BYTES + 1) }
-  end
+local function read_task(id, key, text)
+  local run = redis.call('HGET', key, 'run')
+  if not run then return task_of_record(id, key, text) end
+  local next_seq, chunks, text_bytes, plain, stream, attempt, lease, deadline, session = struct.unpack('>I8I4I4BBI4I8I8I2c0', run)
+  if plain == 0 then return task_of_record(id, key, text, next_seq - 1, chunks, text_bytes) end
+  return { id = id, key = key, text = text, status = 'running', reported = true, seq = next_seq - 1, chunks = chunks, text_bytes = text_bytes,
+    stream = stream == 1, attempt = attempt, lease = lease > 0 and lease or nil, deadline = deadline, session = session,
+    rest = run:sub(17) }
+end
 
-  -- A task as far as a piece of text needs it: most of what is reported is that.
-  function glance(t, id)
-    local known = t.tasks[id]
-    if known then return known end
-    local key, text = t.T .. 'task:' .. id, t.T .. 'text:' .. id
-    local task = read_task(id, key, text)
-    if not task then return nil end
-    redis.call('STRLEN', text)
-    if task.question then redis.call('HLEN', t.T .. 'answers:' .. id) end
-    if task.lease then touch_leases(t) end
-    t.tasks[id] = task
-    return task
-  end
+-- A task as far as a piece of text needs it: most of what is reported is that.
+local function glance(t, id)
+  local known = t.tasks[id]
+  if known then return known end
+  local key, text = t.T .. 'task:' .. id, t.T .. 'text:' .. id
+  local task = read_task(id, key, text)
+  if not task then return nil end
+  redis.call('STRLEN', text)
+  if task.question then redis.call('HLEN', t.T .. 'answers:' .. id) end
+  if task.lease then touch_leases(t) end
+  t.tasks[id] = task
+  return task
+end
 
-  function load_task(t, id)
-    local task = glance(t, id)
-    return task and (task.held and task or complete(task))
-  end
+local function load_task(t, id)
+  local task = glance(t, id)
+  return task and (task.held and task or complete(task))
 end
 
 local function store(task, name, value)
@@ -136,49 +131,44 @@ local function change(task, name, value)
   store(task, name, value)
 end
 
-local packed_state, session_of_state, load_session
-do
-  -- Of a session whose log is gone tasks may be kept: whoever it belonged to, they are still theirs.
-  local function kept_owner(t, id)
-    for _, task in ipairs(redis.call('ZREVRANGE', t.T .. 'tasks:' .. id, 0, 99)) do
-      local owner = redis.call('HGET', t.T .. 'task:' .. task, 'owner')
-      if owner and owner ~= '' then return owner end
-    end
-    return ''
+-- Of a session whose log is gone tasks may be kept: whoever it belonged to, they are still theirs.
+local function kept_owner(t, id)
+  for _, task in ipairs(redis.call('ZREVRANGE', t.T .. 'tasks:' .. id, 0, 99)) do
+    local owner = redis.call('HGET', t.T .. 'task:' .. task, 'owner')
+    if owner and owner ~= '' then return owner end
   end
+  return ''
+end
 
-  -- A session whose hash is gone begins a new epoch, and its old list is deleted: no offset is ever reused.
-  local function begin_session(t, id, key, log)
-    return { id = id, key = key, log = log, len = 0, epoch = t.keep.seed, top = 0, bytes = 0, mark = 0, before_mark = 0, waiting = 0, expires = 0,
-      keep = 0, held = 0,
-      fresh = true, owner = kept_owner(t, id) }
-  end
+-- A session whose hash is gone begins a new epoch, and its old list is deleted: no offset is ever reused.
+local function begin_session(t, id, key, log)
+  return { id = id, key = key, log = log, len = 0, epoch = t.keep.seed, top = 0, bytes = 0, mark = 0, before_mark = 0, waiting = 0, expires = 0,
+    keep = 0, held = 0, fresh = true, owner = kept_owner(t, id) }
+end
 
-  -- Where the log of a session stands is one field, `state`: top, bytes, mark, how many endings wait for their reader; expires, keep,
-  -- held, epoch.
-  local STANDS, STATE, STANDS_BYTES = '>I8i8I8I4', '>I8i8I8I4I8I8I4I2c0', 28
+-- Where the log of a session stands is one field, `state`: top, bytes, mark, how many endings wait for their reader; expires, keep,
+-- held, epoch.
 
-  function packed_state(s)
-    if not s.rest then return struct.pack(STATE, s.top, s.bytes, s.mark, s.waiting, s.expires, s.keep, s.held, #s.epoch, s.epoch) end
-    return struct.pack(STANDS, s.top, s.bytes, s.mark, s.waiting) .. s.rest
-  end
+local function packed_state(s)
+  if not s.rest then s.rest = struct.pack('>I8I8I4I2c0', s.expires, s.keep, s.held, #s.epoch, s.epoch) end
+  return struct.pack('>I8i8I8I4', s.top, s.bytes, s.mark, s.waiting) .. s.rest
+end
 
-  function session_of_state(state, id, key, log, len)
-    local top, bytes, mark, waiting, expires, keep, held, epoch = struct.unpack(STATE, state)
-    return { id = id, key = key, log = log, len = len, epoch = epoch, top = top, bytes = len == 0 and 0 or bytes, mark = mark, before_mark = mark,
-      waiting = waiting, expires = expires, keep = keep, held = held, rest = state:sub(STANDS_BYTES + 1) }
-  end
+local function session_of_state(state, id, key, log, len)
+  local top, bytes, mark, waiting, expires, keep, held, epoch = struct.unpack('>I8i8I8I4I8I8I4I2c0', state)
+  return { id = id, key = key, log = log, len = len, epoch = epoch, top = top, bytes = len == 0 and 0 or bytes, mark = mark, before_mark = mark,
+    waiting = waiting, expires = expires, keep = keep, held = held, rest = state:sub(29) }
+end
 
-  function load_session(t, id)
-    local s = t.sessions[id]
-    if s then return s end
-    local key, log = t.T .. 'session:' .. id, t.T .. 'log:' .. id
-    local state, len = redis.call('HGET', key, 'state'), redis.call('LLEN', log)
-    s = state and session_of_state(state, id, key, log, len) or begin_session(t, id, key, log)
-    t.sessions[id] = s
-    t.order[#t.order + 1] = s
-    return s
-  end
+local function load_session(t, id)
+  local s = t.sessions[id]
+  if s then return s end
+  local key, log = t.T .. 'session:' .. id, t.T .. 'log:' .. id
+  local state, len = redis.call('HGET', key, 'state'), redis.call('LLEN', log)
+  s = state and session_of_state(state, id, key, log, len) or begin_session(t, id, key, log)
+  t.sessions[id] = s
+  t.order[#t.order + 1] = s
+  return s
 end
 
 local function amend(s, name, value)
@@ -248,17 +238,14 @@ end
 
 -- kind c: seq, and where the piece lies in the task's text. As `head` would write {size, now, 'c', task, attempt, seq, from, to},
 -- which takes it three times as long: of most events this is most of what they cost.
-local append_piece
-do
-  local PIECE, PIECE_META, SIZE_FOLLOWS, C_FOLLOWS, INT = '>I2I2I4BI8I4c0I5I5I5I5', 39, 0x98ce, 0xa163d900, 0xce * 2 ^ 32
-
-  function append_piece(s, task, seq, from, delta)
-    if seq >= 2 ^ 32 then return append(s, { 0, 0, 'c', task.id, task.attempt, seq, from, task.text_bytes }, delta, false) end
-    local id, size = task.id, #delta + 64
-    local bare = struct.pack(PIECE, PIECE_META + #id, SIZE_FOLLOWS, size, 0xcf, now, C_FOLLOWS + #id, id, INT + task.attempt, INT + seq, INT + from,
-      INT + task.text_bytes)
-    add_entry(s, size, bare, #bare + #delta <= LIVE_ENTRY_MAX and delta)
-  end
+local function append_piece(s, task, seq, from, delta)
+  if seq >= 2 ^ 32 then return append(s, { 0, 0, 'c', task.id, task.attempt, seq, from, task.text_bytes }, delta, false) end
+  local id, size = task.id, #delta + 64
+  local int32 = 0xce * 2 ^ 32 -- a number of 4 bytes follows
+  -- 98: 8 values, ce: 4 bytes, cf: 8 bytes, a1 63: 'c', d9: a text of so many bytes
+  local bare = struct.pack('>I2I2I4BI8I4c0I5I5I5I5', 39 + #id, 0x98ce, size, 0xcf, now, 0xa163d900 + #id, id, int32 + task.attempt, int32 + seq,
+    int32 + from, int32 + task.text_bytes)
+  add_entry(s, size, bare, #bare + #delta <= LIVE_ENTRY_MAX and delta)
 end
 
 -- kind u: status, blob = the callback whose `result` is the detail, or ''
