@@ -1,10 +1,12 @@
 """Requests that come whole, to a path that is answered directly: everything else goes the way of every other."""
 
 import asyncio
+import gc
 import socket
 from collections.abc import Generator
 
 import pytest
+import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -24,9 +26,10 @@ class Service:
     def __init__(self) -> None:
         self.heard: list[str] = []
         self.port = 0
+        self.server: uvicorn.Server
 
     async def directly(self, request: KnownRequest) -> PlainTextResponse:
-        """Answers what comes whole; a body of `wait` after a while, `endless` never."""
+        """Answers what comes whole; a body of `wait` after a while, `endless` never, `large` with 10 MB."""
         body: bytes = request.scope[WHOLE_BODY]
         self.heard.append(body.decode())
         if body == b"wait":
@@ -34,11 +37,19 @@ class Service:
         if body == b"endless":
             await asyncio.Event().wait()
         self.heard.append("answered")
-        return PlainTextResponse(f"directly {request.scope['path']} {body.decode()}")
+        filler = "x" * 10_000_000 if body == b"large" else ""
+        return PlainTextResponse(f"directly {request.scope['path']} {body.decode()}{filler}")
 
     async def by_asgi(self, request: Request) -> PlainTextResponse:
         """Answers what does not."""
+        self.heard.append("by ASGI")
         return PlainTextResponse(f"by ASGI {request.url.path} {(await request.body()).decode()}")
+
+    @property
+    def writes_paused(self) -> bool:
+        """Whether one of its connections waits until its peer reads."""
+        open_ = [c for c in self.server.server_state.connections if isinstance(c, HttpProtocol)]
+        return any(connection.flow.write_paused for connection in open_)
 
     def connect(self) -> socket.socket:
         """A connection to it."""
@@ -50,7 +61,7 @@ def service() -> Generator[Service]:
     """It runs."""
     service = Service()
     app = Starlette(routes=[Route("/send", service.by_asgi, methods=["POST", "GET", "HEAD"])])
-    with serving_app(app, {b"/send": service.directly}) as (service.port, _):
+    with serving_app(app, {b"/send": service.directly}) as (service.port, service.server):
         yield service
 
 
@@ -118,12 +129,29 @@ def test_pipelined_requests_are_answered_in_order(client: socket.socket) -> None
     assert answer(client) == (200, "directly /send four")
 
 
-def test_who_leaves_gets_no_answer_and_stops_nothing(service: Service) -> None:
+def test_who_leaves_gets_no_answer_and_stops_nothing(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
     """A message that was taken is carried through, though its sender has gone."""
     with service.connect() as client:
         client.sendall(post("wait"))
         wait_blocking(lambda: service.heard == ["wait"])
     wait_blocking(lambda: service.heard == ["wait", "answered"])
+    wait_blocking(lambda: not service.server.server_state.tasks)
+    gc.collect()
+    assert not caplog.records  # as there would be of a task that failed
+
+
+def test_who_leaves_an_answer_unread_waits_for_the_next(service: Service) -> None:
+    """ASGI's channel stops until there is room; a direct answer would be kept beside the one that is not read."""
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
+        client.settimeout(30)
+        client.connect(("127.0.0.1", service.port))
+        client.sendall(post("large"))
+        wait_blocking(lambda: service.writes_paused)
+        client.sendall(post("next"))
+        wait_blocking(lambda: service.heard == ["large", "answered", "by ASGI"])
 
 
 def test_the_next_head_has_its_time(client: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
