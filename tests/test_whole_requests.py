@@ -15,6 +15,7 @@ from tests.in_process import serving_app
 from tests.servers import wait_blocking
 from tests.test_http_protocol import answer
 
+from orchestrator.api import whole_requests
 from orchestrator.api.bodies import WHOLE_BODY
 from orchestrator.api.endpoints import KnownRequest
 from orchestrator.api.http_protocol import HttpProtocol
@@ -89,9 +90,6 @@ def test_what_comes_whole_is_answered_directly(client: socket.socket) -> None:
     "request_",
     [
         post("hello", "Expect: 100-continue-please"),
-        post("hello", "X-Forwarded-For: 10.0.0.1"),
-        post("hello", "x-forwarded-host: example.com"),
-        post("hello", "X-Forwarded-Proto: https"),
         post("hello", "Connection: Upgrade", "Upgrade: h2c"),
         post("hello", line="POST /send? HTTP/1.1"),
         post("hello", line="POST /s%65nd HTTP/1.1"),
@@ -108,17 +106,48 @@ def test_what_is_unusual_is_not(client: socket.socket, request_: bytes) -> None:
     assert (status, text.split(" /send")[0]) == (200, "by ASGI")
 
 
-@pytest.mark.parametrize("body", ["hello", "h" * 100_000])
-def test_what_comes_in_pieces_is_not(service: Service, client: socket.socket, body: str) -> None:
-    """What was not all there when its piece was parsed begins then; whole ones may follow on the connection."""
+def send_in_two(service: Service, client: socket.socket, body: str) -> None:
+    """A request whose last byte comes when the rest has been parsed."""
     client.sendall(post(body)[:-1])
-    with service.connect() as other:  # by the time of its answer the piece has been parsed
+    with service.connect() as other:  # by the time of its answer it has
         other.sendall(post(""))
         answer(other)
     client.sendall(body[-1:].encode())
+
+
+def test_a_small_body_behind_its_head_is_waited_for(
+    service: Service, client: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many clients write the head and the body one after the other."""
+    monkeypatch.setattr(whole_requests, "REST_SECONDS", 30)
+    for body in ("hello", "again"):
+        send_in_two(service, client, body)
+        assert answer(client) == (200, f"directly /send {body}")
+
+
+@pytest.mark.parametrize(("body", "seconds"), [("hello", 0), ("h" * 100_000, 30)])
+def test_what_is_slow_or_large_is_not(
+    service: Service, client: socket.socket, monkeypatch: pytest.MonkeyPatch, body: str, seconds: float
+) -> None:
+    """What was not all there after a moment begins then, and so does a large one; whole ones may follow."""
+    monkeypatch.setattr(whole_requests, "REST_SECONDS", seconds)
+    send_in_two(service, client, body)
     assert answer(client) == (200, f"by ASGI /send {body}")
     client.sendall(post("next"))
     assert answer(client) == (200, "directly /send next")
+
+
+def test_who_leaves_before_the_rest_has_come_leaves_nothing(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of half a request reaches anybody, and others are served."""
+    monkeypatch.setattr(whole_requests, "REST_SECONDS", 0.2)
+    with service.connect() as client:
+        client.sendall(post("hello")[:-1])
+    with service.connect() as other:
+        other.sendall(post("wait"))  # longer than the other would have been waited for
+        assert answer(other) == (200, "directly /send wait")
+    assert service.heard == ["wait", "answered"]
 
 
 def test_pipelined_requests_are_answered_in_order(client: socket.socket) -> None:

@@ -47,9 +47,9 @@ def create_app(settings: Settings) -> Starlette:
     app.router.redirect_slashes = False  # another URL is another resource: 404
     edge = Edge(app.router, identifier=service.identifier, origins=origins, metrics=service.metrics, log=log)
     # In place of Starlette's own layers, which would answer what the edge answers.
-    app.middleware_stack = Forwarded(edge, settings.trusted_proxies)
+    app.middleware_stack = forwarded = Forwarded(edge, settings.trusted_proxies)
     app.state.direct = {
-        route.path.encode(): edge.direct(route.path, route.handler)
+        route.path.encode(): forwarded.direct(edge.direct(route.path, route.handler))
         for route in table
         if isinstance(route, DirectRoute)
     }

@@ -21,6 +21,14 @@ SENDS: Final[Mapping[str, tuple[dict[str, str | None], bytes]]] = {
     "listed origin": ({"Origin": LISTED}, b'{"message":"Hello"}'),
     "another origin": ({"Origin": "https://evil.example.com"}, b'{"message":"Hello"}'),
     "refused to a listed origin": ({"Origin": LISTED}, b"{}"),
+    "a proxy's word": (
+        {
+            "X-Forwarded-Proto": "https",
+            "X-Forwarded-Host": "chat.example.com",
+            "Origin": "https://chat.example.com",
+        },
+        b'{"message":"Hello"}',
+    ),
     "no token": ({"Authorization": None}, b'{"message":"Hello"}'),
     "bad token": ({"Authorization": "Bearer nonsense"}, b'{"message":"Hello"}'),
     "another tenant": ({"X-Tenant-ID": "somebody-else"}, b'{"message":"Hello"}'),

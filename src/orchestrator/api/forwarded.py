@@ -1,18 +1,18 @@
 """What a trusted proxy says of the request that it forwards: which host was asked, by whom and how."""
 
-from typing import Any, Final, cast
+from typing import Any, Final
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from orchestrator.api.addresses import TrustedProxies
+from orchestrator.api.endpoints import Handler, KnownRequest
 from orchestrator.api.request_headers import headers_of
 
 FORWARDED_HOST = "orchestrator.forwarded_host"
 """Where the scope has it, for `asked_host`."""
-
-
-_FORWARDED: Final = b"x-forwarded-"
+_TELL: Final = frozenset({"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"})
 
 
 class Forwarded:
@@ -20,34 +20,38 @@ class Forwarded:
 
     def __init__(self, app: ASGIApp, trusted: tuple[str, ...]) -> None:
         self._app = app
-        # starlette's type of an application does not fit uvicorn's of the same protocol
-        by_client = cast("ASGIApp", ProxyHeadersMiddleware(cast("Any", app), trusted_hosts=list(trusted)))
-        self._told = ForwardedHost(by_client, trusted)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
-        told = any(name.startswith(_FORWARDED) for name, _ in scope.get("headers", ()))
-        await (self._told if told else self._app)(scope, receive, send)
-
-
-class ForwardedHost:
-    """Notes `X-Forwarded-Host`, from trusted proxies only; scheme and client are uvicorn's middleware's.
-
-    It stands outside of that one, which replaces the peer's address by the client's.
-    """
-
-    def __init__(self, app: ASGIApp, trusted: tuple[str, ...]) -> None:
-        self._app = app
         self._trusted = TrustedProxies(trusted)
+        # It changes the scope and passes it on, which is our affair.
+        self._client_and_scheme: Any = ProxyHeadersMiddleware(_no_further, trusted_hosts=list(trusted))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on."""
-        if scope["type"] in {"http", "websocket"}:
-            host = headers_of(scope).get("x-forwarded-host")
-            peer = scope.get("client")
-            if host and peer and peer[0] in self._trusted:
-                scope[FORWARDED_HOST] = host.rpartition(",")[2].strip()
+        if scope["type"] != "lifespan":
+            await self._believe(scope)
         await self._app(scope, receive, send)
+
+    def direct(self, handler: Handler) -> Handler:
+        """The same for a request that came whole."""
+
+        async def believing(request: KnownRequest) -> Response:
+            await self._believe(request.scope)
+            return await handler(request)
+
+        return believing
+
+    async def _believe(self, scope: Scope) -> None:
+        headers = headers_of(scope)
+        if not headers.among(_TELL):
+            return
+        host, peer = headers.get("x-forwarded-host"), scope.get("client")
+        if host and peer and peer[0] in self._trusted:
+            scope[FORWARDED_HOST] = host.rpartition(",")[2].strip()
+        # Last: it replaces the peer's address by the client's.
+        await self._client_and_scheme(scope, None, None)
+
+
+async def _no_further(*_: object) -> None:
+    """Ends the way of an ASGI middleware."""
 
 
 def asked_host(scope: Scope) -> str:

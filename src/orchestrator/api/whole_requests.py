@@ -8,23 +8,23 @@ from starlette.types import Scope
 from orchestrator.api.bodies import WHOLE_BODY
 from orchestrator.api.endpoints import Handler, Handlers, KnownRequest
 from orchestrator.api.exchange import Exchange, on_the_wire
-from orchestrator.api.http_protocol import HttpProtocol
+from orchestrator.api.http_protocol import PARSED_AT_ONCE, HttpProtocol
 from orchestrator.api.request_headers import headers_of
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-_UNUSUAL: Final = frozenset(
-    {"expect", "transfer-encoding", "upgrade", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"}
-)
+REST_SECONDS: Final = 0.05
+"""How long a request waits for the rest of its body before it goes the way of every other."""
+_UNUSUAL: Final = frozenset({"expect", "transfer-encoding", "upgrade"})
 """Headers that somebody on the way through ASGI has to look at."""
 
 
 class WholeRequests(HttpProtocol):
     """Passed to uvicorn as `http=`, with who answers what is posted to the `direct` paths.
 
-    Such a request waits until what was read together with its head is parsed. If that was all of it, it is answered
-    here; else it begins then as every other does.
+    Such a request waits a moment for its body, which many clients send behind the head. If that was all of it, it is
+    answered here; else it begins then as every other does.
     """
 
     def __init__(self, *args: Any, direct: Handlers, **kwargs: Any) -> None:
@@ -32,6 +32,13 @@ class WholeRequests(HttpProtocol):
         self._direct = direct
         self._handler: Handler | None = None
         self._body = b""
+        self._rest_timer: asyncio.TimerHandle | None = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """What did not come whole is given up."""
+        self._stop_waiting()
+        self._handler = None
+        super().connection_lost(exc)
 
     def _begin(self) -> None:
         handler = self._direct.get(self.url)
@@ -63,15 +70,31 @@ class WholeRequests(HttpProtocol):
         """It came whole."""
         handler, self._handler = self._handler, None
         if handler is not None:
+            self._stop_waiting()
             self._start(handler)
         super().on_message_complete()
 
     def _parse_piece(self, piece: bytes) -> None:
         super()._parse_piece(piece)
-        if self._handler is not None:  # the rest of it is still on its way
-            self._handler = None
+        if self._handler is None:
+            return
+        if len(self._body) >= PARSED_AT_ONCE:
+            self._begin_late()
+        elif self._rest_timer is None:
+            self._rest_timer = self.loop.call_later(REST_SECONDS, self._begin_late)
+
+    def _begin_late(self) -> None:
+        """The rest of it is still on its way."""
+        self._stop_waiting()
+        self._handler = None
+        if not self._is_ending():
             super()._begin()
             super().on_body(self._body)
+
+    def _stop_waiting(self) -> None:
+        if self._rest_timer is not None:
+            self._rest_timer.cancel()
+            self._rest_timer = None
 
     def _start(self, handler: Handler) -> None:
         scope = cast("Scope", self.scope)
