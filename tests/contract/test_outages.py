@@ -50,6 +50,11 @@ async def test_redis_is_away(
     caller = Caller(http, tenant)
     sent = await caller.accepted()
     own_valkey.kill()
+
+    async def noticed() -> bool:
+        return (await http.get("/health")).status_code == 503
+
+    await wait_until(noticed, within=15)  # before, nobody knows what became of what was written to the connection
     await refused_in_time(caller, "unavailable")
     problem(await caller.get(f"/api/chat/tasks/{sent['task_id']}"), 503, "unavailable")
     for path in ("/health", "/api/chat/health", "/ws/health"):
