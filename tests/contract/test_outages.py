@@ -54,7 +54,7 @@ async def test_redis_is_away(
     async def noticed() -> bool:
         return (await http.get("/health")).status_code == 503
 
-    await wait_until(noticed, within=15)  # before, nobody knows what became of what was written to the connection
+    await wait_until(noticed, within=15)  # before, nobody knows what becomes of a send
     await refused_in_time(caller, "unavailable")
     problem(await caller.get(f"/api/chat/tasks/{sent['task_id']}"), 503, "unavailable")
     for path in ("/health", "/api/chat/health", "/ws/health"):
