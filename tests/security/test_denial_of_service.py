@@ -69,5 +69,8 @@ async def test_a_crowd_of_hostile_peers(
     assert second - first < BOUND / 8
     await wait_until(lambda: watched.descriptors <= descriptors + 10, within=30)
 
-    figures = (await caller.http.get("/ws/stats", params={"tenant_id": tenant.id})).json()
-    assert figures["total"] == 0
+    async def none_is_counted() -> bool:  # a descriptor goes before what stood behind it has ended
+        figures = (await caller.http.get("/ws/stats", params={"tenant_id": tenant.id})).json()
+        return figures["total"] == 0
+
+    await wait_until(none_is_counted, within=30)
