@@ -34,7 +34,7 @@ class Ratio(NamedTuple):
 
 RATIOS: Final = (
     Ratio("a streamed event, in bare frames", "event", "frame", 2.0),
-    Ratio("a round trip, in bare answers", "trip", "answer", 11.0),
+    Ratio("a round trip, in bare answers", "trip", "answer", 9.0),
 )
 
 

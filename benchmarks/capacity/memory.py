@@ -3,6 +3,8 @@
 import json
 from typing import Any, Final, NamedTuple
 
+from tests.packed import State
+
 from benchmarks.capacity.ground import Ground, begin, callbacks, ground, until
 from benchmarks.load.agent import chunk
 from benchmarks.measures import client_of
@@ -60,7 +62,8 @@ async def _bytes(client: Any, tenant: str) -> int:
 
 
 async def _events(client: Any, sessions: list[tuple[str, str]]) -> int:
-    return sum([int(await client.hget(_key(tenant, f"session:{name}"), "top")) for tenant, name in sessions])
+    states = [await client.hget(_key(tenant, f"session:{name}"), "state") for tenant, name in sessions]
+    return sum(State.read(state).top for state in states)
 
 
 def _key(tenant: str, name: str) -> str:
