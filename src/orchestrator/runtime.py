@@ -16,7 +16,7 @@ from orchestrator.broker.logs import Logs
 from orchestrator.broker.rights import RIGHTS_SECONDS, Rights
 from orchestrator.broker.roster import Roster
 from orchestrator.delivery.callback_worker import CallbackWorker
-from orchestrator.delivery.session_check import check_sessions
+from orchestrator.delivery.session_check import check_sessions, tell_sockets
 from orchestrator.delivery.settlements import Settlements
 from orchestrator.delivery.sweeper import LOOK_SECONDS, Sweeper
 from orchestrator.delivery.websocket_manager import WebSocketManager
@@ -32,7 +32,6 @@ from orchestrator.telemetry import Log, LogEvent
 BEAT_SECONDS: Final = 1.0
 BUSY_CHECK_SECONDS: Final = 2.0
 IDLE_CHECK_SECONDS: Final = 40.0
-TOLD_AT_ONCE: Final = 200
 DRAIN_BATCH: Final = 100
 DRAIN_SPREAD_MS: Final = 2_000
 
@@ -223,7 +222,7 @@ class Runtime:
             self._beating = False
             raise
         self._beating = True
-        await self._tell_sockets()
+        await tell_sockets(self.manager, self._logs, self.replica)
         if self._tasks:
             await self.listener.refresh()
             await self._set_bells()
@@ -286,14 +285,6 @@ class Runtime:
     async def _look_everywhere(self) -> None:
         await self._ring_everyone()
         await self._check(busy=False)
-
-    async def _tell_sockets(self) -> None:
-        counts = self.manager.changed_counts()
-        for start in range(0, len(counts), TOLD_AT_ONCE):
-            some = counts[start : start + TOLD_AT_ONCE]
-            await asyncio.gather(
-                *(self._logs.tell_sockets(name, self.replica, count) for name, count in some)
-            )
 
     async def _check(self, *, busy: bool) -> None:
         await check_sessions(

@@ -3,16 +3,17 @@
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from orchestrator.admission.access import TRIES
 from orchestrator.admission.context_handler import ContextHandler
 from orchestrator.admission.enqueue import UNPUSHED_LOOK_MICROS, Admission, Enqueue
-from orchestrator.admission.limits import OUTSTANDING_BYTES_MAX, Limits, limit_headers, whole_seconds
+from orchestrator.admission.limits import OUTSTANDING_BYTES_MAX, Limits, limit_headers
 from orchestrator.admission.new_task import NewTask, new_task
 from orchestrator.admission.proposal import Proposal
+from orchestrator.admission.refusals import refusal_of
 from orchestrator.admission.request import SendRequest
 from orchestrator.auth.identity import Identity
 from orchestrator.broker.admissions import Admissions, AdmitReply, AdmitRequest
@@ -22,7 +23,7 @@ from orchestrator.broker.callbacks import Ended
 from orchestrator.broker.connection import BrokerError, Refused, ReplyLost
 from orchestrator.broker.keys import Keys
 from orchestrator.broker.rights import Rights
-from orchestrator.errors import Code, Problem
+from orchestrator.errors import Problem
 from orchestrator.metrics import Counter, Metrics
 from orchestrator.protocol.tiers import Tier
 from orchestrator.protocol.times import rfc3339
@@ -37,27 +38,6 @@ IDEMPOTENCY_MICROS: Final = 24 * 3600 * 1_000_000
 
 JOINS: Final = 3
 """How often a message is joined with what waits, which may have gone meanwhile; then it waits by itself."""
-
-_DETAILS: Final[dict[str, tuple[Code, str]]] = {
-    "conflict": ("idempotency_conflict", "this Idempotency-Key was used with another request"),
-    "session_denied": ("session_denied", "the session belongs to another user"),
-    "access_denied": ("access_denied", "the tenant is unknown or suspended"),
-    "tier_mismatch": ("tier_mismatch", "the tenant is not of this tier"),
-    "rate_limited": ("rate_limited", "too many messages"),
-    "queue_full": ("queue_full", "too many tasks are waiting for their answers"),
-    "late": ("unavailable", "Redis took too long"),
-    "session_busy": (
-        "session_busy",
-        "a task of this session is under way",
-    ),
-}
-_WHY: Final = {
-    "session": "too many messages in this session within an hour",
-    "tenant": "too many messages of this tenant within a minute",
-    "count": "the tenant has as many open tasks as its tier allows",
-    "bytes": "the tenant's open tasks take as much room as is allowed",
-    "turns": "more messages of this session wait than one may take the place of; cancel some",
-}
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -125,7 +105,7 @@ class Sender:
         proposal = Proposal(new, request.body.turn_policy)
         reply, new, planned = await self._decide(request, proposal, within)
         if reply.outcome not in {"accepted", "replayed"}:
-            raise _refusal(reply)
+            raise refusal_of(reply)
         if reply.outcome == "accepted":
             # A repeated question finds the first answer, which does not say what the tenant's limits are.
             if self._note_limits and reply.t is not None:
@@ -289,18 +269,3 @@ def _answer(request: SendRequest, reply: AdmitReply) -> Sent:
         created_at=rfc3339(reply.created),
     )
     return Sent(answer, headers)
-
-
-def _refusal(reply: AdmitReply) -> Problem:
-    """What the script refused, with the state of the limits."""
-    code, detail = _DETAILS[reply.outcome]
-    members: dict[str, Any] = {}
-    if reply.outcome == "access_denied" and reply.detail != "@":
-        detail, members = f"the tenant may not use {reply.detail}", {"context_id": reply.detail}
-    retry_after = None
-    if code in {"rate_limited", "queue_full", "unavailable"}:
-        retry_after = float(whole_seconds(reply.retry_after))
-        detail = _WHY.get(reply.detail, detail)
-    problem = Problem(code, detail, retry_after=retry_after, **members)
-    problem.headers = limit_headers(reply)
-    return problem

@@ -1,5 +1,6 @@
 """Compares what sockets have with where their logs stand; that keeps the logs, and tells of the sockets, too."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Final
 
@@ -8,6 +9,7 @@ from orchestrator.broker.logs import Logs, Touch
 from orchestrator.delivery.websocket_manager import WebSocketManager
 
 SESSIONS_PER_CALL: Final = 100
+TOLD_AT_ONCE: Final = 200
 
 
 async def check_sessions(
@@ -17,6 +19,14 @@ async def check_sessions(
     for some in _calls(manager, busy=busy, is_cluster=is_cluster):
         for one, tops in zip(some, await logs.touch(replica, some), strict=True):
             manager.check(one.tenant, one.sessions, tops)
+
+
+async def tell_sockets(manager: WebSocketManager, logs: Logs, replica: str) -> None:
+    """Tell how many sockets each tenant has here, where that is another number than before. Raises `BrokerError`."""
+    counts = manager.changed_counts()
+    for start in range(0, len(counts), TOLD_AT_ONCE):
+        some = counts[start : start + TOLD_AT_ONCE]
+        await asyncio.gather(*(logs.tell_sockets(name, replica, count) for name, count in some))
 
 
 def _calls(manager: WebSocketManager, *, busy: bool, is_cluster: bool) -> Iterator[list[Touch]]:
