@@ -17,11 +17,17 @@ _VIRTUAL: Final = f"redis.call('HMGET', '{CLOCK}', 'seconds', 'micros')"
 
 
 class VirtualScripts:
-    """The dispatch's functions on a real server, with one line of them replaced: where they ask for the time."""
+    """The dispatch's functions on a real server, with one line of them replaced: where they ask for the time.
+
+    They have names of their own: under the others the server would go on with this clock for everybody.
+    """
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        client.function_load(library_of("claim").text.replace(_TIME, _VIRTUAL), replace=True)
+        library = library_of("claim")
+        digest = library.name.rpartition("_")[2]  # in all of their names
+        text = library.text.replace(_TIME, _VIRTUAL).replace(digest, f"{digest}_virtual")
+        client.function_load(text, replace=True)
 
     def set_clock(self, now: float) -> None:
         """It is `now` seconds since the beginning."""
@@ -30,7 +36,8 @@ class VirtualScripts:
 
     async def run(self, script: str, key: str, *arguments: str | bytes | int) -> Reply:
         """Run a script; with an `await` for the callers' sake."""
-        return self._client.fcall(library_of(script).scripts[script], 1, key, *arguments)
+        function = f"{library_of(script).scripts[script]}_virtual"
+        return self._client.fcall(function, 1, key, *arguments)
 
 
 class Ours:

@@ -8,7 +8,13 @@ import pytest
 from benchmarks.fairness.cases import Case, heavy_and_light, many_tenants
 from benchmarks.fairness.rules import Ours, RoundRobin, Strict
 from benchmarks.fairness.simulation import simulate
+from tests.broker.tenant import KEEPING
 from tests.pages import page
+
+from orchestrator.broker.broker import Broker
+from orchestrator.broker.dispatch import Dispatch
+from orchestrator.broker.keys import Keys
+from orchestrator.embedded import ValkeyServer
 
 # Case, what is looked at, and a cell for each rule.
 _ROW: Final = re.compile(r"^\| \*\*(.*?)\*\*.*? \| (.*?) \| (.*?) \| (.*?) \|$", re.MULTILINE)
@@ -24,3 +30,13 @@ async def test_the_table_is_what_is_measured(make: Callable[[], Case], client: A
         cells.append(case.look(await simulate(rule, case.tasks, case.slots, case.until)))
     client.delete("{dispatch}:clock")  # the simulation's, which needs no end
     assert cells == TABLE[case.name]
+
+
+async def test_the_clock_of_the_simulation_is_its_own(client: Any, valkey: ValkeyServer) -> None:
+    """Functions of a server are there for everybody: the simulation's have names of their own."""
+    Ours(client)
+    async with Broker(valkey.url, Keys("orchestrator", "orchestrator"), KEEPING) as broker:
+        dispatch = Dispatch(broker.run)
+        await dispatch.register("w1", ["agent-1"], 1, 15_000)
+        assert await dispatch.claim("w1", 15_000, 1) == []
+    client.flushall()
