@@ -53,7 +53,7 @@ async def _empty(client: Any, tenant: str) -> bool:
 
 
 async def _bytes(client: Any, tenant: str) -> int:
-    kinds = ("task:*", "session:*", "log:*", "tasks:*", "acks:*", "rate:*")
+    kinds = ("task:*", "session:*", "log:*", "tasks:*", "rate:*")
     found = 0
     for kind in kinds:
         async for key in client.scan_iter(_key(tenant, kind), count=1_000):

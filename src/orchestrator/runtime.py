@@ -106,7 +106,7 @@ class Runtime:
         await self._beat()
         await self._guarded(self._rights.look)
         await self.listener.refresh()
-        await self._set_bells()
+        self._set_bells()
         self._tasks = [
             asyncio.create_task(self._worker.run()),
             asyncio.create_task(self._settlements.run()),
@@ -225,10 +225,10 @@ class Runtime:
         await tell_sockets(self.manager, self._logs, self.replica)
         if self._tasks:
             await self.listener.refresh()
-            await self._set_bells()
+            self._set_bells()
 
-    async def _set_bells(self) -> None:
-        await self.listener.ring(lambda server: self._shares.listens(server) and not self.draining)
+    def _set_bells(self) -> None:
+        self.listener.ring(lambda server: self._shares.listens(server) and not self.draining)
 
     def _share(self, replicas: tuple[str, ...]) -> None:
         if replicas != self._live:

@@ -56,7 +56,7 @@ class Ears:
     async def start(self) -> None:
         """Listen, with the doorbell on, and return when the first probe came back."""
         await self.listener.refresh()
-        await self.listener.ring(lambda _: True)
+        self.listener.ring(lambda _: True)
         await wait_until(lambda: self.listener.healthy)
 
     def kill(self) -> None:
@@ -98,10 +98,10 @@ async def test_own_keys_do_not_ring(ears: Ears, tenant: Tenant) -> None:
 
 async def test_doorbell_off(ears: Ears, client: Any) -> None:
     """A replica that is no listener is not rung; switched on again, it is."""
-    await ears.listener.ring(lambda _: False)
+    ears.listener.ring(lambda _: False)
     await wait_until(lambda: not any("t" in row["flags"] for row in client.client_list()))
     client.lpush(QUEUE, "{}")
-    await ears.listener.ring(lambda _: True)
+    ears.listener.ring(lambda _: True)
     await wait_until(lambda: any("t" in row["flags"] for row in client.client_list()))
     client.lpush("orchestrator:last:callbacks", "{}")
     await wait_until(lambda: "orchestrator:last:callbacks" in ears.heard.rings)

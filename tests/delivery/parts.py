@@ -126,7 +126,7 @@ class Parts:
     async def listening(self) -> AsyncGenerator[None]:
         """While channels and doorbell are heard, and the worker runs."""
         await self.listener.refresh()
-        await self.listener.ring(lambda _: True)
+        self.listener.ring(lambda _: True)
         await wait_until(lambda: self.listener.healthy)
         async with self.pumping():
             try:

@@ -253,7 +253,7 @@ class Listener:
         """Hear a channel no more."""
         await (await self._ear(channel)).unsubscribe(channel)
 
-    async def ring(self, wanted: Callable[[int], bool]) -> None:
+    def ring(self, wanted: Callable[[int], bool]) -> None:
         """Switch the doorbells on, each by whether the one of its server is wanted, or off."""
         for name, ear in self._ears.items():
             ear.ring(wanted(self._broker.topology.first_slot(name)))
