@@ -81,9 +81,7 @@ class Service:
         self.settlements = Settlements(self.logs)
         self.access = Access(self.store, AccessCache(self.broker, settings.validation_cache_ttl), log)
         self.limits = Limits(settings.max_requests_per_session, settings.tier_limits)
-        self.tenant_shares = TenantShares(
-            lambda tier: self.limits.of(tier).of_tier, own_limits=settings.enable_access_validation
-        )
+        self.tenant_shares = TenantShares(self.limits.of_tier, own_limits=settings.enable_access_validation)
         self.dispatch = Dispatch(self.broker.run)
         self.dispatcher = Dispatcher(self.dispatch, self.broker.keys, self.tenant_shares, settings.lease)
         self.revocations, self.tickets = Revocations(), Tickets(self.broker)

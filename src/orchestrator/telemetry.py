@@ -80,23 +80,23 @@ class Log:
 
     def debug(self, event: LogEvent, **fields: Any) -> None:
         """Write what only the search for a fault needs."""
-        self._lines.debug(event.value, **fields)
+        self._lines.debug(event, **fields)
 
     def info(self, event: LogEvent, **fields: Any) -> None:
         """Write what happened as it should."""
-        self._lines.info(event.value, **fields)
+        self._lines.info(event, **fields)
 
     def warning(self, event: LogEvent, **fields: Any) -> None:
         """Write what somebody should look at."""
-        self._lines.warning(event.value, **fields)
+        self._lines.warning(event, **fields)
 
     def error(self, event: LogEvent, **fields: Any) -> None:
         """Write what somebody must mend."""
-        self._lines.error(event.value, **fields)
+        self._lines.error(event, **fields)
 
     def exception(self, event: LogEvent, **fields: Any) -> None:
         """Write an error with the traceback of what is being handled."""
-        self._lines.exception(event.value, **fields)
+        self._lines.exception(event, **fields)
 
 
 def configure_logging(

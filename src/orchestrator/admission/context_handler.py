@@ -37,6 +37,7 @@ class ContextHandler:
         return SendRequest(
             identity=identity,
             session=session,
+            created=now,
             context=context,
             conversation=_optional_id("X-Conversation-ID", addressed.conversation),
             body=body,

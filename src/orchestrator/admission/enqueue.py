@@ -15,6 +15,7 @@ from orchestrator.broker.connection import BrokerError
 from orchestrator.broker.errands import Errand
 from orchestrator.broker.tasks import UNPUSHED_PATIENCE_MICROS
 from orchestrator.dispatch.errands import ErrandRunner
+from orchestrator.protocol.tiers import Tier
 from orchestrator.telemetry import Log, LogEvent
 
 PUSH_SECONDS: Final = 0.4
@@ -51,9 +52,9 @@ class Enqueue:
         self._log = log
         self._background: set[asyncio.Future[None]] = set()
 
-    def is_within_reach(self, tenant: str, queue: str) -> bool:
-        """Whether an admission may put its task on this queue in the same step; then it is not pushed from here."""
-        return self._errands.is_within_reach(tenant, queue)
+    def is_within_reach(self, tenant: str, tier: Tier) -> bool:
+        """Whether an admission may put its task on its queue in the same step; then it is not pushed from here."""
+        return self._errands.is_within_reach(tenant, tier)
 
     def pushed(self, admission: Admission) -> None:
         """The task came to its queue with the admission: what else has to know hears of it while nobody waits."""
@@ -120,9 +121,8 @@ class Enqueue:
 
     def withdraw(self, tenant: str, reply: AdmitReply) -> None:
         """What an admission ended leaves its queue while nobody waits: the agents are told besides."""
-        if reply.ended:
-            errands = list(zip(reply.errands, reply.payloads, strict=True))
-            self.later(self._errands.run(tenant, errands, reply.ended))
+        errands = list(zip(reply.errands, reply.payloads, strict=True))
+        self.later(self._errands.run(tenant, errands, reply.ended))
 
     async def close(self) -> None:
         """Wait for what was left to the background."""

@@ -25,22 +25,22 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True):
     deadline: int
 
 
-def new_task(request: SendRequest, keys: Keys, created: int, default_timeout: int) -> NewTask:
+def new_task(request: SendRequest, keys: Keys, default_timeout: int) -> NewTask:
     """The task that `request` asks for, with an id of 128 random bits."""
     task, tenant = f"task-{secrets.token_urlsafe(16)}", request.identity.tenant
-    deadline = created + int((request.body.timeout or default_timeout) * 1_000_000)
+    deadline = request.created + int((request.body.timeout or default_timeout) * 1_000_000)
     return NewTask(
         tenant=tenant,
         session=request.session,
         task=task,
         queue=execution_queue(request.context.context_id, request.context.tenant_tier),
-        payload=_encode(_message(request, keys, task, created, deadline)),
-        created=created,
+        payload=_encode(_message(request, keys, task, deadline)),
+        created=request.created,
         deadline=deadline,
     )
 
 
-def _message(request: SendRequest, keys: Keys, task: str, created: int, deadline: int) -> TaskMessage:
+def _message(request: SendRequest, keys: Keys, task: str, deadline: int) -> TaskMessage:
     body, tenant = request.body, request.identity.tenant
     return TaskMessage(
         task_id=task,
@@ -58,7 +58,7 @@ def _message(request: SendRequest, keys: Keys, task: str, created: int, deadline
         max_iterations=body.max_iterations,
         callback_queue=keys.callbacks(tenant),
         cancel_key=keys.cancel(tenant, task),
-        created_at=rfc3339(created),
+        created_at=rfc3339(request.created),
         deadline=rfc3339(deadline),
         traceparent=request.traceparent,
     )

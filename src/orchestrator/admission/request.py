@@ -30,6 +30,8 @@ class SendRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     identity: Identity
     session: str
+    created: int
+    """When it was read, microseconds by the server's clock."""
     context: ExecutionContext
     conversation: str | None
     body: SendBody

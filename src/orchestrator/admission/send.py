@@ -23,6 +23,7 @@ from orchestrator.broker.callbacks import Ended
 from orchestrator.broker.connection import BrokerError, Refused, ReplyLost
 from orchestrator.broker.keys import Keys
 from orchestrator.broker.rights import Rights
+from orchestrator.deadlines import Deadlines
 from orchestrator.errors import Problem
 from orchestrator.metrics import Counter, Metrics
 from orchestrator.protocol.tiers import Tier
@@ -94,6 +95,7 @@ class Sender:
         self._metrics = metrics
         self._log = log
         self._note_limits = note_limits
+        self._deadlines = Deadlines()
 
     async def send(self, request: SendRequest, within: float = ANSWER_SECONDS) -> Sent:
         """Accept a send within so many seconds, or raise the `Problem` that says why not.
@@ -101,7 +103,7 @@ class Sender:
         `unavailable`: certainly not accepted. `outcome_unknown`: it may have been; repeat with the same
         Idempotency-Key.
         """
-        new = new_task(request, self._keys, self._clock.now(), self._default_timeout)
+        new = new_task(request, self._keys, self._default_timeout)
         proposal = Proposal(new, request.body.turn_policy)
         reply, new, planned = await self._decide(request, proposal, within)
         if reply.outcome not in {"accepted", "replayed"}:
@@ -117,8 +119,9 @@ class Sender:
     async def _follow(self, reply: AdmitReply, admission: Admission) -> None:
         """What the script left to be done: the task goes to its queue or waits, what it took the place of goes."""
         tenant = admission.new.tenant
-        self._note_ended(tenant, reply.ended)
-        self._enqueue.withdraw(tenant, reply)
+        if reply.ended:
+            self._note_ended(tenant, reply.ended)
+            self._enqueue.withdraw(tenant, reply)
         if reply.held:
             self._enqueue.hold(admission)
         elif reply.pushed:
@@ -155,7 +158,7 @@ class Sender:
             raise Problem("unavailable", "Redis does not let the service work", retry_after=1)
         task, sent, joins = proposal.new.task, False, 0
         try:
-            async with asyncio.timeout(within):
+            with self._deadlines.within(within):
                 for _ in range(TRIES + JOINS + 1):
                     # On the agenda first: a task that is recorded is looked after, whatever happens to us.
                     planned = await self._plan(proposal.new)
@@ -213,7 +216,8 @@ class Sender:
 
     def _question(self, request: SendRequest, proposal: Proposal, planned: str | None) -> AdmitRequest:
         new = proposal.new
-        limits = self._limits.of(request.context.tenant_tier)
+        tier = request.context.tenant_tier
+        limits = self._limits.of(tier)
         key = request.idempotency_key
         return AdmitRequest(
             task=new.task,
@@ -221,7 +225,7 @@ class Sender:
             user=request.identity.user,
             context=request.context.context_id,
             contexts=request.contexts,
-            tier=request.context.tenant_tier,
+            tier=tier,
             queue=new.queue,
             stream=request.body.stream,
             created=new.created,
@@ -237,7 +241,7 @@ class Sender:
             burst=limits.of_tier.burst,
             max_outstanding=limits.of_tier.max_outstanding,
             max_outstanding_bytes=OUTSTANDING_BYTES_MAX,
-            within_reach=self._enqueue.is_within_reach(new.tenant, new.queue),
+            within_reach=self._enqueue.is_within_reach(new.tenant, tier),
             turn_policy=proposal.turn_policy,
             merged=proposal.merged,
             inbox=proposal.inbox,

@@ -75,11 +75,13 @@ def parsed(raw: bytes, decode: Decode[BodyT]) -> BodyT:
 async def _read(request: Request) -> bytes:
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise Problem("unsupported_media_type", "send the body without a Content-Encoding")
+    whole: bytes | None = request.scope.pop(WHOLE_BODY, None)
+    if whole is not None:
+        return whole
     length: Any = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > BODY_MAX:
         raise Problem("payload_too_large", f"a body may have at most {BODY_MAX} bytes")
-    whole: bytes | None = request.scope.pop(WHOLE_BODY, None)
-    return await _received(request) if whole is None else whole
+    return await _received(request)
 
 
 async def _received(request: Request) -> bytes:

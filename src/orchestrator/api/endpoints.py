@@ -4,6 +4,7 @@ Around a function Starlette puts two layers that answer exceptions; that is the 
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cached_property
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,8 +19,8 @@ SocketHandler = Callable[[WebSocket], Awaitable[None]]
 class KnownRequest(Request):
     """A request whose headers the edge has looked at already."""
 
-    @property
-    def headers(self) -> RequestHeaders:
+    @cached_property
+    def headers(self) -> RequestHeaders:  # type: ignore[override]
         """The headers."""
         return headers_of(self.scope)
 
@@ -44,8 +45,8 @@ class Endpoint:
 class KnownSocket(WebSocket):
     """A socket whose headers are taken apart once."""
 
-    @property
-    def headers(self) -> RequestHeaders:
+    @cached_property
+    def headers(self) -> RequestHeaders:  # type: ignore[override]
         """The headers of its handshake."""
         return headers_of(self.scope)
 

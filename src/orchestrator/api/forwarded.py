@@ -26,7 +26,7 @@ class Forwarded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on."""
-        if scope["type"] != "lifespan":
+        if scope["type"] != "lifespan" and headers_of(scope).has_any(_TELL):
             await self._believe(scope)
         await self._app(scope, receive, send)
 
@@ -37,13 +37,10 @@ class Forwarded:
             await self._believe(request.scope)
             return await handler(request)
 
-        return believing
+        return lambda request: (believing if request.headers.has_any(_TELL) else handler)(request)
 
     async def _believe(self, scope: Scope) -> None:
-        headers = headers_of(scope)
-        if not headers.among(_TELL):
-            return
-        host, peer = headers.get("x-forwarded-host"), scope.get("client")
+        host, peer = headers_of(scope).get("x-forwarded-host"), scope.get("client")
         if host and peer and peer[0] in self._trusted:
             scope[FORWARDED_HOST] = host.rpartition(",")[2].strip()
         # Last: it replaces the peer's address by the client's.

@@ -1,5 +1,7 @@
 """Who may use a route: what stands beside each URL in `routes.py`."""
 
+from functools import partial
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -44,10 +46,7 @@ class Guard:
         return Endpoint(guarded)
 
     def _with(self, handler: Handler, scope: Scope) -> Endpoint:
-        async def guarded(request: KnownRequest) -> Response:
-            return await self._pass(handler, scope, request)
-
-        return Endpoint(guarded)
+        return Endpoint(partial(self._pass, handler, scope))
 
     async def _pass(self, handler: Handler, scope: Scope, request: KnownRequest) -> Response:
         if request.scope["query_string"]:

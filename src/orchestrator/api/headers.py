@@ -33,9 +33,13 @@ _SPELLED: Final = {name.lower(): name for name in (*REQUIRED, *OPTIONAL)}
 def header(headers: Headers, name: str) -> str | None:
     """One header's value; '' counts as absent, and two of them are nobody's intention."""
     values = headers.getlist(name)
+    return _one(name, values) if values else None
+
+
+def _one(name: str, values: list[str]) -> str | None:
     if len(values) > 1:
         raise Problem("invalid_id", f"{name} is given {len(values)} times", parameter=name)
-    return _text(values[0].strip(BLANKS)) or None if values else None
+    return _text(values[0].strip(BLANKS)) or None
 
 
 def _text(value: str) -> str:
@@ -66,8 +70,9 @@ def refuse_secrets(query: QueryParams) -> None:
 def send_headers(headers: RequestHeaders, claims: Claims | None) -> dict[str, str | None]:
     """The headers of a send; raises `missing_headers` that names every one that neither they nor the token tell."""
     found: dict[str, str | None] = dict.fromkeys(_SPELLED.values())
-    for name in headers.among(_SPELLED):
-        found[_SPELLED[name]] = header(headers, _SPELLED[name])
+    for lower, values in headers.among(_SPELLED):
+        name = _SPELLED[lower]
+        found[name] = _one(name, values)
     told = _told_by(claims)
     missing = [name for name in REQUIRED if found[name] is None and name not in told]
     if missing:

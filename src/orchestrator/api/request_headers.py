@@ -25,9 +25,13 @@ class RequestHeaders(Headers):
             else:
                 found[name] = [value]
 
-    def among(self, names: Container[str]) -> list[str]:
-        """Which of these names, in lower case, there are, in the request's order."""
-        return [name for name in self._found if name in names]
+    def among(self, names: Container[str]) -> list[tuple[str, list[str]]]:
+        """Those of these names, in lower case, that there are, in the request's order, with all their values."""
+        return [found for found in self._found.items() if found[0] in names]
+
+    def has_any(self, names: frozenset[str]) -> bool:
+        """Whether there is any of these names, in lower case."""
+        return not names.isdisjoint(self._found)
 
     def __getitem__(self, key: str) -> str:
         return self._found[key.lower()][0]

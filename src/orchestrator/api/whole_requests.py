@@ -56,7 +56,7 @@ class WholeRequests(HttpProtocol):
             and parser.should_keep_alive()
             and (not self.cycle or self.cycle.response_complete)
             and not self.flow.write_paused
-            and not headers_of(cast("Scope", self.scope)).among(_UNUSUAL)
+            and not headers_of(cast("Scope", self.scope)).has_any(_UNUSUAL)
         )
 
     def on_body(self, body: bytes) -> None:

@@ -35,12 +35,12 @@ class Origins:
         A page whose name was rebound to 127.0.0.1 is same-origin to itself: so in header mode on loopback `Host` has to
         be a name of this machine.
         """
-        origin = headers.get("origin")
-        if len(headers.getlist("origin")) > 1 or len(headers.getlist("host")) > 1:
+        origins, hosts = headers.getlist("origin"), headers.getlist("host")
+        if len(origins) > 1 or len(hosts) > 1:
             raise Problem("access_denied", "a request has one Host, and one Origin at most")
-        if self._loopback_only and not self._is_own(headers.get("host", "")):
+        if self._loopback_only and not self._is_own(hosts[0] if hosts else ""):
             raise Problem("access_denied", "Host must be a name of this machine, like localhost or 127.0.0.1")
-        if origin is None or self.could_ask(origin, asked_host, scheme):
+        if not origins or self.could_ask(origins[0], asked_host, scheme):
             return
         raise Problem("access_denied", "this Origin is not allowed (ORCHESTRATOR_ALLOWED_ORIGINS)")
 

@@ -84,6 +84,7 @@ class Wire:
         self._link: Link | None = None
         self._sending = False
         self._tasks: list[asyncio.Task[None]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._outdated = False
         self.connected = False
@@ -92,6 +93,7 @@ class Wire:
 
     def start(self) -> None:
         """Begin to connect; calls made before it succeeds wait for it."""
+        self._loop = asyncio.get_running_loop()
         self._tasks = [asyncio.create_task(self._run()), asyncio.create_task(self._watch())]
 
     async def close(self) -> None:
@@ -107,7 +109,7 @@ class Wire:
 
         Raises, through the future: `Unavailable`, `ReplyLost`, `Refused`.
         """
-        loop = asyncio.get_running_loop()
+        loop = self._loop or asyncio.get_running_loop()  # a system call, in Python 3.11
         reply: asyncio.Future[Reply] = loop.create_future()
         if self._closed:
             reply.set_exception(Unavailable("closed"))
@@ -150,7 +152,9 @@ class Wire:
             return
         calls = [call for call in self._unsent if not call.reply.done()]
         self._unsent.clear()
-        due = asyncio.get_running_loop().time() + STALL_SECONDS
+        if not calls:
+            return
+        due = calls[0].reply.get_loop().time() + STALL_SECONDS
         for call in calls:
             call.due = due
         self._sent.extend(calls)

@@ -18,7 +18,8 @@ CALLS_AT_ONCE: Final = 2
 class _Line(Generic[ItemT, ReplyT]):
     """Who waits for a call of a key, and how many calls are under way."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
         self.waiting: deque[tuple[ItemT, asyncio.Future[ReplyT]]] = deque()
         self.calls = 0
 
@@ -47,14 +48,14 @@ class Together(Generic[ItemT, ReplyT]):
 
     def add(self, key: str, item: ItemT) -> asyncio.Future[ReplyT]:
         """The item's answer; one that is cancelled before its call is made is left out."""
-        answer: asyncio.Future[ReplyT] = asyncio.get_running_loop().create_future()
         line = self._lines.get(key)
         if line is None:
-            line = self._lines[key] = _Line()
+            line = self._lines[key] = _Line(asyncio.get_running_loop())
+        answer: asyncio.Future[ReplyT] = line.loop.create_future()
         line.waiting.append((item, answer))
         if not line.calls or (line.calls < CALLS_AT_ONCE and len(line.waiting) >= self._most):
             line.calls += 1
-            task = asyncio.create_task(self._run(key, line))
+            task = line.loop.create_task(self._run(key, line))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
         return answer

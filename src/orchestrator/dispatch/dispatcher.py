@@ -15,6 +15,7 @@ from orchestrator.broker.dispatch import Dispatch, Lapsed, Waiting
 from orchestrator.broker.keys import Keys, place_of
 from orchestrator.dispatch.tenant_shares import Share, TenantShares
 from orchestrator.protocol.identifiers import is_valid_id
+from orchestrator.protocol.tiers import Tier
 
 LOOK_SECONDS: Final = 0.5
 SERVED_SECONDS: Final = 1.0
@@ -48,10 +49,10 @@ class Dispatcher:
         share = self._shares.of(tenant, place_of(queue)[1])
         return not share.sure or self._is_told(tenant, share)
 
-    def is_known(self, tenant: str, queue: str) -> bool:
-        """The same, where that is no guess."""
-        share = self._shares.of(tenant, place_of(queue)[1])
-        return share.sure and self._is_told(tenant, share)
+    def is_known(self, tenant: str, tier: Tier) -> bool:
+        """The same of any queue of its tier, where that is no guess."""
+        cap = self._shares.cap(tenant, tier)
+        return cap == 0 or (cap is not None and self._is_told(tenant, self._shares.of(tenant, tier)))
 
     def _is_told(self, tenant: str, share: Share) -> bool:
         if not share.cap:

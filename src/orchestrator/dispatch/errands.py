@@ -9,6 +9,7 @@ from orchestrator.broker.callbacks import Ended
 from orchestrator.broker.connection import BrokerError
 from orchestrator.broker.errands import Errand, Errands
 from orchestrator.protocol.task_message import for_attempt
+from orchestrator.protocol.tiers import Tier
 from orchestrator.telemetry import Log, LogEvent
 
 
@@ -19,8 +20,8 @@ class Announcer(Protocol):
         """Whether `expect` has nothing to tell now."""
         ...
 
-    def is_known(self, tenant: str, queue: str) -> bool:
-        """Whether `expect` has nothing to tell, whatever the tenant's next admission says of its limits."""
+    def is_known(self, tenant: str, tier: Tier) -> bool:
+        """The same of any queue of its tier, whatever the tenant's next admission says of its limits."""
         ...
 
     async def expect(self, tenant: str, queue: str) -> None:
@@ -70,9 +71,9 @@ class ErrandRunner:
         """Return when what was begun here is done."""
         await self._admissions.settled()
 
-    def is_within_reach(self, tenant: str, queue: str) -> bool:
-        """Whether an admission may put its task on this queue itself; else it is pushed from here."""
-        known = self._announcer is None or self._announcer.is_known(tenant, queue)
+    def is_within_reach(self, tenant: str, tier: Tier) -> bool:
+        """Whether an admission may put its task on a queue of its tier itself; else it is pushed from here."""
+        known = self._announcer is None or self._announcer.is_known(tenant, tier)
         return known and self._admissions.reach_queues
 
     def push(self, tenant: str, errand: Errand, payload: bytes) -> asyncio.Future[bool]:

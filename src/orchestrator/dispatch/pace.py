@@ -48,7 +48,10 @@ class Pace:
         for move in runs.values():
             turnover[move.context, move.tier].runs.append((move.task, move.until))
         for task, place in over.items():
-            turnover.setdefault(place, Turnover(*place, 0, [], [])).over.append(task)
+            told = turnover.get(place)
+            if told is None:
+                told = turnover[place] = Turnover(*place, 0, [], [])
+            told.over.append(task)
         entries = list(turnover.values())
         for some in _batches(entries):
             await self._explanations.note(some)

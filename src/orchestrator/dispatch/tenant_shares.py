@@ -38,6 +38,14 @@ class TenantShares:
         """They may have changed."""
         self._own.pop(tenant, None)
 
+    def cap(self, tenant: str, tier: Tier) -> int | None:
+        """The cap of its share; None where that is not sure."""
+        own = self._own.get(tenant)
+        if own is None and self._own_limits:
+            return None
+        cap = own.get("max_running") if own else None
+        return self._of_tier(tier).max_running if cap is None else cap
+
     def of(self, tenant: str, tier: Tier) -> Share:
         """The share of a tenant of this tier, as far as it is known here."""
         own, limits = self._own.get(tenant), self._of_tier(tier)

@@ -7,8 +7,9 @@ from typing import Final
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - naive: the offset is written as Z
 
 
-# What one call of a script did, it did at one moment; to spell it costs more than the rest of a frame.
-@lru_cache(16)
+# What one call of a script did, it did at one moment, and a send's is told to its agent and to its sender; to spell it
+# costs more than the rest of a frame.
+@lru_cache(1024)
 def rfc3339(micros: int) -> str:
     """The moment `micros` microseconds after 1970, as `2026-01-02T03:04:05.678901Z`."""
     seconds, rest = divmod(micros, 1_000_000)
