@@ -71,13 +71,13 @@ async def test_a_cap_is_known_before_its_task_waits(
 
 async def test_who_is_known_needs_no_expecting(dispatcher: Dispatcher, shares: TenantShares) -> None:
     """An admission may push by itself where the tenant's cap is none for certain, or told."""
-    assert not dispatcher.is_known("acme", TIER)
+    assert not dispatcher.is_known("acme", "professional")
     shares.note("acme", {})
-    assert dispatcher.is_known("acme", TIER)
+    assert dispatcher.is_known("acme", "professional")
     shares.note("acme", {"max_running": 2})
-    assert not dispatcher.is_known("acme", TIER)
+    assert not dispatcher.is_known("acme", "professional")
     await dispatcher.expect("acme", QUEUE)
-    assert dispatcher.is_known("acme", TIER)
+    assert dispatcher.is_known("acme", "professional")
 
 
 async def test_a_guess_leaves_what_is_known(

@@ -10,7 +10,7 @@ import msgspec
 
 from orchestrator.admission.new_task import NewTask
 from orchestrator.broker.admissions import MARKER_SLACK_MS, AdmitReply
-from orchestrator.broker.agenda import Agenda
+from orchestrator.broker.agenda import Agenda, Plan
 from orchestrator.broker.connection import BrokerError
 from orchestrator.broker.errands import Errand
 from orchestrator.broker.tasks import UNPUSHED_PATIENCE_MICROS
@@ -36,8 +36,8 @@ class Admission(msgspec.Struct, frozen=True):
     """Somebody may be watching: should the task wait, he is told why."""
     tended: str | None = None
     """When its tenant was looked at last; None where that was not told."""
-    planned: bool = False
-    """Whether the agenda was left as it is."""
+    planned: Plan | None = None
+    """The plan of the agenda that the admission relied on: nobody had looked at the tenant since it was made."""
 
 
 class Enqueue:
@@ -91,7 +91,7 @@ class Enqueue:
 
     def _plan_look(self, admission: Admission) -> None:
         look = self._look(admission)
-        if not admission.planned or self._agenda.plan(admission.new.tenant, look) is None:
+        if admission.planned is None or admission.planned.look > look:
             self.later(self._plan(admission, look))
 
     def _look(self, admission: Admission) -> int:

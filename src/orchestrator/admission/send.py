@@ -17,7 +17,7 @@ from orchestrator.admission.refusals import refusal_of
 from orchestrator.admission.request import SendRequest
 from orchestrator.auth.identity import Identity
 from orchestrator.broker.admissions import Admissions, AdmitReply, AdmitRequest
-from orchestrator.broker.agenda import Agenda
+from orchestrator.broker.agenda import Agenda, Plan
 from orchestrator.broker.broker import Clock
 from orchestrator.broker.callbacks import Ended
 from orchestrator.broker.connection import BrokerError, Refused, ReplyLost
@@ -148,11 +148,11 @@ class Sender:
 
     async def _decide(
         self, request: SendRequest, proposal: Proposal, within: float
-    ) -> tuple[AdmitReply, NewTask, bool]:
+    ) -> tuple[AdmitReply, NewTask, Plan | None]:
         """One atomic decision in the tenant's slot; the database is asked where the cache has no answer.
 
         Where the decision is to join others or to go to a running agent, it is put once more with what that needs.
-        Told besides: the task as it was put last, and whether the agenda was left as it is.
+        Told besides: the task as it was put last, and the plan of the agenda that was relied on.
         """
         if not self._rights.granted:
             raise Problem("unavailable", "Redis does not let the service work", retry_after=1)
@@ -178,7 +178,7 @@ class Sender:
                             joined = proposal.joining(reply, own)
                             proposal = joined if joins <= JOINS else proposal.waiting(own)
                         case _:
-                            return reply, proposal.new, planned is not None
+                            return reply, proposal.new, planned
         except (BrokerError, TimeoutError) as error:
             raise self._failure(error, task, sent=sent) from None
         raise Problem("unavailable", "access could not be checked", retry_after=1)
@@ -193,7 +193,7 @@ class Sender:
             return Problem("outcome_unknown", detail, retry_after=1, task_id=task)
         return Problem("unavailable", "Redis cannot be reached or takes no writes", retry_after=1)
 
-    async def _plan(self, new: NewTask) -> str | None:
+    async def _plan(self, new: NewTask) -> Plan | None:
         """The plan by which somebody will look at the tenant in time; None where one is made now."""
         look = min(new.deadline, new.created + UNPUSHED_LOOK_MICROS)
         planned = self._agenda.plan(new.tenant, look)
@@ -214,7 +214,7 @@ class Sender:
                 raise lost from None
             return reply
 
-    def _question(self, request: SendRequest, proposal: Proposal, planned: str | None) -> AdmitRequest:
+    def _question(self, request: SendRequest, proposal: Proposal, planned: Plan | None) -> AdmitRequest:
         new = proposal.new
         tier = request.context.tenant_tier
         limits = self._limits.of(tier)
@@ -231,7 +231,7 @@ class Sender:
             created=new.created,
             deadline=new.deadline,
             not_after=self._clock.now() + NOT_AFTER_MICROS,
-            planned=planned,
+            planned=planned and planned.tended,
             fingerprint=request.fingerprint() if key else "",
             idempotency=hashlib.sha256(key.encode()).hexdigest() if key else "",
             idempotency_ttl=IDEMPOTENCY_MICROS,

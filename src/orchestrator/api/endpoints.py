@@ -4,9 +4,8 @@ Around a function Starlette puts two layers that answer exceptions; that is the 
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from functools import cached_property
 
-from starlette.requests import Request
+from starlette.requests import Request, empty_receive
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
@@ -19,10 +18,11 @@ SocketHandler = Callable[[WebSocket], Awaitable[None]]
 class KnownRequest(Request):
     """A request whose headers the edge has looked at already."""
 
-    @cached_property
-    def headers(self) -> RequestHeaders:  # type: ignore[override]
-        """The headers."""
-        return headers_of(self.scope)
+    __slots__ = ("headers",)  # in place of the original's property, which is asked a dozen times a request
+
+    def __init__(self, scope: Scope, receive: Receive = empty_receive) -> None:
+        super().__init__(scope, receive)
+        self.headers: RequestHeaders = headers_of(scope)  # type: ignore[override]
 
 
 Handler = Callable[[KnownRequest], Awaitable[Response]]
@@ -45,10 +45,11 @@ class Endpoint:
 class KnownSocket(WebSocket):
     """A socket whose headers are taken apart once."""
 
-    @cached_property
-    def headers(self) -> RequestHeaders:  # type: ignore[override]
-        """The headers of its handshake."""
-        return headers_of(self.scope)
+    __slots__ = ("headers",)
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        super().__init__(scope, receive, send)
+        self.headers: RequestHeaders = headers_of(scope)  # type: ignore[override]
 
 
 class SocketEndpoint:

@@ -4,14 +4,16 @@ import asyncio
 from typing import Any, Final, cast
 
 from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.utils import get_remote_addr, is_ssl
 
 from orchestrator.api.exchange import Exchange, on_the_wire
+from orchestrator.api.flow import Flow
 from orchestrator.api.handshake import answer_to, upgrade_in
+from orchestrator.api.idle_timer import IdleTimer
 from orchestrator.api.pending_connections import PendingConnections
 from orchestrator.api.problems import problem_response
+from orchestrator.api.request_headers import TooManyHeaders
 from orchestrator.api.websocket_protocol import WebSocketProtocol
 from orchestrator.errors import Problem
 
@@ -34,21 +36,6 @@ LINGER_SECONDS: Final = 5.0
 """How long a peer that is refused while it sends may go on, so that it reads why."""
 
 
-class TooManyHeaders(Exception):
-    """Stops the parser."""
-
-
-class Flow(FlowControl):
-    """Reading and its pauses. While bytes wait to be parsed, no more are read, whatever the application asks for."""
-
-    held = False
-
-    def resume_reading(self) -> None:
-        """Read on, unless held."""
-        if not self.held:
-            super().resume_reading()
-
-
 class HttpProtocol(HttpToolsProtocol):
     """Passed to uvicorn as `http=`. Whoever changes the pinned uvicorn reads these overrides again."""
 
@@ -67,6 +54,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._since_body = 0
         self._running: RequestResponseCycle | Exchange | None = None
+        self._idle = IdleTimer(self.loop, self.timeout_keep_alive)
         self._head_timer: asyncio.TimerHandle | None = None
         self._end_timer: asyncio.TimerHandle | None = None
         self._unread_timer: asyncio.TimerHandle | None = None
@@ -92,7 +80,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._stop_unread_timer()
         if self._end_timer is not None:
             self._end_timer.cancel()
-        self._unset_keepalive_if_required()
+        self._idle.stop()
         self._unparsed.clear()
         if self._running is not None:  # `cycle` may be one that waits behind it
             self._running.disconnected = True
@@ -183,6 +171,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         """Hands the connection over, unless an answer is still on its way: nobody would look after it any more."""
+        self._idle.stop()
         if self.flow.write_paused or not self._is_idle():
             self.transport.abort()
         elif answer := answer_to(self.scope, self.url):
@@ -208,17 +197,27 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Ends the connection when the answer did not wait for the body: nobody waits for its rest."""
-        super().on_response_complete()
+        # In place of the original's, which makes a timer of every answer.
+        self.server_state.total_requests += 1
         if self.transport.is_closing():
             self._end_within(self.unread_seconds)
-        # With pipelining `cycle` is already the next request's.
-        elif self.cycle.response_complete and self.cycle.more_body:
-            self._unset_keepalive_if_required()
-            self._linger()
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
         else:
+            self._idle.rest(self.timeout_keep_alive_handler)
+        # With pipelining `cycle` is already the next request's.
+        if self.cycle.response_complete and self.cycle.more_body:
+            self._linger()
+            return
+        if self._unparsed:
             self._parse()
-            if self._is_idle() and not self._unparsed and not self._is_ending():
-                self._stay_or_close()
+        if self._is_idle() and not self._unparsed and not self._is_ending():
+            self._stay_or_close()
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle.stir()
 
     def timeout_keep_alive_handler(self) -> None:
         """Closes, and does not wait for ever until the peer has read its last answer."""

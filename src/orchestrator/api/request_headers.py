@@ -11,6 +11,10 @@ _KEPT: Final = "orchestrator.headers"
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
 
+class TooManyHeaders(Exception):
+    """Stops the parser."""
+
+
 class RequestHeaders(Headers):
     """Taken apart once; names in `raw` are in lower case, as ASGI has them."""
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from orchestrator.broker.broker import Broker
 from orchestrator.broker.keys import AGENDA_PARTS
@@ -12,6 +12,15 @@ LOOK_AHEAD_MICROS: Final = 60_000_000
 """A tenant with anything outstanding is looked at least this often."""
 _PLANS_MAX: Final = 10_000
 DUE_PER_LOOK: Final = 200
+
+
+class Plan(NamedTuple):
+    """A look at a tenant that was noted."""
+
+    tended: str
+    """When it was looked at last before: what `admit.lua` is told."""
+    look: int
+    """Microseconds."""
 
 
 class Agenda:
@@ -23,17 +32,16 @@ class Agenda:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._plans: OrderedDict[str, tuple[str, int]] = OrderedDict()
-        """By tenant: when it was looked at last before the plan was made, and the planned look (µs)."""
+        self._plans: OrderedDict[str, Plan] = OrderedDict()
 
-    def plan(self, tenant: str, by: int) -> str | None:
-        """What `admit.lua` is told where a look is planned by then (µs); None: the tenant has to be noted."""
-        tended, look = self._plans.get(tenant, ("", 0))
-        return tended if self._broker.clock.now() < look <= by else None
+    def plan(self, tenant: str, by: int) -> Plan | None:
+        """The plan of a look by then (µs); None: the tenant has to be noted."""
+        plan = self._plans.get(tenant)
+        return plan if plan and self._broker.clock.now() < plan.look <= by else None
 
     def keep_plan(self, tenant: str, tended: str, look: int) -> None:
         """A look was noted after an admission had told `tended`: so whoever looked before cannot take it back."""
-        self._plans[tenant] = tended, look
+        self._plans[tenant] = Plan(tended, look)
         if len(self._plans) > _PLANS_MAX:
             self._plans.popitem(last=False)
 
