@@ -19,6 +19,8 @@ BODY_SECONDS: Final = 4.0
 WHOLE_BODY: Final = "orchestrator.body"
 """Where the scope of a request that came whole has its body, until it is read; it is shorter than `BODY_MAX`."""
 
+_JSON: Final = "application/json"
+
 BodyT = TypeVar("BodyT")
 Decode = Callable[[bytes], BodyT]
 
@@ -38,8 +40,8 @@ async def answer_body(request: Request) -> AnswerBody:
 
 async def json_body(request: Request, decode: Decode[BodyT]) -> BodyT:
     """A body of JSON that has to be there; raises the `Problem` that says what is wrong."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
+    kind = request.headers.get("content-type", "")
+    if kind != _JSON and kind.partition(";")[0].strip().lower() != _JSON:
         raise Problem("unsupported_media_type", "send Content-Type: application/json")
     return parsed(await _read(request), decode)
 

@@ -39,13 +39,12 @@ def header(headers: Headers, name: str) -> str | None:
 def _one(name: str, values: list[str]) -> str | None:
     if len(values) > 1:
         raise Problem("invalid_id", f"{name} is given {len(values)} times", parameter=name)
-    return _text(values[0].strip(BLANKS)) or None
+    value = values[0].strip(BLANKS)
+    return (value if value.isascii() else _text(value)) or None
 
 
 def _text(value: str) -> str:
     """A value as its sender meant it: bytes that are UTF-8 are read so, others one character each (RFC 9110 §5.5)."""
-    if value.isascii():
-        return value
     try:
         return value.encode("latin-1").decode()
     except UnicodeDecodeError:

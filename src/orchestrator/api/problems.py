@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -13,6 +14,11 @@ from orchestrator.errors import Code, Problem
 from orchestrator.metrics import Counter, Metrics
 
 _encode: Final = msgspec.json.Encoder().encode
+
+
+@lru_cache(64)
+def _lower(name: str) -> bytes:
+    return name.lower().encode()
 
 
 class JsonResponse(Response):
@@ -29,9 +35,7 @@ class JsonResponse(Response):
         self.status_code = status_code
         self.background = None
         self.body = _encode(content)
-        self.raw_headers = [
-            (name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()
-        ]
+        self.raw_headers = [(_lower(name), value.encode("latin-1")) for name, value in headers.items()]
         self.raw_headers += (b"content-length", b"%d" % len(self.body)), (b"content-type", media_type)
 
 
