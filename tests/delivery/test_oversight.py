@@ -47,13 +47,6 @@ NewWatch = Callable[..., Watch]
 
 
 @pytest.fixture
-async def live(parts: Parts) -> AsyncIterator[Parts]:
-    """The parts, hearing."""
-    async with parts.listening():
-        yield parts
-
-
-@pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     """A database with the tenant `acme`."""
     async with Store(f"sqlite+aiosqlite:///{tmp_path / 'o.db'}") as opened:
