@@ -1,9 +1,10 @@
-"""What records of tasks and sessions hold packed (see prelude.lua): read, or changed behind the service's back."""
+"""What keys of tasks and sessions hold packed (see prelude.lua): read, or changed behind the service's back."""
 
 import struct
 from typing import Any, Final, NamedTuple, Self
 
 _RUN: Final = struct.Struct(">QIIBBIQQ")
+_LENGTH: Final = struct.Struct(">H")
 _STATE: Final = struct.Struct(">QqQIQQIH")
 
 
@@ -60,14 +61,29 @@ class State(NamedTuple):
         return _STATE.pack(*self[:-1], len(self.epoch)) + self.epoch.encode()
 
 
+def text_of(client: Any, key: str) -> tuple[bytes, bytes | None]:
+    """Of the task with this record: its text, and `run`, which stands behind it once somebody has reported the task."""
+    value = client.get(key.replace("}:task:", "}:text:")) or b""
+    return _parted(value) if value else (b"", None)
+
+
+def _parted(value: bytes) -> tuple[bytes, bytes]:
+    (size,) = _LENGTH.unpack(value[-_LENGTH.size :])
+    return value[:-size], value[-size:]
+
+
 def run_of(client: Any, key: str) -> Run:
     """Of a task that somebody has reported."""
-    return Run.read(client.hget(key, "run"))
+    _, packed = text_of(client, key)
+    assert packed
+    return Run.read(packed)
 
 
 def change_run(client: Any, key: str, **changes: int) -> None:
     """Where the task has begun."""
-    client.hset(key, "run", run_of(client, key)._replace(**changes).packed())
+    packed = run_of(client, key)._replace(**changes).packed()
+    name = key.replace("}:task:", "}:text:")
+    client.setrange(name, client.strlen(name) - len(packed), packed)
 
 
 def state_of(client: Any, key: str) -> State | None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from tests.broker.tenant import Tenant, callback, chunk
 from tests.broker.told_log import ToldLog
-from tests.packed import change_run, state_of
+from tests.packed import change_run, state_of, text_of
 from tests.servers import wait_blocking
 
 from orchestrator.protocol.batches import read_batch
@@ -76,7 +76,7 @@ class SessionLogModel(RuleBasedStateMachine):
         self.attempts[task] += 1
         key = self.tenant.key(f"task:{task}")
         self.tenant.client.hset(key, "attempt", self.attempts[task])
-        if self.tenant.client.hexists(key, "run"):
+        if text_of(self.tenant.client, key)[1]:
             change_run(self.tenant.client, key, attempt=self.attempts[task], next_seq=0)
 
     # What happens to the server

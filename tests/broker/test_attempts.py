@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from tests.broker.tenant import SECOND, Tenant, callback, chunk, counted
+from tests.packed import text_of
 
 from orchestrator.broker.tasks import UNPUSHED_PATIENCE_MICROS
 from orchestrator.protocol.task_message import for_attempt
@@ -63,7 +64,7 @@ async def test_answer_begins_anew(tenant: Tenant) -> None:
     task = await tenant.task()
     await tenant.deliver(chunk(task, "old ", seq=0, attempt=1), chunk(task, "text", seq=1, attempt=1))
     await lost(tenant, task)
-    assert not tenant.client.exists(tenant.key(f"text:{task}"))
+    assert text_of(tenant.client, tenant.key(f"task:{task}"))[0] == b""
     assert "first_chunk_at" not in await tenant.record(task)
 
     await tenant.deliver(chunk(task, "new", seq=0, attempt=2), callback(task, "completed", attempt=2))

@@ -3,7 +3,7 @@
 import json
 
 from tests.broker.tenant import Tenant, callback, chunk, counted
-from tests.packed import run_of
+from tests.packed import run_of, text_of
 from tests.servers import wait_until
 
 from orchestrator.protocol.batches import read_batch
@@ -80,7 +80,7 @@ async def test_every_ending(tenant: Tenant) -> None:
         assert (await tenant.deliver(callback(task, status))).ended[0].status == status
         record = await tenant.record(task)
         assert record["status"].decode() == status
-        assert "payload" not in record
+        assert record["payload"] == b""
         # Where the deadline is that near, its own end may stand.
         assert 0 < tenant.client.pttl(tenant.key(f"task:{task}")) <= 86_400_000 * 1.01
         assert not tenant.client.exists(
@@ -108,7 +108,7 @@ async def test_duplicate_and_gap(tenant: Tenant) -> None:
     )
 
     assert counted(delivered) == {"taken|streaming": 4, "dropped|duplicate": 2, "seq_gap": 1}
-    assert tenant.client.get(tenant.key(f"text:{task}")) == b"ac"
+    assert text_of(tenant.client, tenant.key(f"task:{task}"))[0] == b"ac"
 
 
 async def test_fenced(tenant: Tenant) -> None:
@@ -210,15 +210,28 @@ async def test_a_piece_and_the_end_in_one_call(tenant: Tenant) -> None:
     await tenant.deliver(chunk(task, "b", 1), callback(task, "completed"), chunk(task, "c", 2))
     record = await tenant.record(task)
 
-    assert (record["status"], record["text"], "run" in record) == (b"completed", b"ab", False)
+    assert (record["status"], record["text"]) == (b"completed", b"ab")
     assert not tenant.client.exists(tenant.key(f"text:{task}"))
+
+
+async def test_names_as_long_as_they_come(tenant: Tenant) -> None:
+    """Those of session, context and tier stand behind the text, and do not run into it."""
+    for length in (1, 30, 60, 80, 128):
+        task = await tenant.task(
+            session="s" * length, context="c" * length, contexts=["c" * length], tier="t" * length
+        )
+        await tenant.deliver(chunk(task, "word ", 0))
+        await tenant.deliver(chunk(task, "x" * 300, 1))
+        delivered = await tenant.deliver(chunk(task, "", 2), callback(task, "completed"))
+        assert (await tenant.record(task))["text"] == b"word " + b"x" * 300
+        assert (delivered.ended[0].session, delivered.ended[0].context) == ("s" * length, "c" * length)
 
 
 async def test_text_that_agents_send_is_kept_byte_for_byte(tenant: Tenant) -> None:
     """A delta's bytes are the text's bytes, escapes resolved."""
     task = await tenant.task()
     await tenant.deliver(chunk(task, 'é\n"\\\u2028🚀'))
-    assert tenant.client.get(tenant.key(f"text:{task}")).decode() == 'é\n"\\\u2028🚀'
+    assert text_of(tenant.client, tenant.key(f"task:{task}"))[0].decode() == 'é\n"\\\u2028🚀'
     assert json.loads((await tenant.open())[1][-1].frame())["data"]["delta"] == 'é\n"\\\u2028🚀'
 
 

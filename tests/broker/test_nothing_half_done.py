@@ -13,7 +13,7 @@ from orchestrator.broker.connection import BrokerError, Refused
 
 OF_DELIVERY = ["task:TASK", "text:TASK", "session:sess-1", "log:sess-1", "dead", "tenant",
                "outstanding", "unpushed", "stats:NOW"]  # fmt: skip
-OF_A_PIECE = ["task:TASK", "text:TASK", "session:sess-1", "log:sess-1"]
+OF_A_PIECE = ["text:TASK", "session:sess-1", "log:sess-1"]
 OF_ADMISSION = ["task:NEW", "session:sess-1", "log:sess-1", "dead", "tenant", "outstanding", "unpushed",
                 "stats:NOW", "rate:sess-1", "tasks:sess-1", "idem:sess-1:k"]  # fmt: skip
 NEW = "task-new"
@@ -64,6 +64,18 @@ async def test_a_piece_of_text(tenant: Tenant, name: str) -> None:
     assert {key for key in kept if now[key] != kept[key]} == {
         tenant.key(key.replace("TASK", task)).encode() for key in OF_A_PIECE
     }
+
+
+async def test_the_first_piece(tenant: Tenant) -> None:
+    """The record says when it came, so it waits where that cannot be written."""
+    task = await tenant.task()
+    await tenant.deliver(callback(task, "running"))
+    spoil(tenant, "task:TASK", task)
+    tenant.report(chunk(task, "a"))
+    kept = tenant.dump()
+    delivered = (await tenant.callbacks.deliver([tenant.name]))[0]
+    assert (delivered.taken, delivered.left, delivered.stop) == (0, 1, "error")
+    assert tenant.dump() == kept
 
 
 async def test_a_piece_of_text_under_a_lease(tenant: Tenant) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from tests.broker.tenant import Tenant, counted
+from tests.packed import text_of
 
 PLAIN: Final = b'{"task_id":"%b","status":"streaming","seq":%b,"result":{"delta":"%b"}}'
 SPACED: Final = b'{"task_id": "%b", "status": "streaming", "seq": %b, "result": {"delta": "%b"}}'
@@ -64,7 +65,7 @@ async def outcome(tenant: Tenant, raw: bytes, name: str) -> tuple[Any, ...]:
     again = b'{"status":"streaming","task_id":"%b","result":{"delta":"on"}}' % task.encode()
     delivered = await tenant.deliver(raw.replace(b"TASK", task.encode()), again)
     frames = await tenant.frames(session=name)
-    text = tenant.client.get(tenant.key(f"text:{task}"))
+    text = text_of(tenant.client, tenant.key(f"task:{task}"))[0]
     letters = [letter.reason for letter in await tenant.dead()]
     return counted(delivered), delivered.stop, [frame["data"] for frame in frames], text, letters
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.broker.tenant import KEEPING, SECOND, Tenant, chunk
 from tests.delivery.parts import Parts
-from tests.packed import run_of
+from tests.packed import run_of, text_of
 from tests.servers import wait_until
 
 from orchestrator.broker.broker import Broker
@@ -61,10 +61,10 @@ async def test_no_piece_comes_twice(limited: Parts, tenant: Tenant, grant: Grant
     tenant.report(chunk(task, "x"))
     limited.worker.ring(tenant.name)
     await wait_until(lambda: "callback_failed" in limited.events)
-    assert "run" not in await tenant.record(task)
+    assert text_of(tenant.client, tenant.key(f"task:{task}")) == (b"", None)
     await regain(limited, grant)
     await wait_until(lambda: not tenant.client.llen(tenant.queue))
-    assert tenant.client.get(tenant.key(f"text:{task}")) == b"x"
+    assert text_of(tenant.client, tenant.key(f"task:{task}"))[0] == b"x"
 
 
 async def test_found_out_by_a_call(limited: Parts, tenant: Tenant, grant: Grant) -> None:

@@ -42,7 +42,7 @@ local function try_again(t, s, task, raw)
   change(task, 'attempt', task.attempt + 1)
   change(task, 'status', 'retrying')
   task.seq, task.chunks, task.text_bytes, task.pieces = -1, 0, 0, true
-  task.append, task.anew = nil, true
+  task.append, task.written = nil, nil
   task.forget = { 'first_chunk_at', 'lost', 'lease', 'told_at', 'told_times' }
   for _, name in ipairs(task.forget) do task[name] = nil end
   task.leased_until, task.push_at = nil, now + wait

@@ -91,10 +91,18 @@ local function take_report(t, s, task, c, raw)
   end
 end
 
+-- Whether the record tells of this piece: the first, or one too many. A wrong byte becomes three.
+local function is_noted(task, delta)
+  return task.chunks == 0 or task.chunks >= CHUNKS_MAX or task.text_bytes + 3 * #delta > TEXT_MAX
+end
+
 -- Its task, or nil; where it is more than a piece of text of a task that runs, all that it may change has been read.
 local function task_of(t, c)
   local task = glance(t, c.task_id)
-  if not task or c.status == 'streaming' and not c.took and task.status == 'running' then return task end
+  if not task then return nil end
+  if c.status == 'streaming' and not c.took and task.status == 'running' then
+    return is_noted(task, c.delta) and load_task(t, c.task_id) or task
+  end
   touch_tenant(t)
   return load_task(t, c.task_id)
 end

@@ -61,33 +61,25 @@ local function commit_wait(t, task)
   if redis.call('PEXPIRETIME', listed) < gone_at then redis.call('PEXPIREAT', listed, gone_at) end
 end
 
-local function commit_fields(task)
-  if not (task.pieces or task.set) then return end
-  local begun = task.status == 'running' or task.pieces or task.reported
-  if begun and not task.ended then
-    local run = packed_run(task)
-    if not task.set then return redis.call('HSET', task.key, 'run', run) end
-    redis.call('HSET', task.key, 'run', run, unpack(task.set))
-  else
-    redis.call('HSET', task.key, unpack(task.set))
-  end
+-- The text that came, and `run` behind it.
+local function commit_text(t, task)
+  if task.set or not task.rest then task.rest = packed_rest(task) end
+  local append = task.append
+  local piece = append and (#append == 1 and append[1] or table.concat(append)) or ''
+  local tail = piece .. struct.pack('>I8I4I4', task.seq + 1, task.chunks, task.text_bytes) .. task.rest
+  if task.written then return redis.call('SETRANGE', task.text, task.written, tail) end
+  redis.call('SET', task.text, tail, 'PXAT', math.floor((task.deadline + t.keep.task_ttl) / 1000))
 end
 
 local function commit_task(t, task)
-  commit_fields(task)
-  if task.anew then redis.call('UNLINK', task.text) end
-  if task.append then
-    local append = task.append
-    local piece = #append == 1 and append[1] or table.concat(append)
-    local length = redis.call('APPEND', task.text, piece)
-    -- Its end is known from the start, so it is set once, when this made the key.
-    if length == #piece then redis.call('PEXPIREAT', task.text, math.floor((task.deadline + t.keep.log_ttl) / 1000)) end
+  if task.set then redis.call('HSET', task.key, unpack(task.set)) end
+  if task.pieces or task.set and (task.written or task.status == 'running') then
+    if not task.ended then commit_text(t, task) end
   end
   if task.lease or task.forget then commit_attempt(t, task) end
   if task.question then commit_wait(t, task) end
   if task.unheld then commit_unheld(t, task) end
   if task.ended then
-    redis.call('HDEL', task.key, 'payload', 'run')
     -- It is kept for that long after its deadline so far: hardly longer, as a rule.
     if task.question or task.deadline < now or task.deadline - now > t.keep.task_ttl / 100 then
       redis.call('PEXPIREAT', task.key, math.floor((now + t.keep.task_ttl) / 1000))

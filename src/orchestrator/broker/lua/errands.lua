@@ -6,7 +6,7 @@ local TAKEN = { running = true, input_required = true }
 
 local function errand(t, task, withdraw)
   local h = redis.call('HMGET', t.T .. 'task:' .. task.id, 'queue', 'payload')
-  if not h[2] then return end
+  if (h[2] or '') == '' then return end
   t.errands, t.payloads = t.errands or {}, t.payloads or {}
   local life = math.max(0, math.ceil((task.deadline - now) / 1000)) + 60000
   t.errands[#t.errands + 1] = { task.id, task.attempt, h[1], life, withdraw, task.deadline }

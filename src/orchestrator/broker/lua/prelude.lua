@@ -52,10 +52,21 @@ end
 
 local function count(t, what) t.counts[what] = (t.counts[what] or 0) + 1 end
 
--- From the first report on, what a piece of text needs of its task is one packed field of the record, `run`: by themselves fields cost
--- three times as much to read and to write. First what each piece changes: seq + 1, chunks, text_bytes. Then `rest`: whether a piece
--- needs no more (the task runs, and none of `held`, `lost`, `question` is set), stream, attempt, lease or 0, deadline, session; and
--- for whatever else is reported: accepted_at, bytes, tier, context.
+-- From the first report on, what a piece of text needs of its task is `run`, packed, which stands behind the task's text in the same
+-- key: a piece reads the end of it, and writes its text and the next `run` over that. First in it is what each piece changes: seq + 1,
+-- chunks, text_bytes. Then `rest`: whether a piece needs no more (the task runs, and none of `held`, `lost`, `question` is set), stream,
+-- attempt, lease or 0, deadline, session; for whatever else is reported accepted_at, bytes, tier, context; and the length of `run`.
+
+local RUN_USUAL = 256 -- bytes; with long names it is read once more
+
+-- `run` of a task, behind so many other bytes; or nil.
+local function read_run(text)
+  local tail = redis.call('GETRANGE', text, -RUN_USUAL, -1)
+  if tail == '' then return nil end
+  local size = struct.unpack('>I2', tail, #tail - 1)
+  if size > #tail then tail = redis.call('GETRANGE', text, -size, -1) end
+  return tail, #tail - size
+end
 
 -- What is missing of a task at which there was only a glance.
 local function complete(task)
@@ -67,13 +78,9 @@ end
 local function packed_rest(task)
   if not task.held then complete(task) end
   local plain = task.status == 'running' and task.held == '' and not (task.lost or task.question)
-  return struct.pack('>BBI4I8I8I2c0I8I8I2c0I2c0', plain and 1 or 0, task.stream and 1 or 0, task.attempt, task.lease or 0, task.deadline, #task.session, task.session,
+  local rest = struct.pack('>BBI4I8I8I2c0I8I8I2c0I2c0', plain and 1 or 0, task.stream and 1 or 0, task.attempt, task.lease or 0, task.deadline, #task.session, task.session,
     task.accepted_at or 0, task.bytes or 0, #task.tier, task.tier, #task.context, task.context)
-end
-
-local function packed_run(task)
-  if task.set or not task.rest then task.rest = packed_rest(task) end
-  return struct.pack('>I8I4I4', task.seq + 1, task.chunks, task.text_bytes) .. task.rest
+  return rest .. struct.pack('>I2', 16 + #rest + 2)
 end
 
 -- What is needed once in the life of a task or seldom is read where it is: `owner`, `queued_at`, `started_at`, `attempts_max`.
@@ -82,29 +89,30 @@ local function task_of_record(id, key, text, seq, chunks, text_bytes)
     'held', 'lost', 'question', 'expires_at')
   if not h[1] then return nil end
   return { id = id, key = key, text = text, status = h[1], attempt = tonumber(h[2]), session = h[3], stream = h[4] == '1',
-    deadline = tonumber(h[5]), seq = seq or -1, chunks = chunks or 0, text_bytes = text_bytes or 0, reported = seq ~= nil, lease = h[6] and tonumber(h[6]), bytes = h[7] and tonumber(h[7]),
+    deadline = tonumber(h[5]), seq = seq or -1, chunks = chunks or 0, text_bytes = text_bytes or 0, written = text_bytes, lease = h[6] and tonumber(h[6]), bytes = h[7] and tonumber(h[7]),
     accepted_at = h[8] and tonumber(h[8]), context = h[9] or '', tier = h[10] or '', held = h[11] or '', lost = h[12], question = h[13],
     expires_at = tonumber(h[14] or 0) }
 end
 
 local function read_task(id, key, text)
-  local run = redis.call('HGET', key, 'run')
-  if not run then return task_of_record(id, key, text) end
-  local next_seq, chunks, text_bytes, plain, stream, attempt, lease, deadline, session = struct.unpack('>I8I4I4BBI4I8I8I2c0', run)
+  local tail, before = read_run(text)
+  if not tail then return task_of_record(id, key, text) end
+  local next_seq, chunks, text_bytes, plain, stream, attempt, lease, deadline, session =
+    struct.unpack('>I8I4I4BBI4I8I8I2c0', tail, before + 1)
   if plain == 0 then return task_of_record(id, key, text, next_seq - 1, chunks, text_bytes) end
-  return { id = id, key = key, text = text, status = 'running', reported = true, seq = next_seq - 1, chunks = chunks, text_bytes = text_bytes,
+  return { id = id, key = key, text = text, status = 'running', seq = next_seq - 1, chunks = chunks, text_bytes = text_bytes, written = text_bytes,
     stream = stream == 1, attempt = attempt, lease = lease > 0 and lease or nil, deadline = deadline, session = session,
-    rest = run:sub(17) }
+    rest = tail:sub(before + 17) }
 end
 
--- A task as far as a piece of text needs it: most of what is reported is that.
+-- A task as far as a piece of text needs it: most of what is reported is that. `written`: bytes of its text in front of `run`, nil where
+-- there is none.
 local function glance(t, id)
   local known = t.tasks[id]
   if known then return known end
   local key, text = t.T .. 'task:' .. id, t.T .. 'text:' .. id
   local task = read_task(id, key, text)
   if not task then return nil end
-  redis.call('STRLEN', text)
   if task.question then redis.call('HLEN', t.T .. 'answers:' .. id) end
   if task.lease then touch_leases(t) end
   t.tasks[id] = task
@@ -113,17 +121,23 @@ end
 
 local function load_task(t, id)
   local task = glance(t, id)
-  return task and (task.held and task or complete(task))
+  if not task or task.held then return task end
+  return redis.call('HEXISTS', task.key, 'status') == 1 and complete(task) or nil
+end
+
+local function add_pair(list, name, value)
+  local n = #list
+  list[n + 1] = name
+  list[n + 2] = value
 end
 
 local function store(task, name, value)
-  local set = task.set
-  if not set then
-    task.set = { name, value }
-  else
-    local n = #set
-    set[n + 1], set[n + 2] = name, value
-  end
+  if not task.set then task.set = { name, value } else add_pair(task.set, name, value) end
+end
+
+local function store_all(task, told)
+  if not task.set then task.set = told return end
+  for i = 1, #told, 2 do add_pair(task.set, told[i], told[i + 1]) end
 end
 
 local function change(task, name, value)
@@ -309,8 +323,8 @@ local function merged_into(id) return '{"into":"' .. id .. '"}' end
 local function end_task(t, s, task, status, code, raw, has_response)
   local joined = ''
   if status == 'completed' and not has_response and task.chunks > 0 then
-    joined = redis.call('GET', task.text) or ''
-    joined = joined .. table.concat(task.append or {})
+    local written = task.written or 0
+    joined = (written > 0 and redis.call('GETRANGE', task.text, 0, written - 1) or '') .. table.concat(task.append or {})
   end
   if task.held ~= '' then unhold(t, s, task) end
   if task.status == 'running' then t.running = t.running - 1 end
@@ -318,16 +332,12 @@ local function end_task(t, s, task, status, code, raw, has_response)
   shut_question(task)
   task.status, task.ended, task.append = status, true, nil
   append(s, { 0, 0, 'e', task.id, task.attempt, status, code, #joined }, joined, false, raw)
-  local told = task.set or {} -- of most there is nothing else to write
-  local n = #told
-  told[n + 1], told[n + 2], told[n + 3], told[n + 4], told[n + 5], told[n + 6], told[n + 7], told[n + 8] =
-    'status', status, 'ended_at', now_text, 'result', raw, 'position', position(s)
-  task.set = told
+  store_all(task, { 'status', status, 'ended_at', now_text, 'result', raw, 'position', position(s), 'payload', '' })
   if code ~= '' then store(task, 'code', code) end
   if joined ~= '' then store(task, 'text', joined) end
-  local endings = s.endings or { 'state', '' }
-  n = #endings
-  endings[n + 1], endings[n + 2], s.endings, s.waiting = task.id, s.top, endings, s.waiting + 1
+  local endings = s.endings
+  if not endings then s.endings = { 'state', '', task.id, s.top } else add_pair(endings, task.id, s.top) end
+  s.waiting = s.waiting + 1
   t.bytes = t.bytes - (task.bytes or 0)
   t.ended[#t.ended + 1] = { task.id, status, now - task.accepted_at, task.session,
     s.held > 0 and code ~= 'suspended', task.context, task.tier }
