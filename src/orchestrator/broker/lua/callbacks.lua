@@ -31,25 +31,32 @@ local function whole_piece(delta)
   return (delta:gsub('^[\128-\191]+', function(lost) return ('\239\191\189'):rep(#lost) end))
 end
 
-local function take_chunk(t, s, task, c)
-  local seq = c.seq or task.seq + 1
-  if seq <= task.seq then return count(t, 'dropped|duplicate') end
-  if seq > task.seq + 1 then count(t, 'seq_gap') end
+-- Whether the record tells of this piece: the first, or one too many. A wrong byte becomes three.
+local function is_noted(task, delta)
+  return task.chunks == 0 or task.chunks >= CHUNKS_MAX or task.text_bytes + 3 * #delta > TEXT_MAX
+end
+
+-- noted: see `is_noted`
+local function take_chunk(t, s, task, seq, delta, noted)
+  local before, from = task.seq, task.text_bytes
+  seq = seq or before + 1
+  if seq <= before then return count(t, 'dropped|duplicate') end
+  if seq > before + 1 then count(t, 'seq_gap') end
   task.seq, task.pieces = seq, true
-  local from, delta = task.text_bytes, c.delta
   local first = delta:byte()
   if first and first >= 128 and first < 192 then delta = whole_piece(delta) end
-  if task.chunks >= CHUNKS_MAX or from + #delta > TEXT_MAX then
-    change(task, 'lost', '1')
-    return count(t, 'dropped|too_much_text')
+  local size = #delta
+  if noted then
+    if task.chunks >= CHUNKS_MAX or from + size > TEXT_MAX then
+      change(task, 'lost', '1')
+      return count(t, 'dropped|too_much_text')
+    end
+    if task.chunks == 0 then change(task, 'first_chunk_at', now_text) end
   end
-  if task.chunks == 0 then change(task, 'first_chunk_at', now_text) end
-  task.chunks, task.text_bytes = task.chunks + 1, from + #delta
+  task.chunks, task.text_bytes = task.chunks + 1, from + size
   local append = task.append
   if append then append[#append + 1] = delta else task.append = { delta } end
-  if task.stream then
-    append_piece(s, task, seq, from, delta)
-  end
+  if task.stream then append_piece(s, task, seq, from, delta) end
 end
 
 -- Seconds, or true for the usual; held to what makes sense.
@@ -85,32 +92,37 @@ local function take_report(t, s, task, c, raw)
     append_update(t, s, task, 'running', raw)
   end
   if c.status == 'streaming' then
-    take_chunk(t, s, task, c)
+    take_chunk(t, s, task, c.seq, c.delta, true)
   elseif c.status == 'progress' then
     append_update(t, s, task, 'progress', raw)
   end
 end
 
--- Whether the record tells of this piece: the first, or one too many. A wrong byte becomes three.
-local function is_noted(task, delta)
-  return task.chunks == 0 or task.chunks >= CHUNKS_MAX or task.text_bytes + 3 * #delta > TEXT_MAX
+-- Takes a piece of text of a task that runs, which is most of all there is. False: it is something else, and nothing is noted.
+local function take_piece(t, id, attempt, seq, delta)
+  local task = glance(t, id)
+  if not task or task.status ~= 'running' or attempt and attempt ~= task.attempt then return false end
+  local noted = is_noted(task, delta)
+  if noted and not load_task(t, id) then return false end
+  local s = session_of(t, task)
+  count(t, 'taken|streaming')
+  if task.lease then renew_lease(t, task) end
+  take_chunk(t, s, task, seq, delta, noted)
+  return true
 end
 
--- Its task, or nil; where it is more than a piece of text of a task that runs, all that it may change has been read.
+-- Its task, or nil; all that it may change has been read.
 local function task_of(t, c)
-  local task = glance(t, c.task_id)
-  if not task then return nil end
-  if c.status == 'streaming' and not c.took and task.status == 'running' then
-    return is_noted(task, c.delta) and load_task(t, c.task_id) or task
-  end
+  if not glance(t, c.task_id) then return nil end
   touch_tenant(t)
   return load_task(t, c.task_id)
 end
 
 -- Decides about one callback and notes its whole effect in the tables; raises only before it noted anything.
 local function take(t, raw, c, code)
-  local reason = not c.sound and fault(c)
+  local reason = fault(c)
   if reason then return bury(t, raw, reason) end
+  if c.status == 'streaming' and not c.took and take_piece(t, c.task_id, c.attempt, c.seq, c.delta) then return end
   local task = task_of(t, c)
   if not task then return bury(t, raw, 'unknown_task') end
   if ENDED[task.status] then return count(t, 'dropped|late') end
@@ -119,10 +131,6 @@ local function take(t, raw, c, code)
   local s = session_of(t, task)
   count(t, TAKEN[c.status])
   if type(c.took) == 'table' then absorb(t, s, task, c.took) end
-  if c.status == 'streaming' and task.status == 'running' then -- most of all there is
-    if task.lease then renew_lease(t, task) end
-    return take_chunk(t, s, task, c)
-  end
   if not ENDINGS[c.status] then
     renew_lease(t, task, asked_lease(t, c))
     return take_report(t, s, task, c, raw)
@@ -139,19 +147,20 @@ end
 -- A number is as good a name as its digits.
 local function question_name(x) return whole(x, 0) and int(x) or x end
 
--- A piece of text as most agents spell it, and those of the SDK: what cjson would find in it, for a third of the time. Of any other
--- shape it is nil, which says nothing.
+-- A piece of text as most agents spell it, and those of the SDK: what cjson would find in it, for a third of the time; task, attempt,
+-- seq, delta. Of any other shape it is nil, which says nothing.
 local PIECE_MAX = 300 -- a longer one is found as fast by cjson
 local PLAIN = '^{"task_id": ?"(task%-[%w_-]+)", ?"status": ?"streaming", ?"seq": ?(%d+), ?"result": ?{"delta": ?"([^"\\%z]*)"}}$'
 local FULL = '^{"action_type":"execution%.callback","task_id":"(task%-[%w_-]+)","status":"streaming","attempt":(%d+),"seq":(%d+),"result":{"delta":"([^"\\%z]*)"}}$'
 
 local function plain_piece(raw)
+  if #raw > PIECE_MAX then return nil end
   local id, attempt, seq, delta
   if raw:byte(3) == 97 then id, attempt, seq, delta = raw:match(FULL) else id, seq, delta = raw:match(PLAIN) end
   if not id or #id > 128 or #seq > 15 then return nil end
   attempt = attempt and tonumber(attempt)
   if attempt and not (attempt >= 1 and attempt < 2 ^ 53) then return nil end
-  return { task_id = id, status = 'streaming', attempt = attempt, seq = seq + 0, delta = delta, sound = true }
+  return id, attempt, seq + 0, delta
 end
 
 local function envelope(raw)

@@ -10,6 +10,10 @@ local args, share, budget
 
 local function error_text(err) return type(err) == 'table' and err.err or tostring(err) end
 
+local function take_other(t, raw, c)
+  if c then take(t, raw, c, '') else bury(t, raw, 'not_json') end
+end
+
 -- Looks at the tail, one by one, and takes until something stops it; counts in t.done. Writes nothing. An element of any size is copied to be
 -- looked at, so none is looked at before its turn.
 local function plan(t, most)
@@ -19,14 +23,15 @@ local function plan(t, most)
       budget = budget - #raw -- another queue's may be as large
       return 'big', '', #raw
     end
-    local c = #raw <= budget and (#raw <= PIECE_MAX and plain_piece(raw) or envelope(raw))
+    local id, attempt, seq, delta = plain_piece(raw)
+    local c = not id and #raw <= budget and envelope(raw)
     local cost = #raw + (c and c.took and cost_of_took(c) or 0)
     -- The first of a call is taken whatever it costs; another that goes beyond the bytes is the first of the next call.
     if cost > budget and budget < args.bytes then
       budget = 0 -- what was looked at has had its time
       break
     end
-    if c then take(t, raw, c, '') else bury(t, raw, 'not_json') end
+    if not (id and take_piece(t, id, attempt, seq, delta)) then take_other(t, raw, c or envelope(raw)) end
     t.done = t.done + 1
     budget = budget - cost
   end
