@@ -98,6 +98,7 @@ end
 -- Drops from the left until the log fits its bounds; the newest entry always stays.
 local function trim(t, s)
   local most = t.keep.max_events
+  if s.len <= most and s.bytes <= t.keep.max_bytes then return end
   if s.len > most and s.len > 1 then drop_oldest(s, s.len - math.max(1, most)) end
   while s.len > 1 and s.bytes > t.keep.max_bytes do drop_oldest(s, 1) end
 end
@@ -150,7 +151,7 @@ local function commit_session(t, s)
 end
 
 local function commit_dead(t)
-  if #t.dead == 0 then return end
+  if not t.dead then return end
   local key = t.T .. 'dead'
   for _, entry in ipairs(t.dead) do
     redis.call('LPUSH', key, entry)
@@ -179,7 +180,7 @@ local function commit_stats(t)
   if t.bytes ~= 0 then sums[#sums + 1], sums[#sums + 2] = 'bytes', int(t.open_bytes + t.bytes) end
   if #sums == 0 then return end
   redis.call('HSET', t.T .. 'tenant', unpack(sums))
-  redis.call('EXPIRE', t.T .. 'tenant', 14 * 86400)
+  if t.sums_new then redis.call('EXPIRE', t.T .. 'tenant', 14 * 86400) end
 end
 
 -- Where the tasks that have ended were listed, and what else they leave.
@@ -191,7 +192,7 @@ local function commit_endings(t)
     left[2 * i - 1], left[2 * i] = t.tasks[ended[1]].text, t.T .. 'inbox:' .. ended[1]
   end
   write_all('ZREM', t.T .. 'outstanding', ids)
-  write_all('ZREM', t.T .. 'unpushed', ids)
+  if t.unpushed > 0 then write_all('ZREM', t.T .. 'unpushed', ids) end
   for i = 1, #left, 1000 do redis.call('UNLINK', unpack(left, i, math.min(#left, i + 999))) end
 end
 
@@ -213,7 +214,7 @@ local function publish(t)
     end
     if entries then
       n = n + 1
-      index[n] = '\149' .. cmsgpack.pack(s.id, s.epoch, s.top - #entries + 1, lengths, s.before_mark)
+      index[n] = '\149' .. cmsgpack.pack(s.id, s.epoch, s.top - #entries + 1, lengths, s.mark)
     end
   end
   if n == 0 then return end

@@ -34,20 +34,26 @@ local function touch_leases(t)
   t.lives = {}
 end
 
--- Every key of the tenant that `commit` may write, read once; a piece of text writes none of them but the leases.
+-- Every key of the tenant that `commit` may write but the dead letters, read once; a piece of text writes none of them but the leases.
 local function touch_tenant(t)
   if t.open then return end
   t.stats_key = t.T .. 'stats:' .. int(math.floor(now / 600000000))
   local open = redis.call('ZCARD', t.T .. 'outstanding')
-  redis.call('ZCARD', t.T .. 'unpushed')
+  t.unpushed = redis.call('ZCARD', t.T .. 'unpushed')
   touch_leases(t)
-  local letters = redis.call('LLEN', t.T .. 'dead')
-  local sums = redis.call('HMGET', t.T .. 'tenant', 'dead_bytes', 'running', 'bytes')
-  t.dead_bytes, t.open_running, t.open_bytes = tonumber(sums[1] or 0), tonumber(sums[2] or 0), tonumber(sums[3] or 0)
-  if letters == 0 then t.dead_bytes = 0 end -- the list ends before the sum does
+  local sums = redis.call('HMGET', t.T .. 'tenant', 'running', 'bytes')
+  t.open_running, t.open_bytes = tonumber(sums[1] or 0), tonumber(sums[2] or 0)
   t.stats_new = redis.call('HLEN', t.stats_key) == 0
-  t.dead, t.stats, t.ended, t.started, t.moves = {}, {}, {}, {}, {}
+  t.sums_new = t.stats_new or not (sums[1] or sums[2]) -- so often their end is put off
+  t.stats, t.ended, t.started, t.moves = {}, {}, {}, {}
   t.open = open
+end
+
+local function touch_dead(t)
+  touch_tenant(t)
+  if t.dead then return end
+  local letters, bytes = redis.call('LLEN', t.T .. 'dead'), redis.call('HGET', t.T .. 'tenant', 'dead_bytes')
+  t.dead, t.dead_bytes = {}, letters > 0 and tonumber(bytes or 0) or 0 -- the list ends before the sum does
 end
 
 local function count(t, what) t.counts[what] = (t.counts[what] or 0) + 1 end
@@ -63,7 +69,8 @@ local RUN_USUAL = 256 -- bytes; with long names it is read once more
 local function read_run(text)
   local tail = redis.call('GETRANGE', text, -RUN_USUAL, -1)
   if tail == '' then return nil end
-  local size = struct.unpack('>I2', tail, #tail - 1)
+  local high, low = tail:byte(-2, -1)
+  local size = high * 256 + low
   if size > #tail then tail = redis.call('GETRANGE', text, -size, -1) end
   return tail, #tail - size
 end
@@ -83,8 +90,11 @@ local function packed_rest(task)
   return rest .. struct.pack('>I2', 16 + #rest + 2)
 end
 
+local function record_key(t, id) return t.T .. 'task:' .. id end
+
 -- What is needed once in the life of a task or seldom is read where it is: `owner`, `queued_at`, `started_at`, `attempts_max`.
-local function task_of_record(id, key, text, seq, chunks, text_bytes)
+local function task_of_record(t, id, text, seq, chunks, text_bytes)
+  local key = record_key(t, id)
   local h = redis.call('HMGET', key, 'status', 'attempt', 'session', 'stream', 'deadline', 'lease', 'bytes', 'accepted_at', 'context', 'tier',
     'held', 'lost', 'question', 'expires_at')
   if not h[1] then return nil end
@@ -94,24 +104,24 @@ local function task_of_record(id, key, text, seq, chunks, text_bytes)
     expires_at = tonumber(h[14] or 0) }
 end
 
-local function read_task(id, key, text)
+local function read_task(t, id)
+  local text = t.T .. 'text:' .. id
   local tail, before = read_run(text)
-  if not tail then return task_of_record(id, key, text) end
+  if not tail then return task_of_record(t, id, text) end
   local next_seq, chunks, text_bytes, plain, stream, attempt, lease, deadline, session =
     struct.unpack('>I8I4I4BBI4I8I8I2c0', tail, before + 1)
-  if plain == 0 then return task_of_record(id, key, text, next_seq - 1, chunks, text_bytes) end
-  return { id = id, key = key, text = text, status = 'running', seq = next_seq - 1, chunks = chunks, text_bytes = text_bytes, written = text_bytes,
+  if plain == 0 then return task_of_record(t, id, text, next_seq - 1, chunks, text_bytes) end
+  return { id = id, text = text, status = 'running', seq = next_seq - 1, chunks = chunks, text_bytes = text_bytes, written = text_bytes,
     stream = stream == 1, attempt = attempt, lease = lease > 0 and lease or nil, deadline = deadline, session = session,
     rest = tail:sub(before + 17) }
 end
 
 -- A task as far as a piece of text needs it: most of what is reported is that. `written`: bytes of its text in front of `run`, nil where
--- there is none.
+-- there is none; `key`: its record, once that has been read.
 local function glance(t, id)
   local known = t.tasks[id]
   if known then return known end
-  local key, text = t.T .. 'task:' .. id, t.T .. 'text:' .. id
-  local task = read_task(id, key, text)
+  local task = read_task(t, id)
   if not task then return nil end
   if task.question then redis.call('HLEN', t.T .. 'answers:' .. id) end
   if task.lease then touch_leases(t) end
@@ -122,6 +132,7 @@ end
 local function load_task(t, id)
   local task = glance(t, id)
   if not task or task.held then return task end
+  task.key = record_key(t, id)
   return redis.call('HEXISTS', task.key, 'status') == 1 and complete(task) or nil
 end
 
@@ -156,21 +167,21 @@ end
 
 -- A session whose hash is gone begins a new epoch, and its old list is deleted: no offset is ever reused.
 local function begin_session(t, id, key, log)
-  return { id = id, key = key, log = log, len = 0, epoch = t.keep.seed, top = 0, bytes = 0, mark = 0, before_mark = 0, waiting = 0, expires = 0,
+  return { id = id, key = key, log = log, len = 0, epoch = t.keep.seed, top = 0, bytes = 0, mark = 0, waiting = 0, expires = 0,
     keep = 0, held = 0, fresh = true, owner = kept_owner(t, id) }
 end
 
 -- Where the log of a session stands is one field, `state`: top, bytes, mark, how many endings wait for their reader; expires, keep,
--- held, epoch.
+-- held, epoch. `s.mark` stays that of the newest entry before this call; what is appended bears `now`.
 
 local function packed_state(s)
   if not s.rest then s.rest = struct.pack('>I8I8I4I2c0', s.expires, s.keep, s.held, #s.epoch, s.epoch) end
-  return struct.pack('>I8i8I8I4', s.top, s.bytes, s.mark, s.waiting) .. s.rest
+  return struct.pack('>I8i8I8I4', s.top, s.bytes, s.entries and now or s.mark, s.waiting) .. s.rest
 end
 
 local function session_of_state(state, id, key, log, len)
   local top, bytes, mark, waiting, expires, keep, held, epoch = struct.unpack('>I8i8I8I4I8I8I4I2c0', state)
-  return { id = id, key = key, log = log, len = len, epoch = epoch, top = top, bytes = len == 0 and 0 or bytes, mark = mark, before_mark = mark,
+  return { id = id, key = key, log = log, len = len, epoch = epoch, top = top, bytes = len == 0 and 0 or bytes, mark = mark,
     waiting = waiting, expires = expires, keep = keep, held = held, rest = state:sub(29) }
 end
 
@@ -213,13 +224,13 @@ end
 local function session_of(t, task)
   local s = load_session(t, task.session)
   if s.fresh then
-    if s.owner == '' then s.owner = redis.call('HGET', task.key, 'owner') or '' end
+    if s.owner == '' then s.owner = redis.call('HGET', record_key(t, task.id), 'owner') or '' end
     amend(s, 'keep', math.max(s.keep, task.deadline))
   end
   return s
 end
 
-local function position(s) return s.epoch .. ':' .. s.top .. '-' .. (s.mark == now and now_text or int(s.mark)) end
+local function position(s) return s.epoch .. ':' .. s.top .. '-' .. (s.entries and now_text or int(s.mark)) end
 
 -- An entry: length of the meta (2 bytes), meta {size, at, kind, task, attempt, …}, blob. In the list the
 -- blob of a chunk or an ending is left out: the task's text and record hold it.
@@ -232,7 +243,7 @@ local function frame(meta, blob) return head(meta) .. blob end
 
 -- blob: what follows where the entry is announced, or false where it is not sent along
 local function add_entry(s, size, entry, blob)
-  s.top, s.mark, s.bytes = s.top + 1, now, s.bytes + size
+  s.top, s.bytes = s.top + 1, s.bytes + size
   local entries, blobs = s.entries, s.blobs
   if not entries then
     s.entries, s.blobs = { entry }, { blob }
@@ -347,7 +358,7 @@ local function end_task(t, s, task, status, code, raw, has_response)
 end
 
 local function bury(t, raw, reason)
-  touch_tenant(t)
+  touch_dead(t)
   count(t, 'dead|' .. reason)
   local whole, digest = t.whole or #raw, '' -- raw may be no more than the ends of it (deliver_huge.lua)
   if #raw > DEAD_ENTRY_MAX then
