@@ -24,7 +24,7 @@ async def test_hour_and_day(tenant: Tenant) -> None:
     this = tenant.broker.clock.now() // 600_000_000
     for back in (1, 4, 10, 140, 150):
         key = tenant.key(f"stats:{this - back}")
-        tenant.client.hset(key, "tasks|accepted", 10)
+        tenant.client.hset(key, "agent|an|odd|name|accepted", 10)
         tenant.client.expire(key, 600)
     await tenant.task()
     figures = await tenant.tasks.figures(tenant.name)

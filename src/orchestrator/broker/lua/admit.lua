@@ -75,7 +75,6 @@ local function accept(a, payload, s, state, plan)
   end
   spend(t, state)
   t.bytes = t.bytes + #payload
-  bump(t, 'tasks|accepted')
   bump(t, 'agent|' .. a.context .. '|accepted')
   accepted[#accepted + 1] = { a = a, payload = payload, task = task, owner = s.owner, before = before, list = list, plan = plan,
     told = state.told }

@@ -352,7 +352,6 @@ local function end_task(t, s, task, status, code, raw, has_response)
   t.bytes = t.bytes - (task.bytes or 0)
   t.ended[#t.ended + 1] = { task.id, status, now - task.accepted_at, task.session,
     s.held > 0 and code ~= 'suspended', task.context, task.tier }
-  bump(t, 'tasks|' .. status)
   bump(t, 'agent|' .. task.context .. '|' .. status)
   bump(t, 'latency|' .. math.floor(STEPS * math.log(math.max((now - task.accepted_at) / 1000, 1))))
 end

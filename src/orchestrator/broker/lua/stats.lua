@@ -3,9 +3,15 @@
 -- KEYS[1] callback queue
 -- result  msgpack {outstanding, running, bytes, callbacks, dead, hour {{field, n}, …}, day {{field, n}, …}}
 
+-- With those of all agents, as `tasks|<status>`.
 local function pairs_of(sums)
-  local list = {}
-  for field, n in pairs(sums) do list[#list + 1] = { field, n } end
+  local list, tasks = {}, {}
+  for field, n in pairs(sums) do
+    list[#list + 1] = { field, n }
+    local status = field:match('^agent|.*|(.*)$')
+    if status then tasks[status] = (tasks[status] or 0) + n end
+  end
+  for status, n in pairs(tasks) do list[#list + 1] = { 'tasks|' .. status, n } end
   return list
 end
 
