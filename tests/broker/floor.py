@@ -61,7 +61,7 @@ class Floor:
     def virtual_time(self, tenant: str) -> float:
         """How much the tenant was charged, in the only pool that there is."""
         (pool,) = self.client.scan_iter("{dispatch}:vt:*")
-        return float(self.client.zscore(pool, home(tenant)))
+        return float(self.client.zscore(pool, home(tenant))) / 1e6
 
     def running(self, tenant: str = "acme") -> int:
         """How many places under its cap the tenant holds."""

@@ -85,7 +85,7 @@ async def test_a_lead_is_left_behind(floor: Floor) -> None:
     await floor.worker("w2", "b")
     await floor.wait("task-b", "task-c", context="b", tenant="old")
     assert await floor.claim("w2", 1) == ["task-b"]
-    floor.client.zadd("{dispatch}:ready:b", {"orchestrator:old:callbacks": 9_000})
+    floor.client.zadd("{dispatch}:ready:b", {"orchestrator:old:callbacks": 9_000_000_000})
     foreign = [f"f{number:02}" for number in range(20)]
     await floor.worker("w1", "a", *foreign)
     for context in foreign:

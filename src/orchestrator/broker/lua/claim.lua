@@ -6,7 +6,7 @@
 -- A worker with a slot left is idle from this very step on, so that no wake-up is lost. One without hands it on.
 
 local worker, lease, pool
-local got, estimates, rounds
+local got, most, estimates, rounds
 
 -- What a run of this context will take, in seconds, as far as earlier ones tell.
 local function estimate(ctx)
@@ -14,15 +14,16 @@ local function estimate(ctx)
   return estimates[ctx]
 end
 
-local function begin(l, vt, weight)
+local function begin(l, vt)
   local seconds = estimate(l.ctx)
-  redis.call('HSET', D .. 'l:' .. l.task, 'state', 'r', 'wkr', worker, 'start', int(now), 'charged', exact(seconds))
-  redis.call('ZREM', D .. 'e:' .. l.ctx .. ':' .. l.tier, l.task)
+  redis.call('HSET', D .. 'l:' .. l.task, 'state', 'r', 'wkr', worker, 'start', now, 'charged', seconds)
+  take_out('e:' .. l.ctx .. ':' .. l.tier, l.task)
   l.state = 'r'
   hold(l, now + lease)
-  set_virtual_time(pool, l.home, vt + seconds / weight)
+  vt = vt + turn_of(seconds, share_of(l.home).w)
+  set_virtual_time(pool, l.home, vt)
   got[#got + 1] = { l.task, l.att, l.ctx, l.tier, l.home }
-  return vt + seconds / weight
+  return vt
 end
 
 -- The next attempt that still waits; one that ended or was tried again since it came here is passed over.
@@ -30,36 +31,82 @@ local function next_of(ctx, home)
   local entry = redis.call('LPOP', D .. 'q:' .. ctx .. ':' .. home)
   if not entry then return nil end
   local task, att = entry:match('^(.*) (%d+)$')
-  local l = find(task)
-  if l and l.state == 'w' and l.att == tonumber(att) then return l end
-  return {}
+  local state, known, tier = unpack(redis.call('HMGET', D .. 'l:' .. task, 'state', 'att', 'tier'))
+  if state ~= 'w' or known ~= att then return {} end
+  return { task = task, att = tonumber(att), ctx = ctx, tier = tier, home = home }
 end
 
--- Everything of the tenant in the context is claimed.
+-- The tenants whose turns are next, from `first` on: as many as the call may serve and one more, `beyond`, behind which
+-- more may stand. They are read once and moved here; what Redis has is settled before it is read again.
+-- passed: the first tenants, which wait for other workers
+local line, first, beyond, passed
+
+local function precedes(one, other) return one.score < other.score or (one.score == other.score and one.home < other.home) end
+
+local function read_line()
+  local key, count = 'turn:' .. pool, most - #got + 1
+  settle(key)
+  local found, homes = redis.call('ZRANGE', D .. key, passed, passed + count - 1, 'WITHSCORES'), {}
+  line, first = {}, 1
+  for i = 1, #found, 2 do
+    homes[#homes + 1] = found[i]
+    line[#line + 1] = { home = found[i], score = tonumber(found[i + 1]) }
+  end
+  beyond = #line == count and line[count] or nil
+  read_times(pool, homes)
+end
+
+local function stand(home, score)
+  local one, i = { home = home, score = score }, #line
+  if beyond and not precedes(one, beyond) then return end
+  while i >= first and precedes(one, line[i]) do
+    line[i + 1] = line[i]
+    i = i - 1
+  end
+  line[i + 1] = one
+end
+
+local function turn_at(home, score)
+  add('turn:' .. pool, home, score, 'XX')
+  stand(home, score)
+end
+
+local function drop(key, member)
+  settle(key)
+  redis.call('ZREM', D .. key, member)
+end
+
+-- Everything of the tenant in the context is claimed. Whether something of it waits elsewhere.
 local function emptied(ctx, home)
-  redis.call('ZREM', D .. 'ready:' .. ctx, home)
+  drop('ready:' .. ctx, home)
   redis.call('ZREM', D .. 'where:' .. home, ctx)
-  if redis.call('EXISTS', D .. 'where:' .. home) == 0 then redis.call('ZREM', D .. 'turn:' .. pool, home) end
+  if redis.call('EXISTS', D .. 'where:' .. home) == 1 then return true end
+  drop('turn:' .. pool, home)
+  return false
 end
 
 local function hold_back(ctx, home)
-  redis.call('ZREM', D .. 'ready:' .. ctx, home)
-  redis.call('ZREM', D .. 'turn:' .. pool, home)
+  drop('ready:' .. ctx, home)
+  drop('turn:' .. pool, home)
   redis.call('SADD', D .. 'capped:' .. home, ctx)
-  keep('capped:' .. home)
+  lasting['capped:' .. home] = DAY
 end
 
 local function serve(ctx, home, score)
   local l = next_of(ctx, home)
-  if not l then return emptied(ctx, home) end
-  if not l.task then return end
-  if score > present(pool) then set_present(pool, score) end
-  local vt = begin(l, score, share_of(home).w)
-  if redis.call('EXISTS', D .. 'q:' .. ctx .. ':' .. home) == 0 then emptied(ctx, home) else
-    redis.call('ZADD', D .. 'ready:' .. ctx, exact(vt), home)
-    redis.call('ZADD', D .. 'where:' .. home, int(now), ctx)
+  if not l then
+    if emptied(ctx, home) then stand(home, score) end
+    return
   end
-  redis.call('ZADD', D .. 'turn:' .. pool, 'XX', exact(vt), home)
+  if not l.task then return stand(home, score) end
+  if score > present(pool) then set_present(pool, score) end
+  local vt = begin(l, score)
+  local waits = redis.call('EXISTS', D .. 'q:' .. ctx .. ':' .. home) == 1
+  if waits then
+    add('ready:' .. ctx, home, vt)
+    redis.call('ZADD', D .. 'where:' .. home, now, ctx)
+  end
+  if waits or emptied(ctx, home) then turn_at(home, vt) end
 end
 
 local function behind(home, score)
@@ -89,32 +136,35 @@ local function place_of(home)
   return next_place(home)
 end
 
--- stale: contexts whose head is to be shown anew before anybody looks for one by its score
-local stale, passed
-
 -- One step on the way to the next claim, by tenant: a tenant has one score, however many contexts it waits in.
 -- false: the first tenants wait for other workers; nil: so does everybody.
 local function by_tenant()
-  local first = redis.call('ZRANGE', D .. 'turn:' .. pool, passed, passed, 'WITHSCORES')
-  local home, score = first[1], tonumber(first[2])
-  if not home then return nil end
+  if first > #line and beyond then read_line() end
+  local one = line[first]
+  if not one then return nil end
   if passed == 8 then return false end
+  first = first + 1
+  local home, score = one.home, one.score
   local vt = behind(home, score)
-  if vt then return redis.call('ZADD', D .. 'turn:' .. pool, exact(vt), home) end -- later, or first again
-  local ctx = place_of(home)
-  if ctx == false then return redis.call('ZREM', D .. 'turn:' .. pool, home) end
-  if not ctx then
-    passed = passed + 1
+  if vt then
+    turn_at(home, vt) -- later, or first again
     return true
   end
-  if full(home) then hold_back(ctx, home) else serve(ctx, home, score) end
-  stale[ctx] = true
+  local ctx = place_of(home)
+  if ctx == false then
+    drop('turn:' .. pool, home)
+  elseif not ctx then
+    passed = passed + 1
+  else
+    if full(home) then hold_back(ctx, home) else serve(ctx, home, score) end
+    heads[ctx] = pool
+  end
   return true
 end
 
 local function show_heads()
-  for ctx in pairs(stale) do show_head(pool, ctx) end
-  stale = {}
+  for ctx in pairs(heads) do show_head(pool, ctx) end
+  heads = {}
 end
 
 -- The contexts that come first of all that the worker serves, with their scores, and the score of the first one behind
@@ -149,11 +199,11 @@ end
 local function by_context()
   local ctx = next_context()
   if not ctx then return nil end
-  local first = redis.call('ZRANGE', D .. 'ready:' .. ctx, 0, 0, 'WITHSCORES')
-  local home, score = first[1], tonumber(first[2])
+  local found = redis.call('ZRANGE', D .. 'ready:' .. ctx, 0, 0, 'WITHSCORES')
+  local home, score = found[1], tonumber(found[2])
   if home then
     local vt = behind(home, score)
-    if vt then redis.call('ZADD', D .. 'ready:' .. ctx, exact(vt), home)
+    if vt then redis.call('ZADD', D .. 'ready:' .. ctx, vt, home)
     elseif full(home) then hold_back(ctx, home)
     else serve(ctx, home, score) end
   end
@@ -166,11 +216,12 @@ end
 worker, lease = ARGV[1], tonumber(ARGV[2])
 pool = pool_of_worker(worker)
 if not pool then return false end
-redis.call('ZADD', D .. 'workers', int(now + lease), worker)
-got, estimates, rounds = {}, {}, {}
-stale, passed = {}, 0
+redis.call('ZADD', D .. 'workers', now + lease, worker)
+got, most, estimates, rounds = {}, tonumber(ARGV[3]), {}, {}
+line, first, beyond, passed = {}, 1, nil, 0
 near, horizon = nil, nil
-local most, steps, step = tonumber(ARGV[3]), 0, by_tenant
+if most > 0 then read_line() end
+local steps, step = 0, by_tenant
 while #got < most and steps < 500 do
   local found = step()
   if found == nil then break end
@@ -180,9 +231,9 @@ while #got < most and steps < 500 do
   end
   steps = steps + 1
 end
-show_heads()
+settle_all()
 -- Who is that far behind has not come for long.
-redis.call('ZREMRANGEBYSCORE', D .. 'vt:' .. pool, '-inf', '(' .. exact(present(pool) - 3600))
+redis.call('ZREMRANGEBYSCORE', D .. 'vt:' .. pool, '-inf', '(' .. int(present(pool) - 3600e6))
 
 if #got < most then
   redis.call('SADD', D .. 'idle', worker)

@@ -1,8 +1,9 @@
 -- Steps that the scripts of the dispatch slot share: who waits, whose turn it is, who runs what.
 --
 -- `home` is a tenant's callback queue, which names it among all deployments on this server. Moments are milliseconds
--- by the server's clock, virtual times seconds of one agent divided by the tenant's weight. Every key ends by itself:
--- what is lost here is found again by the workers, which look at their queues (docs/architecture.md).
+-- by the server's clock, virtual times microseconds of one agent divided by the tenant's weight: whole numbers, since Redis
+-- reads and writes those fastest. Every key ends by itself: what is lost here is found again by the workers, which look at
+-- their queues (docs/architecture.md).
 
 local D = '{dispatch}:'
 local DAY, WEEK = 86400, 604800
@@ -11,18 +12,39 @@ local now
 
 local function int(x) return string.format('%.0f', x) end
 
-local function exact(x) return string.format('%.17g', x) end
-
 local function keep(key, seconds) redis.call('EXPIRE', D .. key, seconds or DAY) end
 
--- One call serves many attempts: what they share is read, and kept, once. Who takes something out of a key forgets that
--- it was kept, since it may be gone.
-local kept, pools, presents, shares, serving, drawn
+-- One call serves many attempts: what they share is read once, and written by `settle_all`, one command a key.
+local pools, presents, times, shares, serving, prefixes
+local taken_out, added, lasting, shown, freed, drawn, heads
 
-local function keep_once(key, seconds)
-  if not kept[key] then keep(key, seconds) end
-  kept[key] = true
+-- Out of a sorted set, later. What is added later is added after that.
+local function take_out(key, member)
+  local members = taken_out[key] or {}
+  taken_out[key] = members
+  members[#members + 1] = member
 end
+
+-- Into a sorted set, later; the flags of the first are those of all.
+local function add(key, member, score, ...)
+  local pairs_of_key = added[key] or { ... }
+  added[key] = pairs_of_key
+  pairs_of_key[#pairs_of_key + 1] = score
+  pairs_of_key[#pairs_of_key + 1] = member
+end
+
+-- Now, since the key is about to be read.
+local function settle(key)
+  local all = added[key]
+  added[key] = nil
+  if all then redis.call('ZADD', D .. key, unpack(all)) end
+end
+
+-- What seconds of an agent add to a virtual time.
+local function moved(seconds, weight) return math.floor(seconds * 1e6 / weight + 0.5) end
+
+-- The same for one turn: it always comes to something, or nobody else would have one.
+local function turn_of(seconds, weight) return math.max(1, moved(seconds, weight)) end
 
 -- A pool: contexts that the same workers serve, directly or by way of others. They share one virtual time. A pool that went
 -- into another one goes by that one's name: its workers still bear the old one.
@@ -55,7 +77,7 @@ end
 
 local function set_present(pool, vt)
   presents[pool] = vt
-  if redis.call('HSET', D .. 'v', pool, exact(vt)) == 1 then keep('v', WEEK) end
+  shown[pool], lasting.v = true, WEEK
 end
 
 -- Weight and cap of a tenant.
@@ -67,20 +89,39 @@ local function share_of(home)
   return shares[home]
 end
 
-local function virtual_time(pool, home) return tonumber(redis.call('ZSCORE', D .. 'vt:' .. pool, home) or present(pool)) end
+local function times_of(pool)
+  times[pool] = times[pool] or {}
+  return times[pool]
+end
+
+-- Reads the times of these tenants at once.
+local function read_times(pool, homes)
+  local known = times_of(pool)
+  for i, vt in ipairs(homes[1] and redis.call('ZMSCORE', D .. 'vt:' .. pool, unpack(homes)) or {}) do
+    if known[homes[i]] == nil then known[homes[i]] = tonumber(vt or nil) or false end
+  end
+end
+
+local function virtual_time(pool, home)
+  local known = times_of(pool)
+  if known[home] == nil then known[home] = tonumber(redis.call('ZSCORE', D .. 'vt:' .. pool, home) or nil) or false end
+  return known[home] or present(pool)
+end
 
 local function set_virtual_time(pool, home, vt)
-  redis.call('ZADD', D .. 'vt:' .. pool, exact(vt), home)
-  keep_once('vt:' .. pool)
-  keep_once('v', WEEK)
+  local key = 'vt:' .. pool
+  times_of(pool)[home] = vt
+  add(key, home, vt)
+  lasting[key], lasting.v = DAY, WEEK
 end
 
 -- `waiting:<pool>` has each context in which somebody is ready, under the least of their virtual times.
 local function show_head(pool, ctx)
+  settle('ready:' .. ctx)
   local first = redis.call('ZRANGE', D .. 'ready:' .. ctx, 0, 0, 'WITHSCORES')
   if not first[1] then return redis.call('ZREM', D .. 'waiting:' .. pool, ctx) end
   redis.call('ZADD', D .. 'waiting:' .. pool, first[2], ctx)
-  keep('waiting:' .. pool)
+  lasting['waiting:' .. pool] = DAY
 end
 
 -- The tenant has something to claim in the context: in `ready` for who looks by context, in `turn` and `where` for who looks
@@ -88,12 +129,12 @@ end
 -- tenant's virtual time when that rises; claim.lua looks again.
 local function offer(ctx, home)
   local pool = pool_of(ctx)
-  local vt = exact(math.max(virtual_time(pool, home), present(pool)))
+  local vt = math.max(virtual_time(pool, home), present(pool))
   redis.call('ZADD', D .. 'ready:' .. ctx, 'NX', vt, home)
   redis.call('ZADD', D .. 'turn:' .. pool, 'NX', vt, home)
-  redis.call('ZADD', D .. 'where:' .. home, 'NX', int(now), ctx)
-  for _, key in ipairs({ 'ready:' .. ctx, 'turn:' .. pool, 'where:' .. home }) do keep(key) end
-  show_head(pool, ctx)
+  redis.call('ZADD', D .. 'where:' .. home, 'NX', now, ctx)
+  for _, key in ipairs({ 'ready:' .. ctx, 'turn:' .. pool, 'where:' .. home }) do lasting[key] = DAY end
+  heads[ctx] = pool
 end
 
 local function alive(worker) return tonumber(redis.call('ZSCORE', D .. 'workers', worker) or 0) > now end
@@ -151,18 +192,17 @@ local function best(pool, worker)
   return all_served(D .. 'waiting:' .. pool, worker)[1]
 end
 
-local function prefix_of(home) return home:match('^(.*):[^:]*:callbacks$') or home end
-
-local LEASE = { 'att', 'state', 'ctx', 'tier', 'home', 'wkr', 'start', 'charged', 'away' }
+local function prefix_of(home)
+  prefixes[home] = prefixes[home] or home:match('^(.*):[^:]*:callbacks$') or home
+  return prefixes[home]
+end
 
 -- state: w waits, r runs, p waits for a human, g taken from the worker that had it
 local function find(task)
-  local h = redis.call('HMGET', D .. 'l:' .. task, unpack(LEASE))
-  if not h[1] then return nil end
-  local l = { task = task }
-  for i, name in ipairs(LEASE) do l[name] = h[i] or nil end
-  for _, name in ipairs({ 'att', 'start', 'charged', 'away' }) do l[name] = tonumber(l[name]) end
-  return l
+  local l = redis.call('HMGET', D .. 'l:' .. task, 'att', 'state', 'ctx', 'tier', 'home', 'wkr', 'start', 'charged', 'away')
+  if not l[1] then return nil end
+  return { task = task, att = tonumber(l[1]), state = l[2], ctx = l[3], tier = l[4], home = l[5], wkr = l[6] or nil,
+    start = tonumber(l[7]), charged = tonumber(l[8]), away = tonumber(l[9]) }
 end
 
 local function seconds_of(l) return math.max(0, (l.away or now) - l.start) / 1000 end
@@ -170,18 +210,23 @@ local function seconds_of(l) return math.max(0, (l.away or now) - l.start) / 100
 -- Runs took less than was expected: the present, which that had moved on, went back, and who began there goes with it,
 -- the first 20 tenants in up to 200 places of the pool: one call may not hold Redis for long.
 local function draw_back(pool)
-  local vt, most = present(pool), 200
+  local turn, vt, most = 'turn:' .. pool, present(pool), 200
   set_present(pool, vt)
-  local later = redis.call('ZRANGEBYSCORE', D .. 'turn:' .. pool, '(' .. exact(vt), '+inf', 'WITHSCORES', 'LIMIT', 0, 20)
-  for i = 1, #later, 2 do
-    local home = later[i]
+  settle(turn)
+  local later, homes = redis.call('ZRANGEBYSCORE', D .. turn, '(' .. int(vt), '+inf', 'WITHSCORES', 'LIMIT', 0, 20), {}
+  for i = 1, #later, 2 do homes[#homes + 1] = later[i] end
+  read_times(pool, homes)
+  for i, home in ipairs(homes) do
     local own = math.max(virtual_time(pool, home), vt)
-    if own < tonumber(later[i + 1]) then
-      redis.call('ZADD', D .. 'turn:' .. pool, 'XX', exact(own), home)
+    if own < tonumber(later[2 * i]) then
+      add(turn, home, own, 'XX')
       local places = redis.call('ZRANGE', D .. 'where:' .. home, 0, most - 1)
       most = most - #places
       for _, ctx in ipairs(places) do
-        if pool_of(ctx) == pool and redis.call('ZADD', D .. 'ready:' .. ctx, 'XX', 'LT', 'CH', exact(own), home) == 1 then show_head(pool, ctx) end
+        if pool_of(ctx) == pool then
+          add('ready:' .. ctx, home, own, 'XX', 'LT')
+          heads[ctx] = pool
+        end
       end
       if most <= 0 then return end
     end
@@ -190,28 +235,27 @@ end
 
 -- `vt` rises by what the run has taken beyond what it was charged for; it falls where it took less.
 local function charge(l, seconds)
-  local pool, key = pool_of(l.ctx), D .. 'ready:' .. l.ctx
-  local weight = share_of(l.home).w
-  local vt = virtual_time(pool, l.home) + (seconds - l.charged) / weight
+  local pool, weight = pool_of(l.ctx), share_of(l.home).w
+  local rise = moved(seconds - l.charged, weight)
+  local vt = virtual_time(pool, l.home) + rise
   set_virtual_time(pool, l.home, vt)
   if seconds >= l.charged then return end
-  redis.call('ZADD', D .. 'turn:' .. pool, 'XX', 'LT', exact(vt), l.home)
-  if redis.call('ZADD', key, 'XX', 'LT', 'CH', exact(vt), l.home) == 1 then show_head(pool, l.ctx) end
+  add('turn:' .. pool, l.home, vt, 'XX', 'LT')
+  add('ready:' .. l.ctx, l.home, vt, 'XX', 'LT')
+  heads[l.ctx] = pool
   -- By no more than that: somebody whom a cap holds back stands far behind, and nobody else may begin there.
-  local back = math.max(vt, present(pool) - (l.charged - seconds) / weight)
+  local back = math.max(vt, present(pool) + rise)
   if back < present(pool) then
     presents[pool] = back
     drawn[pool] = true
   end
 end
 
--- What `charge` has left: once, however many were charged.
-local function draw_all_back()
-  for pool in pairs(drawn) do draw_back(pool) end
-end
-
 -- A lease that is over holds no place, whoever may still have to look after its task.
-local function running(home) return redis.call('ZCOUNT', D .. 'run:' .. home, '(' .. int(now), '+inf') end
+local function running(home)
+  settle('run:' .. home)
+  return redis.call('ZCOUNT', D .. 'run:' .. home, '(' .. int(now), '+inf')
+end
 
 local function full(home)
   local cap = share_of(home).cap
@@ -231,27 +275,38 @@ end
 -- The run may last until then, and holds a place unless it waits for a human.
 local function hold(l, ends)
   local leases, run = 'leases:' .. prefix_of(l.home), 'run:' .. l.home
-  redis.call('ZADD', D .. leases, int(ends), l.task)
-  keep_once(leases)
-  keep('l:' .. l.task)
+  add(leases, l.task, ends)
+  lasting[leases] = DAY
   if l.state ~= 'r' then return end
-  redis.call('ZADD', D .. run, int(ends), l.task)
-  keep_once(run)
+  add(run, l.task, ends)
+  lasting[run] = DAY
 end
 
 local function release(l)
   if l.state == 'w' then
-    redis.call('ZREM', D .. 'e:' .. l.ctx .. ':' .. l.tier, l.task)
+    take_out('e:' .. l.ctx .. ':' .. l.tier, l.task)
   else
-    local leases, run = 'leases:' .. prefix_of(l.home), 'run:' .. l.home
-    redis.call('ZREM', D .. leases, l.task)
-    redis.call('ZREM', D .. run, l.task)
-    kept[leases], kept[run] = nil, nil
-    uncap(l.home)
+    take_out('leases:' .. prefix_of(l.home), l.task)
+    take_out('run:' .. l.home, l.task)
+    freed[l.home] = true
   end
+end
+
+-- What the call has left to write. The places that are free are given away before anybody is drawn back: who gets one
+-- begins at the present, too.
+local function settle_all()
+  for key, members in pairs(taken_out) do redis.call('ZREM', D .. key, unpack(members)) end
+  for home in pairs(freed) do uncap(home) end
+  for pool in pairs(drawn) do draw_back(pool) end
+  for ctx, pool in pairs(heads) do show_head(pool, ctx) end
+  for key, all in pairs(added) do redis.call('ZADD', D .. key, unpack(all)) end
+  for pool in pairs(shown) do redis.call('HSET', D .. 'v', pool, presents[pool]) end
+  for key, seconds in pairs(lasting) do keep(key, seconds) end
+  taken_out, added, lasting, shown, freed, drawn, heads = {}, {}, {}, {}, {}, {}, {}
 end
 
 -- In each call:
 local clock = redis.call('TIME')
 now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-kept, pools, presents, shares, serving, drawn = {}, {}, {}, {}, {}, {}
+pools, presents, times, shares, serving, prefixes = {}, {}, {}, {}, {}, {}
+taken_out, added, lasting, shown, freed, drawn, heads = {}, {}, {}, {}, {}, {}, {}

@@ -25,7 +25,7 @@ local function rivals_of(pool, ctx)
   for i, who in ipairs(homes) do
     -- A score may lie before the tenant's virtual time; who has none is at the present, which his score is.
     found[i] = { home = who, vt = math.max(tonumber(least[2 * i]), tonumber(times[i] or present(pool))),
-      pace = tonumber(redis.call('HGET', D .. 'n:' .. who, 'w') or 1) / found.run,
+      turn = turn_of(found.run, tonumber(redis.call('HGET', D .. 'n:' .. who, 'w') or 1)),
       waiting = redis.call('LLEN', D .. 'q:' .. ctx .. ':' .. who), contexts = math.max(1, redis.call('ZCARD', D .. 'where:' .. who)) }
   end
   looked = looked + #found
@@ -38,10 +38,10 @@ local function turns_before(found, turn)
   local sum = 0
   for i = 1, #found do
     local other = found[i]
-    local turns = (turn - other.vt) * other.pace
-    if turns > -1e-9 and other.home ~= home then
-      local n = math.ceil(turns - 1e-9)
-      if n - turns < 1e-9 and other.home < home then n = n + 1 end
+    local turns = (turn - other.vt) / other.turn
+    if turns >= 0 and other.home ~= home then
+      local n = math.ceil(turns)
+      if n == turns and other.home < home then n = n + 1 end
       sum = sum + math.min(math.ceil(n / other.contexts), other.waiting)
     end
   end
@@ -69,7 +69,7 @@ local function stale_before(ctx, index)
   return n
 end
 
--- The tenant's other contexts, in which it has its turns between those in this one: how many, and their seconds.
+-- The tenant's other contexts, in which it has its turns between those in this one: how many, and what they come to.
 local function own_turns_elsewhere(ctx, own)
   if not own_contexts then
     own_contexts = {}
@@ -77,16 +77,16 @@ local function own_turns_elsewhere(ctx, own)
       own_contexts[i] = { ctx = other, waiting = redis.call('LLEN', D .. 'q:' .. other .. ':' .. home), run = seconds_of_a_run(other) }
     end
   end
-  local turns, seconds, first = 0, 0, 1
+  local turns, rise, first = 0, 0, 1
   for _, other in ipairs(own_contexts) do
     if other.ctx == ctx then
       first = 0 -- those behind it have had their turn before
     else
       local n = math.min(other.waiting, own + first)
-      turns, seconds = turns + n, seconds + n * other.run
+      turns, rise = turns + n, rise + n * turn_of(other.run, weight)
     end
   end
-  return turns, seconds
+  return turns, rise
 end
 
 local function place_of(task, att, ctx)
@@ -97,15 +97,15 @@ local function place_of(task, att, ctx)
   local found = rivals_of(pool, ctx)
   local own = index - stale_before(ctx, index)
   local score = tonumber(redis.call('ZSCORE', D .. 'ready:' .. ctx, home) or present(pool))
-  local elsewhere, seconds = own_turns_elsewhere(ctx, own)
-  local turn = math.max(score, virtual_time(pool, home)) + (own * found.run + seconds) / weight
+  local elsewhere, rise = own_turns_elsewhere(ctx, own)
+  local turn = math.max(score, virtual_time(pool, home)) + own * turn_of(found.run, weight) + rise
   return { own = own, ahead = own + turns_before(found, turn), beside = elsewhere, more = not found.whole, running = home_running, cap = cap,
     capped_contexts = capped_contexts }, turn, pool
 end
 
 -- What the same workers may have to do first for others in other contexts; nil where that is more than may be looked at.
 local function turns_beside(turn, pool, ctx)
-  local others, sum = redis.call('ZRANGE', D .. 'waiting:' .. pool, '-inf', '(' .. exact(turn), 'BYSCORE', 'LIMIT', 0, CONTEXTS_MAX), 0
+  local others, sum = redis.call('ZRANGE', D .. 'waiting:' .. pool, '-inf', '(' .. int(turn), 'BYSCORE', 'LIMIT', 0, CONTEXTS_MAX), 0
   if #others == CONTEXTS_MAX then return nil end
   for _, other in ipairs(others) do
     if other ~= ctx then

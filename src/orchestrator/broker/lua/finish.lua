@@ -4,7 +4,7 @@
 -- ARGV[1] msgpack {worker ('': whoever has it), tell: say so to the worker that has it, ran: it was a whole run, {{task, attempt (0: any)}, …}}
 -- result  number of attempts that were known. A repeat finds none.
 
-local worker, telling, ran, known, learnt
+local worker, telling, ran, known, learnt, gone
 
 -- A tenth of each run goes into what is expected of the next one.
 local function learn(ctx, seconds)
@@ -20,7 +20,7 @@ end
 
 local function write_learnt()
   for ctx, c in pairs(learnt) do
-    redis.call('HSET', D .. 'c:' .. ctx, 'avg', exact(c.avg), 'dev', exact(c.dev))
+    redis.call('HSET', D .. 'c:' .. ctx, 'avg', c.avg, 'dev', c.dev)
     keep('c:' .. ctx)
   end
 end
@@ -34,7 +34,7 @@ end
 
 local function forget(l)
   local taken = l.state ~= 'w' and worker == ''
-  if taken or l.att > 1 then note(l) else redis.call('DEL', D .. 'l:' .. l.task) end
+  if taken or l.att > 1 then note(l) else gone[#gone + 1] = D .. 'l:' .. l.task end
   if taken and telling then tell(l.wkr, 'gone ' .. l.task .. ' ' .. int(l.att)) end
 end
 
@@ -52,12 +52,17 @@ end
 -- In each call:
 local tasks
 worker, telling, ran, tasks = unpack(cmsgpack.unpack(ARGV[1]))
-known, learnt = 0, {}
+known, learnt, gone = 0, {}, {}
+local seen = {}
 for _, pair in ipairs(tasks) do
-  local l = find(pair[1])
+  local l = not seen[pair[1]] and find(pair[1])
   local meant = l and l.state ~= 'g' and (pair[2] == 0 or pair[2] == l.att) and (worker == '' or worker == l.wkr)
-  if meant then finish(l) end
+  if meant then
+    seen[pair[1]] = true
+    finish(l)
+  end
 end
+if gone[1] then redis.call('DEL', unpack(gone)) end
 write_learnt()
-draw_all_back()
+settle_all()
 return known

@@ -8,14 +8,15 @@ local waits = ARGV[3] == '1'
 if not l or l.att ~= tonumber(ARGV[2]) or l.state ~= (waits and 'r' or 'p') then return 0 end
 local key, run = D .. 'l:' .. l.task, D .. 'run:' .. l.home
 if waits then
-  redis.call('HSET', key, 'state', 'p', 'away', int(now))
+  redis.call('HSET', key, 'state', 'p', 'away', now)
   redis.call('ZREM', run, l.task)
   uncap(l.home)
 else
   -- The run is as if it had begun later. It takes its place back even where others have taken all of them.
-  redis.call('HSET', key, 'state', 'r', 'start', int(l.start + now - l.away))
+  redis.call('HSET', key, 'state', 'r', 'start', l.start + now - l.away)
   redis.call('HDEL', key, 'away')
   l.state = 'r'
   hold(l, redis.call('ZSCORE', D .. 'leases:' .. prefix_of(l.home), l.task) or now)
 end
+settle_all()
 return 1

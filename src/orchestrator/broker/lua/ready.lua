@@ -19,7 +19,7 @@ local function note_share(home, weight, cap)
   local key = 'n:' .. home
   if ARGV[2] == '0' or redis.call('EXISTS', D .. key) == 0 then redis.call('HSET', D .. key, 'w', weight, 'cap', cap) end
   shares[home] = nil
-  keep(key)
+  lasting[key] = DAY
 end
 
 local function enter(task, att, ctx, tier, home, weight, cap)
@@ -29,18 +29,19 @@ local function enter(task, att, ctx, tier, home, weight, cap)
   if before then
     redis.call('DEL', D .. 'l:' .. task)
     release(before)
+    settle_all()
   end
   new = new + 1
   local queue, waits = 'q:' .. ctx .. ':' .. home, 'e:' .. ctx .. ':' .. tier
   redis.call('HSET', D .. 'l:' .. task, 'att', att, 'state', 'w', 'ctx', ctx, 'tier', tier, 'home', home)
   -- Who has waited before goes first.
   redis.call(att > 1 and 'LPUSH' or 'RPUSH', D .. queue, task .. ' ' .. int(att))
-  redis.call('ZADD', D .. waits, int(now), task)
-  redis.call('ZREMRANGEBYSCORE', D .. waits, '-inf', int(now - DAY * 1000))
+  redis.call('ZADD', D .. waits, now, task)
+  redis.call('ZREMRANGEBYSCORE', D .. waits, '-inf', now - DAY * 1000)
   local homes = 'homes:' .. prefix_of(home)
-  redis.call('ZADD', D .. homes, int(now), home)
-  redis.call('ZREMRANGEBYSCORE', D .. homes, '-inf', int(now - DAY * 1000))
-  for _, key in ipairs({ 'l:' .. task, queue, waits, homes }) do keep(key) end
+  redis.call('ZADD', D .. homes, now, home)
+  redis.call('ZREMRANGEBYSCORE', D .. homes, '-inf', now - DAY * 1000)
+  for _, key in ipairs({ 'l:' .. task, queue, waits, homes }) do lasting[key] = DAY end
   if redis.call('SISMEMBER', D .. 'capped:' .. home, ctx) == 1 then return end
   offer(ctx, home)
   wake(ctx)
@@ -49,4 +50,5 @@ end
 -- In each call:
 new = 0
 for _, entry in ipairs(cmsgpack.unpack(ARGV[1])) do enter(unpack(entry)) end
+settle_all()
 return new

@@ -95,4 +95,5 @@ keep('workers')
 keep('pools', WEEK)
 keep('w:' .. worker, HOUR)
 keep('serves:' .. worker, HOUR)
+settle_all()
 return 1

@@ -6,10 +6,15 @@
 
 local worker, ends
 
+local function go_on(l)
+  hold(l, ends)
+  lasting['l:' .. l.task] = DAY
+end
+
 local function regain(task, att, ctx, tier, home)
   redis.call('HSET', D .. 'l:' .. task, 'att', att, 'state', 'r', 'ctx', ctx, 'tier', tier, 'home', home, 'wkr', worker,
-    'start', int(now), 'charged', 0)
-  hold({ task = task, home = home, state = 'r' }, ends)
+    'start', now, 'charged', 0)
+  go_on({ task = task, home = home, state = 'r' })
 end
 
 -- Redis may have come back without its last writes: then what is known here is what was before the worker had it.
@@ -22,7 +27,7 @@ end
 
 -- In each call:
 worker, ends = ARGV[1], now + tonumber(ARGV[2])
-if redis.call('EXISTS', D .. 'w:' .. worker) == 1 then redis.call('ZADD', D .. 'workers', int(ends), worker) end
+if redis.call('EXISTS', D .. 'w:' .. worker) == 1 then redis.call('ZADD', D .. 'workers', ends, worker) end
 local lost = {}
 for i, held in ipairs(cmsgpack.unpack(ARGV[3])) do
   local l = find(held[1])
@@ -32,13 +37,13 @@ for i, held in ipairs(cmsgpack.unpack(ARGV[3])) do
   elseif l.att ~= held[2] or l.wkr ~= worker or l.state == 'w' or l.state == 'g' then
     lost[#lost + 1] = i
   else
-    hold(l, ends)
+    go_on(l)
     local seconds = seconds_of(l)
     if seconds > l.charged then
       charge(l, seconds)
-      redis.call('HSET', D .. 'l:' .. l.task, 'charged', exact(seconds))
+      redis.call('HSET', D .. 'l:' .. l.task, 'charged', seconds)
     end
   end
 end
-draw_all_back()
+settle_all()
 return cmsgpack.pack(lost)

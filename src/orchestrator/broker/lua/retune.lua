@@ -6,4 +6,5 @@
 redis.call('HSET', D .. 'n:' .. ARGV[1], 'w', ARGV[2], 'cap', ARGV[3])
 keep('n:' .. ARGV[1])
 uncap(ARGV[1])
+settle_all()
 return 1

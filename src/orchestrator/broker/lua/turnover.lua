@@ -10,7 +10,7 @@ local function note(ctx, tier, begun, runs, over)
   local place = ctx .. ':' .. tier
   if begun > 0 then
     local n = starts_of(place) + begun
-    redis.call('HSET', D .. 's:' .. place, 'n', exact(n), 'at', int(now))
+    redis.call('HSET', D .. 's:' .. place, 'n', n, 'at', now)
     redis.call('HSET', D .. 'c:' .. ctx, 'started', int(now))
     keep('s:' .. place, HOUR)
     keep('c:' .. ctx)
