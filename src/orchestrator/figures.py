@@ -49,6 +49,9 @@ class Figures:
         self._told: dict[str, int] = {}
         self._queues: set[str] = set()
         self._known: set[str] = set()
+        # Rows that were summed already: of thousands the same ones are told again and again.
+        self._counted: SocketRows = []
+        self._states = _states_of([])
 
     def note_queue(self, queue: str) -> bool:
         """A task was pushed on this queue; whether that is the first one here since the queues were forgotten."""
@@ -67,15 +70,14 @@ class Figures:
 
     def report(self, sockets: SocketRows) -> Report:
         """What the other replicas are told: sockets by tenant, tier and state, uptime and all metrics."""
-        states = Tally({"replay": 0, "live": 0})
-        for _, _, state, count in sockets:
-            states[state] += count
-        for state, count in states.items():
+        if sockets is not self._counted:
+            self._counted, self._states = sockets, _states_of(sockets)
+        for state, count in self._states.items():
             self._metrics.set(Gauge.WEBSOCKETS, count, state)
         return {
             "group": self._group,
             "uptime": time.monotonic() - self._started,
-            "total": states.total(),
+            "total": sum(self._states.values()),
             "sockets": sockets[:ROWS_MAX],
             "metrics": msgspec.to_builtins(self._metrics.snapshot()),
         }
@@ -107,6 +109,13 @@ class Figures:
         siblings = [report for report in reports if self._group and report["group"] == self._group]
         found = siblings or [own]
         return render(merge(msgspec.convert(report["metrics"], Snapshot) for report in found), self._domain)
+
+
+def _states_of(sockets: SocketRows) -> dict[str, int]:
+    states = {"replay": 0, "live": 0}
+    for _, _, state, count in sockets:
+        states[state] = states.get(state, 0) + count
+    return states
 
 
 def standing(server_micros: int, *, delivers: bool) -> Report:

@@ -60,6 +60,7 @@ class Runtime:
         self.replica = replica
         self.draining = False
         self._beating = False
+        self._began = 0.0
         self._broker = broker
         self._roster = roster
         self._rights = rights
@@ -107,6 +108,7 @@ class Runtime:
         await self._guarded(self._rights.look)
         await self.listener.refresh()
         self._set_bells()
+        self._began = asyncio.get_running_loop().time()
         self._tasks = [
             asyncio.create_task(self._worker.run()),
             asyncio.create_task(self._settlements.run()),
@@ -133,9 +135,7 @@ class Runtime:
             await self._roster.leave(self.replica)
         while self.manager.count:
             # One that does not read is slow to leave: the others must not wait for it.
-            open_ones = [
-                connection for connection in self.manager.connections() if connection.closing is None
-            ]
+            open_ones = [one for one in self.manager.connections() if one.closing is None]
             for connection in open_ones[:DRAIN_BATCH]:
                 connection.close(1012, json.dumps({"retry_after_ms": random.randint(0, DRAIN_SPREAD_MS)}))
             await asyncio.sleep(0.05)
@@ -183,8 +183,11 @@ class Runtime:
     # What happens again and again
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        # On one grid for all: what is due at the same moment goes to Redis in one write.
+        loop, due = asyncio.get_running_loop(), self._began
         while True:
-            await asyncio.sleep(seconds)
+            due += seconds * (1 + max(0, int((loop.time() - due) / seconds)))
+            await asyncio.sleep(due - loop.time())
             await self._guarded(work)
 
     async def _guarded(self, work: Callable[[], Awaitable[None]]) -> bool:

@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from types import FrameType
 from typing import Any, Final, cast
@@ -32,6 +33,8 @@ GRACE: Final = 6
 
 CLOSE_WITHIN: Final = 8
 """Seconds for the application to close what it has open; a Redis that is away must not keep us."""
+
+_TICK_SECONDS: Final = 1.0
 
 WORKER_GROUP: Final = "ORCHESTRATOR_WORKER_GROUP"
 """Same for all processes on one port: each of them answers `/metrics` for all of them."""
@@ -77,6 +80,7 @@ class Server(uvicorn.Server):
         self._drain: asyncio.Task[None] | None = None
         self._told_at: float | None = None
         self._serving: asyncio.Task[Any] | None = None
+        self._news = asyncio.Event()
         self.failure: OrchestratorError | None = None
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
@@ -96,14 +100,24 @@ class Server(uvicorn.Server):
             self._told_at = now
         elif now - self._told_at > IMPATIENCE:
             self.should_exit = self.force_exit = True
-        if self._serving is not None and self._starting():
-            # It may wait for a Redis that never comes.
-            self._serving.get_loop().call_soon_threadsafe(self._serving.cancel)
+        if self._serving is not None:
+            # While it starts it may wait for a Redis that never comes.
+            told = self._serving.cancel if self._starting() else self._news.set
+            self._serving.get_loop().call_soon_threadsafe(told)
+
+    async def main_loop(self) -> None:
+        """Ticks once a second, for the date, and when there is news; the original asks ten times a second."""
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TICK_SECONDS):
+                    await self._news.wait()
+            self._news.clear()
 
     async def on_tick(self, counter: int) -> bool:
         """Whether to shut down: after the drain, while which requests are still answered."""
         if self._told_at is not None and self._drain is None:
             self._drain = asyncio.create_task(self._drained())
+            self._drain.add_done_callback(lambda _: self._news.set())
         return await super().on_tick(counter) or (self._drain is not None and self._drain.done())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -24,8 +24,8 @@ BACKLOG_SECONDS: Final = 0.005
 """How long the sockets of a message from a backlog are not written to: each write costs as much as several events."""
 UNUSED_CHANNEL_SECONDS: Final = 30.0
 """How long a channel is heard after its last socket, since people reload pages."""
-COUNT_RARELY: Final = 500
-"""Of the time that counting takes: then it takes a five-hundredth of a core at most."""
+COUNT_RARELY: Final = 1_000
+"""Of the time that counting takes: then it takes a thousandth of a core at most."""
 
 
 class Channels(Protocol):
