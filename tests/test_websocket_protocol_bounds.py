@@ -153,7 +153,7 @@ def test_who_says_goodbye_and_reads_nothing_is_gone(monkeypatch: pytest.MonkeyPa
         peer.shake_hands()
         (protocol,) = server.server_state.connections
         assert isinstance(protocol, WebSocketProtocol)
-        wait_blocking(lambda: not protocol.writable.is_set(), why="nothing more can be written")
+        wait_blocking(lambda: not protocol.writable.is_open, why="nothing more can be written")
         peer.socket.sendall(goodbye)
 
         assert seen.finished.wait(5), "the application is told"

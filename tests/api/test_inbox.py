@@ -35,7 +35,7 @@ async def test_gate() -> None:
     assert not any(task.done() for task in waiting)
     gate.set()
     await asyncio.gather(*waiting)
-    assert gate.is_set()
+    assert gate.is_open
 
 
 class Socket:

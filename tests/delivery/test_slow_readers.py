@@ -26,7 +26,7 @@ async def test_slow_reader(live: Parts, tenant: Tenant) -> None:
         await tenant.deliver(*[chunk(task, "x" * 5_000, number * 4 + n) for n in range(4)])
     await wait_until(lambda: quick.offsets[-1:] == [242])
     assert slow.connection.state == "replay"
-    waiting = slow.connection.subscriber._queue  # pyright: ignore[reportPrivateUsage]
+    waiting = slow.connection.subscriber.waiting
     assert sum(len(frame) for frame, _ in waiting) <= QUEUED_BYTES_MAX
     slow.gate.set()
     await wait_until(lambda: slow.offsets[-1:] == [242])

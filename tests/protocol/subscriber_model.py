@@ -95,7 +95,7 @@ class SubscriberModel(RuleBasedStateMachine):
 
     # The reader reads on
 
-    @precondition(lambda self: self.reader.state == "replay" and not self.reader.has_frames)
+    @precondition(lambda self: self.reader.state == "replay" and not self.reader.waiting)
     @rule()
     def reads_a_page(self) -> None:
         self.read_on()
@@ -103,7 +103,7 @@ class SubscriberModel(RuleBasedStateMachine):
     @rule()
     def catches_up(self) -> None:
         while self.reader.state == "replay":
-            if self.reader.has_frames:
+            if self.reader.waiting:
                 self.take(json.loads(self.reader.next_frames(1)[0][0]))
             else:
                 self.read_on()
@@ -130,11 +130,11 @@ class SubscriberModel(RuleBasedStateMachine):
 
     # The client
 
-    @precondition(lambda self: self.reader.has_frames)
+    @precondition(lambda self: self.reader.waiting)
     @rule(times=st.integers(1, 6))
     def takes(self, times: int) -> None:
         for _ in range(times):
-            if self.reader.has_frames:
+            if self.reader.waiting:
                 self.take(json.loads(self.reader.next_frames(1)[0][0]))
 
     @rule()
@@ -181,7 +181,7 @@ class SubscriberModel(RuleBasedStateMachine):
     def waiting_frames_are_bounded(self) -> None:
         """Two pages at most wait, whatever the reader does not take."""
         if self.reader.state == "live":
-            waiting = sum(len(frame) for frame, _ in self.reader._queue)  # pyright: ignore[reportPrivateUsage]
+            waiting = sum(len(frame) for frame, _ in self.reader.waiting)
             assert waiting <= QUEUED_BYTES_MAX + PAGE * 100_000
 
     def teardown(self) -> None:
@@ -190,7 +190,7 @@ class SubscriberModel(RuleBasedStateMachine):
         self.wanted = frozenset(EVENT_TYPES)
         self.reader.missed(len(self.log))
         self.catches_up()
-        while self.reader.has_frames:
+        while self.reader.waiting:
             self.take(json.loads(self.reader.next_frames(1)[0][0]))
         assert self.reader.offset == len(self.log)
         if not self.filtered:

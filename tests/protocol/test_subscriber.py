@@ -22,7 +22,7 @@ def live() -> Subscriber:
 def frames(reader: Subscriber) -> list[tuple[int, int]]:
     """Offset and covers of the frames that wait."""
     found: list[tuple[int, int]] = []
-    while reader.has_frames:
+    while reader.waiting:
         frame = json.loads(reader.next_frames(1)[0][0])
         found.append((int(frame["position"].split(":")[1].split("-")[0]), frame.get("covers", 1)))
     return found
@@ -40,9 +40,9 @@ def test_hole() -> None:
     """A hole sends the reader to the log, from where it stands, and nothing from behind the hole is queued."""
     reader = live()
     reader.offer(event_of(Entry(3, "u", "a")))
-    assert (reader.state, reader.offset, reader.has_frames) == ("replay", 1, False)
+    assert (reader.state, reader.offset, bool(reader.waiting)) == ("replay", 1, False)
     reader.offer(event_of(Entry(2, "u", "a")))
-    assert not reader.has_frames
+    assert not reader.waiting
 
 
 def test_missed() -> None:
@@ -64,7 +64,7 @@ def test_falls_behind() -> None:
         reader.offer(event_of(Entry(offset, "c", "a", "x" * (QUEUED_BYTES_MAX // 4))))
     assert (reader.state, reader.offset) == ("replay", 2)
     assert reader.next_frames(1) == ([b'{"type":"pong"}'], 0)
-    assert not reader.has_frames
+    assert not reader.waiting
 
 
 def test_covered_by_the_next_frame() -> None:
@@ -101,4 +101,4 @@ def test_closed() -> None:
     reader = live()
     reader.close()
     reader.offer(event_of(Entry(2, "u", "a")))
-    assert (reader.state, reader.has_frames) == ("closed", False)
+    assert (reader.state, bool(reader.waiting)) == ("closed", False)

@@ -38,7 +38,7 @@ class SocketOutlet:
     @property
     def at_once(self) -> Write | None:
         """Writes text frames while the peer reads."""
-        return self._write if self._texts.writable.is_set() else None
+        return self._write if self._texts.writable.is_open else None
 
     async def send(self, frames: Sequence[bytes]) -> None:
         """Write text frames as soon as the peer reads."""

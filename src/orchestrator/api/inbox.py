@@ -47,23 +47,20 @@ class Inbox:
 class Gate:
     """As `asyncio.Event`, for the few who ever wait at it."""
 
-    __slots__ = ("_open", "_waiters")
+    __slots__ = ("_waiters", "is_open")
 
     def __init__(self) -> None:
-        self._open = True
-        self._waiters: set[asyncio.Future[None]] | None = None
-
-    def is_set(self) -> bool:
+        self.is_open = True
         """Whether nobody has to wait."""
-        return self._open
+        self._waiters: set[asyncio.Future[None]] | None = None
 
     def clear(self) -> None:
         """Have everybody wait."""
-        self._open = False
+        self.is_open = False
 
     def set(self) -> None:
         """Let everybody pass."""
-        self._open = True
+        self.is_open = True
         waiters, self._waiters = self._waiters, None
         for waiter in waiters or ():
             if not waiter.done():
@@ -71,7 +68,7 @@ class Gate:
 
     async def wait(self) -> None:
         """Pass as soon as it is open."""
-        if self._open:
+        if self.is_open:
             return
         waiter = asyncio.get_running_loop().create_future()
         if self._waiters is None:

@@ -9,7 +9,7 @@ from orchestrator.broker.connection import BrokerError
 from orchestrator.delivery.session_log import SessionLog
 from orchestrator.protocol.events import Event, SessionName
 from orchestrator.protocol.position import Position
-from orchestrator.protocol.subscriber import Subscriber
+from orchestrator.protocol.subscriber import WRITTEN_BYTES, Subscriber
 from orchestrator.protocol.tiers import Tier
 
 UNREAD_SECONDS_MAX: Final = 15.0
@@ -107,7 +107,7 @@ class Connection:
         if subscriber.state != "live":
             return False
         subscriber.offer(event, after)
-        if subscriber.has_many:
+        if subscriber.waiting_bytes >= WRITTEN_BYTES:
             self.flush()
         return self.subscriber.state == "replay"
 
@@ -121,14 +121,15 @@ class Connection:
     def flush(self) -> None:
         """Have what was offered written: here and now where nobody writes and the peer reads."""
         if self._writing is None and self._log is not None and self.closing is None:
+            subscriber = self.subscriber
             try:
-                while self.subscriber.has_frames and (write := self._outlet.at_once):
-                    frames, ended = self.subscriber.next_frames()
+                while subscriber.waiting and (write := self._outlet.at_once):
+                    frames, ended = subscriber.next_frames()
                     write(frames)
                     self._note_sent(ended)
             except Gone:
                 self.leave()
-            if self.subscriber.state == "live" and not self.subscriber.has_frames:
+            if subscriber.state == "live" and not subscriber.waiting:
                 return  # to wake a task costs more than a frame
         self._stir()
 
@@ -203,7 +204,7 @@ class Connection:
         if not done.cancelled() and (fault := done.exception()):
             self.closing = (_LEFT, "") if isinstance(fault, Gone) else (1011, "")
             self._fault = None if isinstance(fault, Gone) else fault
-        if self.closing is not None or self.subscriber.has_frames or self.subscriber.state == "replay":
+        if self.closing is not None or self.subscriber.waiting or self.subscriber.state == "replay":
             self._stir()
 
     async def _end(self, code: int, reason: str) -> None:
@@ -217,7 +218,7 @@ class Connection:
     async def _catch_up(self, log: SessionLog) -> None:
         subscriber = self.subscriber
         while self.closing is None:
-            if subscriber.has_frames:
+            if subscriber.waiting:
                 await self._send_next()
             elif subscriber.state == "replay":
                 await self._read_on(log)

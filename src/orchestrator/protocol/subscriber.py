@@ -36,8 +36,10 @@ class Subscriber:
         # what `covers` is counted from.
         self._framed = (0, 0)
         self._queued = 0
-        self._queue: deque[tuple[bytes, Event | None]] = deque()
-        self._bytes = 0
+        self.waiting: deque[tuple[bytes, Event | None]] = deque()
+        """The frames that are to be written; with the event that each tells, if it tells one."""
+        self.waiting_bytes = 0
+        """Those of all of them."""
         self._said = 0
         self._wanted: frozenset[EventType] = _EVERY_TYPE
 
@@ -45,16 +47,6 @@ class Subscriber:
         """Begin after `offset`; `mark` is that of the entry there, as far as it is known."""
         self.offset, self._mark = self._framed = (offset, mark)
         self._queued = offset
-
-    @property
-    def has_frames(self) -> bool:
-        """Whether anything waits to be written."""
-        return bool(self._queue)
-
-    @property
-    def has_many(self) -> bool:
-        """Whether as much waits as is written at once."""
-        return self._bytes >= WRITTEN_BYTES
 
     @property
     def wanted(self) -> frozenset[EventType]:
@@ -73,8 +65,8 @@ class Subscriber:
         """Queue a frame that is no event of the log; False where too many of those wait already."""
         if self._said > SAID_BYTES_MAX:
             return False
-        self._queue.append((frame, None))
-        self._bytes += len(frame)
+        self.waiting.append((frame, None))
+        self.waiting_bytes += len(frame)
         self._said += len(frame)
         return True
 
@@ -94,7 +86,7 @@ class Subscriber:
             self.state = "replay"
             return
         self._take(event)
-        if self._bytes > QUEUED_BYTES_MAX:
+        if self.waiting_bytes > QUEUED_BYTES_MAX:
             self._fall_back()
 
     def replay(self, events: Iterable[Event], reached: int, mark: int) -> None:
@@ -122,8 +114,8 @@ class Subscriber:
         """Frames to write at once, up to `size_max` reached; and the offset of the last that ends a task, else 0."""
         frames: list[bytes] = []
         size = ended = 0
-        while self._queue and size < size_max:
-            frame, event = self._queue.popleft()
+        while self.waiting and size < size_max:
+            frame, event = self.waiting.popleft()
             frames.append(frame)
             size += len(frame)
             if event is None:
@@ -132,26 +124,26 @@ class Subscriber:
             self._framed = (event.offset, event.at)
             if event.ends:
                 ended = event.offset
-        self._bytes -= size
+        self.waiting_bytes -= size
         return frames, ended
 
     def close(self) -> None:
         """Nothing more is wanted."""
         self.state = "closed"
-        self._queue.clear()
+        self.waiting.clear()
 
     def _take(self, event: Event) -> None:
         self.offset, self._mark = event.offset, event.at
         if event.type in self._wanted:
             frame = event.frame(event.offset - self._queued)
             self._queued = event.offset
-            self._queue.append((frame, event))
-            self._bytes += len(frame)
+            self.waiting.append((frame, event))
+            self.waiting_bytes += len(frame)
 
     def _fall_back(self) -> None:
         """Forget the events that were not written; what is no event is kept."""
-        self._queue = deque(item for item in self._queue if item[1] is None)
-        self._bytes = sum(len(frame) for frame, _ in self._queue)
+        self.waiting = deque(item for item in self.waiting if item[1] is None)
+        self.waiting_bytes = sum(len(frame) for frame, _ in self.waiting)
         self.offset, self._mark = self._framed
         self._queued = self.offset
         self.state = "replay"
