@@ -6,10 +6,12 @@ import pytest
 from joserfc.jwk import ECKey
 from tests.auth.publisher import Publisher, fetching, public
 from tests.auth.verifying import honest, log_into, refusal, tokens_with
-from tests.security.minting import SECRET, Issuer, by_hand, elliptic
+from tests.security.minting import SECRET, Issuer, base64url, by_hand, elliptic
 
 from orchestrator.auth import tokens as tokens_module
 from orchestrator.auth.jwks import Pace
+from orchestrator.auth.keys import FixedKey, secret_key
+from orchestrator.auth.signatures import FORMS_MAX, Signatures
 from orchestrator.auth.tokens import Tokens
 from orchestrator.settings import Settings
 
@@ -64,3 +66,38 @@ async def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> N
     tokens = tokens_with(jwt_secret=SECRET)
     for user in ("ada", "bob", "eve", "ada"):
         assert (await tokens.verify(by_hand({"alg": "HS256"}, honest(sub=user)))).user == user
+
+
+def spoiled(token: str) -> list[str]:
+    """The same header with something wrong behind it."""
+    header, payload, signature = token.split(".")
+    other = base64url(b'{"sub":"eve"}')
+    return [
+        f"{header}.{payload}.{signature[:-2]}AA",
+        f"{header}.{other}.{signature}",
+        f"{header}.{payload}.",
+        f"{header}..{signature}",
+        f"{header}.{payload}",
+        f"{header}.{payload}.{signature}.{signature}",
+        f"{header}.{payload}=.{signature}",
+        f"{header}.{payload}!.{signature}",
+        header,
+    ]
+
+
+async def test_a_known_header_vouches_for_nothing() -> None:
+    """Behind a header that was read before all is looked at as behind a new one, and refused in the same words."""
+    tokens, token = tokens_with(jwt_secret=SECRET), by_hand({"alg": "HS256"}, honest())
+    before = [await refusal(tokens, bad) for bad in spoiled(token)]
+    assert (await tokens.verify(token)).user == "ada"
+    assert (await tokens.verify(by_hand({"alg": "HS256"}, honest(sub="bob")))).user == "bob"
+
+    assert [await refusal(tokens, bad) for bad in spoiled(token)] == before
+
+
+async def test_known_headers_are_bounded() -> None:
+    """An issuer that writes something new into each header fills no memory."""
+    signatures = Signatures(FixedKey(secret_key(SECRET, None)))
+    for number in range(3 * FORMS_MAX):
+        await signatures.open(by_hand({"alg": "HS256", "nonce": number}, honest()))
+        assert len(signatures.forms) <= FORMS_MAX

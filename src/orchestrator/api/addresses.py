@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Iterable
+from typing import Any, cast
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -16,6 +17,14 @@ class TrustedProxies:
         """Whether the address is in one of them; what is no address is not."""
         known = parsed(address) if isinstance(address, str) else address
         return known is not None and any(known in network for network in self._networks)
+
+
+def peer_in(peername: object) -> tuple[str, int] | None:
+    """Address and port of a transport's `peername`; whoever is on a Unix socket has none."""
+    if not isinstance(peername, tuple):
+        return None
+    host, port, *_ = cast("tuple[Any, ...]", peername)
+    return str(host), int(port)
 
 
 def address_group(address: str) -> str:

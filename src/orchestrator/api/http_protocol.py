@@ -5,8 +5,9 @@ from typing import Any, Final, cast
 
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-from uvicorn.protocols.utils import get_remote_addr, is_ssl
+from uvicorn.protocols.utils import is_ssl
 
+from orchestrator.api.addresses import peer_in
 from orchestrator.api.exchange import Exchange, on_the_wire
 from orchestrator.api.flow import Flow
 from orchestrator.api.handshake import answer_to, upgrade_in
@@ -60,12 +61,11 @@ class HttpProtocol(HttpToolsProtocol):
         self._unread_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Starts the clock: a connection that asks nothing is closed as well, and one too many at once."""
-        # In place of the original's, which asks the system for our own address, too: nobody wants to know that.
+        """Starts the clock; the original asks the system for addresses, too, that are known or not needed."""
         self.connections.add(self)
         self.transport, self.scheme = transport, "https" if is_ssl(transport) else "http"
         self.flow = self._flow = Flow(transport)
-        self.client = get_remote_addr(transport)
+        self.client = peer_in(transport.get_extra_info("peername"))
         self._home = self._pending.group_of(self.client[0] if self.client else None)
         if self._home is not None and not self._pending.enter(self._home):
             transport.abort()
