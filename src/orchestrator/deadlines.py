@@ -9,9 +9,9 @@ _APART_SECONDS: Final = 0.01
 
 
 class Deadlines:
-    """Gives blocks a time limit as `asyncio.timeout` does, for a sixth of what that costs: 9 µs of a send's 180.
+    """Gives blocks of one event loop a time limit as `asyncio.timeout` does, for a sixth of what that costs.
 
-    That makes a timer for each and cancels it, mostly for nothing. Of one event loop.
+    That makes a timer for each and cancels it, mostly for nothing: 4.3 µs in place of 0.75.
     """
 
     def __init__(self) -> None:

@@ -31,6 +31,15 @@ async def test_tenants_take_turns(floor: Floor) -> None:
     assert Counter(await turns(floor, worker, 10)) == {"heavy": 5, "light": 5}
 
 
+async def test_runs_that_take_no_time_cost_turns(floor: Floor) -> None:
+    """A turn always comes to something: else who is first would have every turn."""
+    worker = await floor.worker("w1")
+    floor.client.hset("{dispatch}:c:agent-1", mapping={"avg": 0, "dev": 0})
+    await backlog(floor, "heavy", 50)
+    await backlog(floor, "light", 5)
+    assert Counter(await turns(floor, worker, 10)) == {"heavy": 5, "light": 5}
+
+
 async def test_turns_by_weight(floor: Floor) -> None:
     """Weights 1, 2, 4 and 8 get shares of 1, 2, 4 and 8."""
     worker = await floor.worker("w1")

@@ -61,9 +61,8 @@ async def test_a_named_time_is_waited(chat: Chat, code: int) -> None:
     await chat.load()
     await expect(chat.connection).to_have_attribute("data-state", "reconnecting")
     await chat.page.evaluate("dispatchEvent(new Event('online'))")
-    await chat.page.clock.run_for(
-        15_000
-    )  # the clock goes by itself, too: what a loaded machine takes is none of it
+    # The clock goes by itself, too: what a loaded machine takes comes on top.
+    await chat.page.clock.run_for(15_000)
     assert len(tries) == 1
 
     await chat.page.clock.run_for(5_000)

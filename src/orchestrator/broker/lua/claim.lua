@@ -162,11 +162,6 @@ local function by_tenant()
   return true
 end
 
-local function show_heads()
-  for ctx in pairs(heads) do show_head(pool, ctx) end
-  heads = {}
-end
-
 -- The contexts that come first of all that the worker serves, with their scores, and the score of the first one behind
 -- them: until that one's turn comes they are not sought again.
 local NEAR = 128

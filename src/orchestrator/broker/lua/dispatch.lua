@@ -124,6 +124,11 @@ local function show_head(pool, ctx)
   lasting['waiting:' .. pool] = DAY
 end
 
+local function show_heads()
+  for ctx, pool in pairs(heads) do show_head(pool, ctx) end
+  heads = {}
+end
+
 -- The tenant has something to claim in the context: in `ready` for who looks by context, in `turn` and `where` for who looks
 -- by tenant. Nobody saves up turns for later: who comes (back) begins at the present. A score may fall behind the
 -- tenant's virtual time when that rises; claim.lua looks again.
@@ -298,11 +303,11 @@ local function settle_all()
   for key, members in pairs(taken_out) do redis.call('ZREM', D .. key, unpack(members)) end
   for home in pairs(freed) do uncap(home) end
   for pool in pairs(drawn) do draw_back(pool) end
-  for ctx, pool in pairs(heads) do show_head(pool, ctx) end
+  show_heads()
   for key, all in pairs(added) do redis.call('ZADD', D .. key, unpack(all)) end
   for pool in pairs(shown) do redis.call('HSET', D .. 'v', pool, presents[pool]) end
   for key, seconds in pairs(lasting) do keep(key, seconds) end
-  taken_out, added, lasting, shown, freed, drawn, heads = {}, {}, {}, {}, {}, {}, {}
+  taken_out, added, lasting, shown, freed, drawn = {}, {}, {}, {}, {}, {}
 end
 
 -- In each call:
