@@ -2,7 +2,7 @@
 
 local function keep_score(t, name, score, task)
   local key = t.T .. name
-  redis.call('ZADD', key, int(score), task.id)
+  redis.call('ZADD', key, score, task.id)
   local until_ms = math.ceil((task.deadline - now + t.keep.task_ttl) / 1000)
   local life = t.lives[name] or redis.call('PTTL', key)
   if life < until_ms then redis.call('PEXPIRE', key, until_ms) end
@@ -167,7 +167,7 @@ local function commit_dead(t)
     t.dead_bytes = t.dead_bytes - #oldest
     if redis.call('LLEN', key) == 0 then break end
   end
-  redis.call('HSET', t.T .. 'tenant', 'dead_bytes', int(t.dead_bytes))
+  redis.call('HSET', t.T .. 'tenant', 'dead_bytes', t.dead_bytes)
   redis.call('EXPIRE', t.T .. 'tenant', 14 * 86400)
   redis.call('EXPIRE', key, 7 * 86400)
 end
@@ -176,8 +176,8 @@ local function commit_stats(t)
   for field, by in pairs(t.stats) do redis.call('HINCRBY', t.stats_key, field, by) end
   if next(t.stats) and t.stats_new then redis.call('EXPIRE', t.stats_key, 90000) end
   local sums = {}
-  if t.running ~= 0 then sums = { 'running', int(t.open_running + t.running) } end
-  if t.bytes ~= 0 then sums[#sums + 1], sums[#sums + 2] = 'bytes', int(t.open_bytes + t.bytes) end
+  if t.running ~= 0 then sums = { 'running', t.open_running + t.running } end
+  if t.bytes ~= 0 then sums[#sums + 1], sums[#sums + 2] = 'bytes', t.open_bytes + t.bytes end
   if #sums == 0 then return end
   redis.call('HSET', t.T .. 'tenant', unpack(sums))
   if t.sums_new then redis.call('EXPIRE', t.T .. 'tenant', 14 * 86400) end

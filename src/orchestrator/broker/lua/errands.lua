@@ -38,11 +38,11 @@ local function list_due_pushes(t)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', t.T .. 'unpushed', '-inf', int(now - PATIENCE), 'LIMIT', 0, 100)) do
     local readable, task = pcall(load_task, t, id)
     if not readable then
-      redis.call('ZADD', t.T .. 'unpushed', int(now), id)
+      redis.call('ZADD', t.T .. 'unpushed', now, id)
     elseif not task or ENDED[task.status] then
       redis.call('ZREM', t.T .. 'unpushed', id)
     else
-      redis.call('ZADD', t.T .. 'unpushed', int(now), id)
+      redis.call('ZADD', t.T .. 'unpushed', now, id)
       errand(t, task, false)
     end
   end

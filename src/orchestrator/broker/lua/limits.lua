@@ -95,8 +95,8 @@ end
 
 -- The bytes of open tasks are of the same hash: written here, they are nothing to `commit`.
 local function commit_limits(t)
-  redis.call('HSET', t.T .. 'tenant', 'arrival', int(t.arrival), 'bytes', int(t.bytes_before + t.bytes))
-  redis.call('EXPIRE', t.T .. 'tenant', 14 * 86400)
+  redis.call('HSET', t.T .. 'tenant', 'arrival', int(t.arrival), 'bytes', t.bytes_before + t.bytes)
+  if t.sums_new then redis.call('EXPIRE', t.T .. 'tenant', 14 * 86400) end
   t.bytes = 0
   for _, r in pairs(t.hours or {}) do
     if r.spent then

@@ -7,8 +7,8 @@
 -- Where Redis was away, leases ended that nobody could renew. So did those that really lapsed, which wait a little longer.
 local function is_too_early(looked)
   local last, since = unpack(redis.call('HMGET', D .. looked, 'last', 'since'))
-  if last and now - last > tonumber(ARGV[4]) then since = int(now) end
-  redis.call('HSET', D .. looked, 'last', int(now), 'since', since or 0)
+  if last and now - last > tonumber(ARGV[4]) then since = now end
+  redis.call('HSET', D .. looked, 'last', now, 'since', since or 0)
   keep(looked)
   return now - (since or 0) < tonumber(ARGV[5])
 end
@@ -17,7 +17,7 @@ end
 if is_too_early('looked:' .. ARGV[1]) then return cmsgpack.pack({}) end
 local leases, lapsed = D .. 'leases:' .. ARGV[1], {}
 local again = now + tonumber(ARGV[3])
-for _, task in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', int(now), 'LIMIT', 0, ARGV[2])) do
+for _, task in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, ARGV[2])) do
   local l = find(task)
   if l and (l.state == 'r' or l.state == 'p') then
     redis.call('ZADD', leases, int(again), task)

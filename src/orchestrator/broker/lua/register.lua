@@ -66,7 +66,7 @@ end
 
 -- A dead worker may have been woken and never have come: the next beat of a living idle one looks for it.
 local function look(pool)
-  for _, dead in ipairs(redis.call('ZRANGEBYSCORE', D .. 'workers', '-inf', int(now), 'LIMIT', 0, 100)) do
+  for _, dead in ipairs(redis.call('ZRANGEBYSCORE', D .. 'workers', '-inf', now, 'LIMIT', 0, 100)) do
     redis.call('ZREM', D .. 'workers', dead)
     redis.call('SREM', D .. 'idle', dead)
     redis.call('UNLINK', D .. 'wake:' .. dead)

@@ -4,6 +4,6 @@
 -- result  1 or 0
 
 -- Looking after what was found is looking too, however long it takes.
-redis.call('HSET', D .. 'looked:' .. ARGV[1], 'last', int(now))
+redis.call('HSET', D .. 'looked:' .. ARGV[1], 'last', now)
 keep('looked:' .. ARGV[1])
 return tonumber(redis.call('ZSCORE', D .. 'leases:' .. ARGV[1], ARGV[2])) == tonumber(ARGV[3]) and 1 or 0

@@ -11,7 +11,7 @@ local function tell(id, attempt, told, says)
   local task = load_task(t, id)
   if not task or not WAITS[task.status] or task.attempt ~= attempt or (task.held or '') ~= '' then return end
   local h, s = redis.call('HMGET', t.T .. 'task:' .. id, 'told', 'told_times'), session_of(t, task)
-  change(task, 'told_at', int(now))
+  change(task, 'told_at', now)
   change(task, 'told_times', int((h[2] or 0) + 1))
   local known = attempt .. ' ' .. told
   -- Who has never been told anything is not told that there is nothing to tell.

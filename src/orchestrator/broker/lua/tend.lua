@@ -17,7 +17,7 @@ end
 
 -- Entries of a sorted set whose moment has come, with their open tasks; an entry that points at nothing is dropped.
 local function each_due(name, handle)
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', t.T .. name, '-inf', int(now), 'LIMIT', 0, 100)) do
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', t.T .. name, '-inf', now, 'LIMIT', 0, 100)) do
     -- A record or session that cannot be read must not keep the others from their turn.
     local readable, task, s = pcall(find_due, id)
     if readable and s then
@@ -61,7 +61,7 @@ each_due('outstanding', end_overdue)
 each_due('leases', end_lease)
 each_due('held', note_turn)
 -- Whoever has put the tenant on the agenda before finds by this that the plan is another one now (agenda.py).
-redis.call('HSET', t.T .. 'tenant', 'tended', int(now))
+redis.call('HSET', t.T .. 'tenant', 'tended', now)
 redis.call('EXPIRE', t.T .. 'tenant', 14 * 86400)
 commit(t)
 for _, task in ipairs(still_held) do keep_score(t, 'held', now + PATIENCE, task) end

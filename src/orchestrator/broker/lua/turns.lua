@@ -111,7 +111,7 @@ end
 -- The new task waits. line: its message as the inbox has it
 local function hold(t, plan, task, line)
   local target = plan.inbox and plan.inbox.id
-  redis.call('HSET', t.T .. 'task:' .. task.id, 'status', 'queued', 'queued_at', int(now), 'held', target or '1')
+  redis.call('HSET', t.T .. 'task:' .. task.id, 'status', 'queued', 'queued_at', now, 'held', target or '1')
   keep_score(t, 'held', now + PATIENCE, task)
   if target then
     local inbox = t.T .. 'inbox:' .. target
