@@ -51,7 +51,7 @@ local function take_chunk(t, s, task, seq, delta, noted)
       change(task, 'lost', '1')
       return count(t, 'dropped|too_much_text')
     end
-    if task.chunks == 0 then change(task, 'first_chunk_at', now_text) end
+    if task.chunks == 0 then store(task, 'first_chunk_at', now_text) end
   end
   task.chunks, task.text_bytes = task.chunks + 1, from + size
   local append = task.append
@@ -103,7 +103,7 @@ local function take_piece(t, id, attempt, seq, delta)
   local task = glance(t, id)
   if not task or task.status ~= 'running' or attempt and attempt ~= task.attempt then return false end
   local noted = is_noted(task, delta)
-  if noted and not load_task(t, id) then return false end
+  if noted and not touch_record(t, task) then return false end
   local s = session_of(t, task)
   count(t, 'taken|streaming')
   if task.lease then renew_lease(t, task) end

@@ -63,7 +63,7 @@ end
 
 -- The text that came, and `run` behind it.
 local function commit_text(t, task)
-  if task.set or not task.rest then task.rest = packed_rest(task) end
+  if not task.rest then task.rest = packed_rest(task) end
   local append = task.append
   local piece = append and (#append == 1 and append[1] or table.concat(append)) or ''
   local tail = piece .. struct.pack('>I8I4I4', task.seq + 1, task.chunks, task.text_bytes) .. task.rest

@@ -85,7 +85,6 @@ local function complete(task)
 end
 
 local function packed_rest(task)
-  if not task.held then complete(task) end
   local plain = task.status == 'running' and task.held == '' and not (task.lost or task.question)
   local rest = struct.pack('>BBI4I8I8I2c0I8I8I2c0I2c0', plain and 1 or 0, task.stream and 1 or 0, task.attempt, task.lease or 0, task.deadline, #task.session, task.session,
     task.accepted_at or 0, task.bytes or 0, #task.tier, task.tier, #task.context, task.context)
@@ -131,11 +130,19 @@ local function glance(t, id)
   return task
 end
 
+-- Whether it has a record, which may be written from now on.
+local function touch_record(t, task)
+  if task.key then return true end
+  local key = record_key(t, task.id)
+  if redis.call('HEXISTS', key, 'status') == 0 then return false end
+  task.key = key
+  return true
+end
+
 local function load_task(t, id)
   local task = glance(t, id)
   if not task or task.held then return task end
-  task.key = record_key(t, id)
-  return redis.call('HEXISTS', task.key, 'status') == 1 and complete(task) or nil
+  return touch_record(t, task) and complete(task) or nil
 end
 
 local function add_pair(list, name, value)
@@ -153,8 +160,10 @@ local function store_all(task, told)
   for i = 1, #told, 2 do add_pair(task.set, told[i], told[i + 1]) end
 end
 
+-- As `store`, of something that `run` may tell of.
 local function change(task, name, value)
-  task[name] = value
+  if not task.held then complete(task) end
+  task[name], task.rest = value, nil
   store(task, name, value)
 end
 
