@@ -17,7 +17,7 @@ from orchestrator.worker.adoption import Adoption
 from orchestrator.worker.answer import Handler
 from orchestrator.worker.answer_watch import AnswerWatch
 from orchestrator.worker.cancel_watch import CancelWatch
-from orchestrator.worker.claims import Claims
+from orchestrator.worker.claims import TURNS, Claims
 from orchestrator.worker.deadline import Deadline
 from orchestrator.worker.execution import CANCEL_TIMEOUT, Execution
 from orchestrator.worker.heartbeat import Heartbeat
@@ -79,7 +79,7 @@ class Runner:
     async def run(self, stop_timeout: float) -> None:
         """Works until `stop`, then lets what runs end by itself for `stop_timeout` seconds, and hands over the rest."""
         jobs = (
-            self._claims.run(),
+            *(self._claims.run() for _ in range(TURNS)),
             self._adoption.run(self._slots, self._lease / 3),
             self._listen(),
             Heartbeat(self._keep_leases, self._lease).run(),
