@@ -9,7 +9,17 @@ import argparse
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks import cancellation, drain, durability, hostile, jitter, redis_cost, scaling, slow_readers
+from benchmarks import (
+    allocator,
+    cancellation,
+    drain,
+    durability,
+    hostile,
+    jitter,
+    redis_cost,
+    scaling,
+    slow_readers,
+)
 from benchmarks.capacity import costs
 from benchmarks.compare import report
 from benchmarks.fairness import report as fairness
@@ -52,6 +62,7 @@ def main() -> None:
         found = parts.add_parser(name, help=says, description=part.__doc__)
         found.set_defaults(run=partial(_run_plain, part.run))
     chosen = parser.parse_args()
+    allocator.preload()
     chosen.run(chosen)
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from benchmarks.allocator import allocator
 from benchmarks.figures import Figure
 from orchestrator.embedded import get_binary_path
 
@@ -102,7 +103,7 @@ def versions() -> str:
     ).stdout
     server = next(word for word in valkey.split() if word.startswith("v=")).removeprefix("v=")
     listed = [f"{name} {metadata.version(name)}" for name in packages]
-    return ", ".join([f"Python {platform.python_version()}", f"Valkey {server}", *listed])
+    return ", ".join([f"Python {platform.python_version()}", f"Valkey {server} with {allocator()}", *listed])
 
 
 def commit() -> str:

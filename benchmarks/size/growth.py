@@ -141,12 +141,11 @@ class Scene:
         return Told(spent.service / spent.seconds, spent.valkey / spent.seconds)
 
     def _rounds(self) -> Iterator[list[tuple[Spot, bytes]]]:
-        """Ten tasks after ten, for ever; the watched one last where not all are."""
-        start = 0
+        """Ten tasks after ten, for ever; where not all are watched, nine of the others and the watched one last."""
+        last = self._tasks[:1] if self._axis.name == "sessions" else []
+        others = itertools.cycle(self._tasks[len(last) :])
         while True:
-            chosen = [self._tasks[(start + i) % len(self._tasks)] for i in range(TASKS_A_ROUND)]
-            start += TASKS_A_ROUND
-            yield chosen if self._axis.name != "sessions" else [*chosen, self._tasks[0]]
+            yield [*itertools.islice(others, TASKS_A_ROUND - len(last)), *last]
 
     async def _block(self, rounds: Iterator[list[tuple[Spot, bytes]]], rest: Told = _NOTHING) -> Told:
         meter, events = Meter(self._stand.measured), 0
