@@ -102,20 +102,22 @@ def _is_answered(end: socket.socket, until: float) -> bool:
 
 
 @asynccontextmanager
-async def streaming(caller: Caller, agent: Agent) -> AsyncGenerator[None]:
-    """While an agent reports far more than any buffer holds."""
+async def streaming(caller: Caller, agent: Agent) -> AsyncGenerator[list[int]]:
+    """While an agent reports far more than any buffer holds: its reports of 256 KiB so far, by their numbers."""
     _, task = await asked(caller, agent)
 
     over = asyncio.Event()
+    reported: list[int] = []
 
     async def report() -> None:
         while not over.is_set():
             await agent.report(task, "progress", result={"pad": "x" * 256 * 1024})
+            reported.append(len(reported))
             await asyncio.sleep(0.05)
 
     reporting = asyncio.create_task(report())
     try:
-        yield
+        yield reported
     finally:
         # Not cancelled: redis-py waits by `asyncio.wait_for`, which on Python 3.11 may swallow that.
         over.set()
