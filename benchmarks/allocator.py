@@ -1,7 +1,7 @@
 """What Valkey gets its memory from.
 
 Whoever builds Redis or Valkey for Linux gets jemalloc unless asked for something else; the wheel that the embedded
-server comes from has the allocator of the C library, with which the same load costs Valkey 13 to 18 % more. So where
+server comes from has the allocator of the C library, with which the same load costs Valkey 12 to 27 % more. So where
 this machine has jemalloc (Debian: `libjemalloc2`), the server of a benchmark runs with it.
 """
 

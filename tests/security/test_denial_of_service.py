@@ -46,8 +46,12 @@ async def besieged(server: OrchestratorServer, caller: Caller, agent: Agent, pee
         try:
             await wait_until(lambda: holding.done() or is_over(), within=60)
             enough = len(reported) + REPORTS
-            while len(reported) < enough:
+
+            async def is_reported() -> bool:
                 await is_over()
+                return len(reported) >= enough
+
+            await wait_until(is_reported, within=60)
         finally:
             # Its thread would outlive the test, and what it has met is what the test should tell.
             over.set()
