@@ -93,16 +93,23 @@ class HttpProtocol(HttpToolsProtocol):
         """Parses as much as is of use now; what waits does so as the bytes it came in."""
         if self._end_timer is not None:
             return
-        self._unparsed += data
-        self._parse()
+        if self._unparsed or self.pipeline or len(data) > self._room() or self.transport.is_closing():
+            self._unparsed += data
+            self._parse()
+        else:
+            self._parse_piece(data)
+
+    def _room(self) -> int:
+        """How much may be parsed at once."""
+        return min(PARSED_AT_ONCE, MAX_HEAD_BYTES - self._head_bytes) if self._in_head else PARSED_AT_ONCE
 
     def _parse(self) -> None:
         while self._unparsed and not self.pipeline and not self._is_ending():
-            room = MAX_HEAD_BYTES - self._head_bytes if self._in_head else PARSED_AT_ONCE
+            room = self._room()
             if room == 0:
                 self._refuse(Problem("headers_too_large", f"at most {MAX_HEAD_BYTES} bytes of headers"))
                 return
-            piece = bytes(self._unparsed[: min(room, PARSED_AT_ONCE)])
+            piece = bytes(self._unparsed[:room])
             del self._unparsed[: len(piece)]
             self._parse_piece(piece)
             if self.transport.get_protocol() is not self:
@@ -131,9 +138,12 @@ class HttpProtocol(HttpToolsProtocol):
         """Takes a header. What comes after a body is none: a gateway that removes headers does not look there."""
         if not self._in_head:
             return
-        if len(self.headers) >= MAX_HEADERS:
+        headers, name = self.headers, name.lower()
+        if len(headers) >= MAX_HEADERS:
             raise TooManyHeaders
-        super().on_header(name, value)
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        headers.append((name, value))  # all that the original does, whose call would cost as much
 
     def on_headers_complete(self) -> None:
         """Stops the clock; the body's is the application's affair."""
