@@ -2,7 +2,10 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
+
+import msgspec
 
 from orchestrator.admission.access import Access
 from orchestrator.admission.request import Addressed, SendRequest
@@ -32,7 +35,16 @@ class ContextHandler:
         fault = fault_of(body, self._timeout_max)
         if fault:
             raise Problem("invalid_body", fault)
-        context = self._context(identity, tier, addressed, now)
+        target = _target(
+            identity.tenant,
+            tier,
+            addressed.context_type,
+            addressed.agent,
+            addressed.collection,
+            addressed.request_source,
+            addressed.client_version,
+        )
+        context = msgspec.structs.replace(target, created_at=rfc3339(now))
         _check_agent(identity, context)
         return SendRequest(
             identity=identity,
@@ -53,29 +65,40 @@ class ContextHandler:
         """Have the answer about this send's contexts in the cache, for the next try."""
         await self._check_database_access(request.identity.tenant, request.contexts, generation)
 
-    def _context(self, identity: Identity, tier: Tier, addressed: Addressed, now: int) -> ExecutionContext:
-        kind = _context_type(addressed.context_type)
-        require_id("X-Agent-ID", addressed.agent)
-        collection = _optional_id("X-Collection-ID", addressed.collection)
-        if kind == "collection" and collection is None:
-            raise Problem(
-                "missing_headers", "a collection needs X-Collection-ID", missing=["X-Collection-ID"]
-            )
-        agent = canonical_id("workflow" if kind == "workflow" else "agent", addressed.agent)
-        collections = [canonical_id("collection", name) for name in (collection,) if name is not None]
-        for name in (agent, *collections):
-            require_id("the id with its type in front", name)
-        return ExecutionContext(
-            context_id=collections[0] if kind == "collection" else agent,
-            context_type=kind,
-            tenant_id=identity.tenant,
-            tenant_tier=tier,
-            primary_agent_id=agent,
-            agents=() if kind == "workflow" else (agent,),
-            collections=tuple(collections),
-            metadata=_labels(addressed),
-            created_at=rfc3339(now),
-        )
+
+# Of what many people say of few agents, most has been read before: what is not of this message is kept.
+@lru_cache(1024)
+def _target(
+    tenant: str,
+    tier: Tier,
+    context_type: str,
+    agent: str,
+    collection: str | None,
+    request_source: str | None,
+    client_version: str | None,
+) -> ExecutionContext:
+    """What a send addresses; it was created at no moment yet."""
+    kind = _context_type(context_type)
+    require_id("X-Agent-ID", agent)
+    if collection is not None:
+        require_id("X-Collection-ID", collection)
+    elif kind == "collection":
+        raise Problem("missing_headers", "a collection needs X-Collection-ID", missing=["X-Collection-ID"])
+    agent = canonical_id("workflow" if kind == "workflow" else "agent", agent)
+    collections = [canonical_id("collection", name) for name in (collection,) if name is not None]
+    for name in (agent, *collections):
+        require_id("the id with its type in front", name)
+    return ExecutionContext(
+        context_id=collections[0] if kind == "collection" else agent,
+        context_type=kind,
+        tenant_id=tenant,
+        tenant_tier=tier,
+        primary_agent_id=agent,
+        agents=() if kind == "workflow" else (agent,),
+        collections=tuple(collections),
+        metadata=_labels(request_source, client_version),
+        created_at="",
+    )
 
 
 def _check_agent(identity: Identity, context: ExecutionContext) -> None:
@@ -124,8 +147,8 @@ def _traceparent(stated: str | None) -> str | None:
     return stated if stated and _TRACEPARENT(stated) else None
 
 
-def _labels(addressed: Addressed) -> dict[str, str]:
-    labels = {"request_source": addressed.request_source, "client_version": addressed.client_version}
+def _labels(request_source: str | None, client_version: str | None) -> dict[str, str]:
+    labels = {"request_source": request_source, "client_version": client_version}
     for name, value in labels.items():
         if value is not None and not (len(value) <= _LABEL_MAX and value.isprintable()):
             header = "X-" + name.title().replace("_", "-")
