@@ -1,6 +1,7 @@
 """Time limits of a block that share one timer, for what happens thousands of times a second."""
 
 import asyncio
+from math import inf
 from types import TracebackType
 from typing import Final
 
@@ -16,7 +17,10 @@ class Deadlines:
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._open: set[Deadline] = set()
+        self.open: set[Deadline] = set()
+        """Those whose blocks are under way."""
+        self.looks_at = inf
+        """When the timer goes off, by the loop's clock."""
         self._timer: asyncio.TimerHandle | None = None
 
     def within(self, seconds: float) -> "Deadline":
@@ -27,27 +31,20 @@ class Deadlines:
             loop = self._loop = asyncio.get_running_loop()
         return Deadline(self, loop, loop.time() + seconds)
 
-    def enter(self, deadline: "Deadline", loop: asyncio.AbstractEventLoop) -> None:
-        """Its block begins."""
-        self._open.add(deadline)
-        timer = self._timer
-        if timer is None or deadline.due < timer.when():
-            if timer is not None:
-                timer.cancel()
-            self._timer = loop.call_at(deadline.due, self._end_overdue, loop)
-
-    def leave(self, deadline: "Deadline") -> None:
-        """Its block is over."""
-        self._open.discard(deadline)
+    def look_at(self, due: float, loop: asyncio.AbstractEventLoop) -> None:
+        """Have the timer go off by then."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self.looks_at = loop.call_at(due, self._end_overdue, loop), due
 
     def _end_overdue(self, loop: asyncio.AbstractEventLoop) -> None:
-        now, self._timer = loop.time(), None
-        for deadline in [deadline for deadline in self._open if deadline.due <= now]:
-            self._open.discard(deadline)
+        now, self._timer, self.looks_at = loop.time(), None, inf
+        for deadline in [deadline for deadline in self.open if deadline.due <= now]:
+            self.open.discard(deadline)
             deadline.end()
-        if self._open:
-            soonest = min(deadline.due for deadline in self._open)
-            self._timer = loop.call_at(max(soonest, now + _APART_SECONDS), self._end_overdue, loop)
+        if self.open:
+            soonest = min(deadline.due for deadline in self.open)
+            self.look_at(max(soonest, now + _APART_SECONDS), loop)
 
 
 class Deadline:
@@ -75,12 +72,14 @@ class Deadline:
         if task is None:
             raise RuntimeError("a deadline needs a task that it can cancel")
         self._cancelling = task.cancelling()
-        self._all.enter(self, self._loop)
+        self._all.open.add(self)
+        if self.due < self._all.looks_at:
+            self._all.look_at(self.due, self._loop)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
-        self._all.leave(self)
+        self._all.open.discard(self)
         task, self._task = self._task, None
         if not self.over or task is None:
             return

@@ -90,14 +90,11 @@ class Enqueue:
         self._plan_look(admission)
 
     def _plan_look(self, admission: Admission) -> None:
-        look = self._look(admission)
-        if admission.planned is None or admission.planned.look > look:
-            self.later(self._plan(admission, look))
-
-    def _look(self, admission: Admission) -> int:
         new = admission.new
         soonest = WATCHED_LOOK_MICROS if admission.watched else UNPUSHED_LOOK_MICROS
-        return min(new.deadline, new.created + soonest)
+        look = min(new.deadline, new.created + soonest)
+        if admission.planned is None or admission.planned.look > look:
+            self.later(self._plan(admission, look))
 
     async def _plan(self, admission: Admission, look: int) -> None:
         tenant = admission.new.tenant

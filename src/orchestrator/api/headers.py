@@ -28,6 +28,7 @@ OPTIONAL: Final = (
 )
 
 _SPELLED: Final = {name.lower(): name for name in (*REQUIRED, *OPTIONAL)}
+_NONE_FOUND: Final[Mapping[str, str | None]] = dict.fromkeys(_SPELLED.values())
 
 
 def header(headers: Headers, name: str) -> str | None:
@@ -68,13 +69,13 @@ def refuse_secrets(query: QueryParams) -> None:
 
 def send_headers(headers: RequestHeaders, claims: Claims | None) -> dict[str, str | None]:
     """The headers of a send; raises `missing_headers` that names every one that neither they nor the token tell."""
-    found: dict[str, str | None] = dict.fromkeys(_SPELLED.values())
-    for lower, values in headers.among(_SPELLED):
-        name = _SPELLED[lower]
-        found[name] = _one(name, values)
-    told = _told_by(claims)
-    missing = [name for name in REQUIRED if found[name] is None and name not in told]
-    if missing:
+    found = dict(_NONE_FOUND)
+    for lower, values in headers.lists():
+        name = _SPELLED.get(lower)
+        if name is not None:
+            found[name] = _one(name, values)
+    missing = [name for name in REQUIRED if found[name] is None]
+    if missing and (missing := [name for name in missing if name not in _told_by(claims)]):
         raise Problem("missing_headers", f"send these headers too: {', '.join(missing)}", missing=missing)
     return found
 

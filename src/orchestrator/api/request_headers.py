@@ -1,6 +1,6 @@
 """The headers of a request, looked up by name: Starlette's walk through all of them for each name."""
 
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from typing import Final, TypeVar, overload
 
 from starlette.datastructures import Headers
@@ -19,19 +19,20 @@ class RequestHeaders(Headers):
     """Taken apart once; names in `raw` are in lower case, as ASGI has them."""
 
     def __init__(self, raw: RawHeaders) -> None:
-        super().__init__(raw=list(raw))
+        raw = list(raw)
+        super().__init__(raw=raw)
         self._found: Final[dict[str, list[str]]] = {}
         found = self._found
-        for raw_name, raw_value in self.raw:
+        for raw_name, raw_value in raw:
             name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
             if name in found:
                 found[name].append(value)
             else:
                 found[name] = [value]
 
-    def among(self, names: Container[str]) -> list[tuple[str, list[str]]]:
-        """Those of these names, in lower case, that there are, in the request's order, with all their values."""
-        return [found for found in self._found.items() if found[0] in names]
+    def lists(self) -> Iterable[tuple[str, list[str]]]:
+        """Each name, in lower case, in the request's order, with all its values."""
+        return self._found.items()
 
     def has_any(self, names: frozenset[str]) -> bool:
         """Whether there is any of these names, in lower case."""

@@ -1,18 +1,13 @@
 """Answers to requests that came whole: past ASGI, whose channels are for what is still on its way."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, cast
-
-from starlette.types import Scope
+from typing import Any, Final
 
 from orchestrator.api.bodies import WHOLE_BODY
 from orchestrator.api.endpoints import Handler, Handlers, KnownRequest
 from orchestrator.api.exchange import Exchange, on_the_wire
 from orchestrator.api.http_protocol import PARSED_AT_ONCE, HttpProtocol
 from orchestrator.api.request_headers import headers_of
-
-if TYPE_CHECKING:
-    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 REST_SECONDS: Final = 0.05
 """How long a request waits for the rest of its body before it goes the way of every other."""
@@ -56,7 +51,7 @@ class WholeRequests(HttpProtocol):
             and parser.should_keep_alive()
             and (not self.cycle or self.cycle.response_complete)
             and not self.flow.write_paused
-            and not headers_of(cast("Scope", self.scope)).has_any(_UNUSUAL)
+            and not headers_of(self.scope).has_any(_UNUSUAL)  # pyright: ignore[reportArgumentType]
         )
 
     def on_body(self, body: bytes) -> None:
@@ -97,11 +92,11 @@ class WholeRequests(HttpProtocol):
             self._rest_timer = None
 
     def _start(self, handler: Handler) -> None:
-        scope = cast("Scope", self.scope)
+        scope: Any = self.scope
         scope.update(method="POST", path=self.url.decode(), raw_path=self.url, query_string=b"")
         scope[WHOLE_BODY], self._body = self._body, b""
         exchange = self._running = Exchange()
-        self.cycle = cast("RequestResponseCycle", exchange)
+        self.cycle = exchange  # type: ignore[assignment]
         task = self.loop.create_task(self._answer(exchange, handler, KnownRequest(scope)))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)

@@ -77,18 +77,16 @@ def identify(stated: Stated, claims: Claims | None) -> Identity:
     `tier_mismatch` and `session_denied` for one that contradicts the token, `unauthorized` for a token that names no
     tenant.
     """
-    _check(stated)
+    tier = _checked(stated)
     if claims is None:
-        return Identity(
-            tenant=_tenant(stated), tier=_tier(stated.tier), user=stated.user or "", session=stated.session,
-            subject=(_tenant(stated), stated.user or ""),
-        )  # fmt: skip
+        tenant, user = _tenant(stated), stated.user or ""
+        return Identity(tenant=tenant, tier=tier, user=user, session=stated.session, subject=(tenant, user))
     if "admin" not in claims.scopes and (claims.tenant is None or claims.tier is None):
         raise Problem("unauthorized", "the token names no tenant or no tier")
     _check_against(stated, claims)
     return Identity(
         tenant=claims.tenant or _tenant(stated),
-        tier=claims.tier or _tier(stated.tier),
+        tier=claims.tier or tier,
         # Who administers the deployment is nobody's user: the request may say for whom it asks.
         user=claims.user if claims.tenant else stated.user or "",
         session=claims.session or stated.session,
@@ -107,16 +105,15 @@ def _tenant(stated: Stated) -> str:
     return stated.tenant
 
 
-def _check(stated: Stated) -> None:
-    for name, value in (
-        (stated.named.tenant, stated.tenant),
-        (stated.named.session, stated.session),
-    ):
-        if value is not None:
-            require_id(name, value)
+def _checked(stated: Stated) -> Tier | None:
+    """The tier that is stated; raises the `Problem` of what is malformed."""
+    if stated.tenant is not None:
+        require_id(stated.named.tenant, stated.tenant)
+    if stated.session is not None:
+        require_id(stated.named.session, stated.session)
     if stated.user is not None:
         require_user_id(stated.named.user, stated.user)
-    _tier(stated.tier)
+    return None if stated.tier is None else require_tier(stated.tier)
 
 
 def _check_against(stated: Stated, claims: Claims) -> None:
@@ -150,11 +147,6 @@ def require_user_id(name: str, value: str) -> None:
 
 def require_tier(value: str) -> Tier:
     """The tier of this name; raises `invalid_tier`."""
-    for tier in TIERS:
-        if tier == value:
-            return tier
+    if value in TIERS:
+        return value
     raise Problem("invalid_tier", f"tier {value[:40]!r} is not one of the four", allowed=list(TIERS))
-
-
-def _tier(stated: str | None) -> Tier | None:
-    return None if stated is None else require_tier(stated)

@@ -6,7 +6,7 @@ deployment begin with `{<domain>`. None of ours begins with the callback prefix,
 """
 
 import zlib
-from typing import Final, cast
+from typing import Final
 
 from orchestrator.protocol.tiers import Tier
 
@@ -89,4 +89,4 @@ def execution_queue(context_id: str, tier: Tier) -> str:
 def place_of(queue: str) -> tuple[str, Tier]:
     """The context and the tier whose queue this is."""
     _, context, tier = queue.split(":")
-    return context, cast("Tier", tier)
+    return context, tier  # type: ignore[return-value]
