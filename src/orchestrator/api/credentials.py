@@ -54,8 +54,9 @@ class Credentials:
             if ticket is not None:
                 raise Problem("unauthorized", "no ticket is valid here: token authentication is off")
             return None
-        if bearer_token(asker.headers) is not None:
-            claims = await self._identifier.authenticate(asker.headers)
+        token = bearer_token(asker.headers)
+        if token is not None:
+            claims = await self._identifier.verify(token)
         elif ticket is not None:
             claims = await self._redeem(ticket, asker, use)
         else:

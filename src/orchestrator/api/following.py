@@ -12,6 +12,7 @@ from orchestrator.auth.identity import Identity
 from orchestrator.auth.revocations import Revocations
 from orchestrator.broker.connection import BrokerError
 from orchestrator.broker.logs import Opened
+from orchestrator.deadlines import Deadlines
 from orchestrator.delivery.connection import Connection, OnEnd, Outlet
 from orchestrator.delivery.session_log import SessionLog
 from orchestrator.delivery.settlements import Settlements
@@ -75,6 +76,7 @@ class Following:
         self._resumes = Budget(2 * new_per_second, 2 * new_per_second, 0.0)
         self._revocations = revocations
         self._explain_waits = explain_waits
+        self._deadlines = Deadlines()
         self.ping_interval: Final = ping_interval
 
     def _check_room(self, *, resumes: bool) -> None:
@@ -105,7 +107,7 @@ class Following:
         connection.expires, connection.issued = identity.expires, identity.issued
         connection.subject = identity.subject
         try:
-            async with asyncio.timeout(OPEN_SECONDS):
+            with self._deadlines.within(OPEN_SECONDS):
                 opened, events = await self._open(connection, resume)
         except (BrokerError, TimeoutError):
             raise Problem(

@@ -36,7 +36,7 @@ _ANSWER: Final = b"".join(
 
 
 def upgrade_in(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
-    """What a client wants to go over to, in lower case; asked three times a head, so without a walk through it."""
+    """What a client wants to go over to, in lower case."""
     last = dict(headers)
     asked = map(bytes.strip, last.get(b"connection", b"").lower().split(b","))
     return last.get(b"upgrade", b"").lower() if b"upgrade" in asked else None

@@ -53,6 +53,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._unparsed = bytearray()
         self._in_head = True
         self._head_bytes = 0
+        self._upgrade_of: list[tuple[bytes, bytes]] | None = None
+        self._asked_upgrade: bytes | None = None
         self._since_body = 0
         self._running: RequestResponseCycle | Exchange | None = None
         self._idle = IdleTimer(self.loop, self.timeout_keep_alive)
@@ -177,7 +179,10 @@ class HttpProtocol(HttpToolsProtocol):
             self._close()  # another answer is under way on this connection
 
     def _get_upgrade(self) -> bytes | None:
-        return upgrade_in(self.headers)
+        # Asked three times a head; once it is complete it changes no more.
+        if self._upgrade_of is not self.headers:
+            self._upgrade_of, self._asked_upgrade = self.headers, upgrade_in(self.headers)
+        return self._asked_upgrade
 
     def handle_websocket_upgrade(self) -> None:
         """Hands the connection over, unless an answer is still on its way: nobody would look after it any more."""

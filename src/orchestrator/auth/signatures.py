@@ -60,7 +60,7 @@ class Signatures:
     def __init__(self, keys: KeySource) -> None:
         self._keys: Final = keys
         self._registry: Final = _Registry()
-        self.forms: Final[dict[bytes, Members]] = {}
+        self.forms: Final[dict[bytes, tuple[Members, Header]]] = {}
         """What headers say, by their bytes: to read one takes half of what a new token costs, and all are alike."""
 
     async def is_signed_by(self, key: Key, header: Header) -> bool:
@@ -69,8 +69,7 @@ class Signatures:
 
     async def open(self, token: str) -> Opened:
         """A token that was signed with a key of ours; raises `unauthorized` and `unavailable`."""
-        signed = self._split(token)
-        header = _header(signed)
+        signed, header = self._split(token)
         key = await self._keys.find(header.alg, header.kid)
         try:
             genuine = jws.validate_compact(signed, key.material, registry=self._registry)
@@ -78,10 +77,10 @@ class Signatures:
             genuine = False
         if not genuine:
             raise invalid_token("the token's signature is wrong", "signature")
-        self._remember(token, signed)
+        self._remember(token, signed, header)
         return Opened(header, key, _payload(signed))
 
-    def _split(self, token: str) -> CompactSignature:
+    def _split(self, token: str) -> tuple[CompactSignature, Header]:
         if len(token) > MOST_BYTES:
             raise invalid_token(f"the token is longer than {MOST_BYTES} bytes")
         try:
@@ -89,21 +88,23 @@ class Signatures:
         except _WHAT_PARSING_RAISES:
             raise invalid_token(_MALFORMED) from None
 
-    def _parted(self, token: bytes) -> CompactSignature:
+    def _parted(self, token: bytes) -> tuple[CompactSignature, Header]:
         """As the library does it; where the header is known only the rest is decoded."""
         parts = token.split(b".")
         form = self.forms.get(parts[0])
         if form is None:
-            return jws.extract_compact(token, registry=self._registry)
+            signed = jws.extract_compact(token, registry=self._registry)
+            return signed, _header(signed)
+        members, read = form
         header, payload, signature = parts
-        signed = CompactSignature(form, urlsafe_b64decode(payload))
+        signed = CompactSignature(members, urlsafe_b64decode(payload))
         signed.segments.update({"header": header, "payload": payload, "signature": signature})
-        return signed
+        return signed, read
 
-    def _remember(self, token: str, genuine: CompactSignature) -> None:
+    def _remember(self, token: str, genuine: CompactSignature, header: Header) -> None:
         if len(self.forms) >= FORMS_MAX:
             self.forms.clear()
-        self.forms[token.encode().partition(b".")[0]] = genuine.protected
+        self.forms[token.encode().partition(b".")[0]] = genuine.protected, header
 
 
 def _header(signed: CompactSignature) -> Header:

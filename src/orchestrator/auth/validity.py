@@ -36,11 +36,11 @@ class Validity:
 
     def _check_times(self, payload: Payload) -> None:
         now: Final = self._now()
-        ends, begins, issued = (moment(payload, name) for name in ("exp", "nbf", "iat"))
+        ends, begins, issued = moment(payload, "exp"), moment(payload, "nbf"), moment(payload, "iat")
         if ends is not None and ends <= now - self._leeway:
             raise invalid_token("the token has expired", "expired")
         # One that was issued later than now would outlive the word that voids all issued until now.
-        if any(time is not None and time > now + self._leeway for time in (begins, issued)):
+        if max(begins or 0, issued or 0) > now + self._leeway:
             raise invalid_token("the token is not valid yet", "not_yet_valid")
 
 
