@@ -48,8 +48,10 @@ class Credentials:
         Raises `invalid_id` for a token in the URL, `NoCredentials`, `unauthorized`, `access_denied` for a ticket of
         another origin, `insufficient_scope`.
         """
-        refuse_secrets(asker.query_params)
-        ticket = parameter(asker.query_params, "ticket")
+        ticket = None
+        if asker.scope["query_string"]:
+            refuse_secrets(asker.query_params)
+            ticket = parameter(asker.query_params, "ticket")
         if not self._identifier.needs_token:
             if ticket is not None:
                 raise Problem("unauthorized", "no ticket is valid here: token authentication is off")

@@ -4,13 +4,17 @@ Around a function Starlette puts two layers that answer exceptions; that is the 
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
+from starlette.datastructures import QueryParams
 from starlette.requests import Request, empty_receive
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from orchestrator.api.request_headers import RequestHeaders, headers_of
+
+_NO_QUERY: Final = QueryParams()
 
 SocketHandler = Callable[[WebSocket], Awaitable[None]]
 
@@ -43,13 +47,15 @@ class Endpoint:
 
 
 class KnownSocket(WebSocket):
-    """A socket whose headers are taken apart once."""
+    """A socket whose headers and query are taken apart once; most have no query."""
 
-    __slots__ = ("headers",)
+    __slots__ = ("headers", "query_params")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         super().__init__(scope, receive, send)
+        query = scope["query_string"]
         self.headers: RequestHeaders = headers_of(scope)  # type: ignore[override]
+        self.query_params: QueryParams = QueryParams(query) if query else _NO_QUERY  # type: ignore[override]
 
 
 class SocketEndpoint:
