@@ -1,7 +1,7 @@
 """uvicorn's HTTP protocol with the bounds it lacks: how much a request may cost before anybody knows what it asks."""
 
 import asyncio
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -10,12 +10,10 @@ from uvicorn.protocols.utils import is_ssl
 from orchestrator.api.addresses import peer_in
 from orchestrator.api.exchange import Exchange, on_the_wire
 from orchestrator.api.flow import Flow
-from orchestrator.api.handshake import answer_to, upgrade_in
 from orchestrator.api.idle_timer import IdleTimer
 from orchestrator.api.pending_connections import PendingConnections
 from orchestrator.api.problems import problem_response
 from orchestrator.api.request_headers import TooManyHeaders
-from orchestrator.api.websocket_protocol import WebSocketProtocol
 from orchestrator.errors import Problem
 
 MAX_HEAD_BYTES: Final = 32_768
@@ -38,7 +36,7 @@ LINGER_SECONDS: Final = 5.0
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """Passed to uvicorn as `http=`. Whoever changes the pinned uvicorn reads these overrides again."""
+    """What `WholeRequests` builds upon. Whoever changes the pinned uvicorn reads these overrides again."""
 
     head_seconds: float = HEAD_SECONDS
     unread_seconds: float = UNREAD_SECONDS
@@ -53,8 +51,6 @@ class HttpProtocol(HttpToolsProtocol):
         self._unparsed = bytearray()
         self._in_head = True
         self._head_bytes = 0
-        self._upgrade_of: list[tuple[bytes, bytes]] | None = None
-        self._asked_upgrade: bytes | None = None
         self._since_body = 0
         self._running: RequestResponseCycle | Exchange | None = None
         self._idle = IdleTimer(self.loop, self.timeout_keep_alive)
@@ -177,29 +173,6 @@ class HttpProtocol(HttpToolsProtocol):
             self._end_within(self.unread_seconds)
         else:
             self._close()  # another answer is under way on this connection
-
-    def _get_upgrade(self) -> bytes | None:
-        # Asked three times a head; once it is complete it changes no more.
-        if self._upgrade_of is not self.headers:
-            self._upgrade_of, self._asked_upgrade = self.headers, upgrade_in(self.headers)
-        return self._asked_upgrade
-
-    def handle_websocket_upgrade(self) -> None:
-        """Hands the connection over, unless an answer is still on its way: nobody would look after it any more."""
-        self._idle.stop()
-        if self.flow.write_paused or not self._is_idle():
-            self.transport.abort()
-        elif answer := answer_to(self.scope, self.url):
-            self._upgrade(answer)
-        else:
-            super().handle_websocket_upgrade()
-
-    def _upgrade(self, answer: bytes) -> None:
-        self.connections.discard(self)
-        make = cast("type[WebSocketProtocol]", self.ws_protocol_class)
-        protocol = make(self.config, self.server_state, self.app_state)  # type: ignore[call-arg]
-        protocol.take_handshake(self, answer)
-        self.transport.set_protocol(protocol)
 
     # Answering
 

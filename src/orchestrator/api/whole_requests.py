@@ -6,8 +6,9 @@ from typing import Any, Final
 from orchestrator.api.bodies import WHOLE_BODY
 from orchestrator.api.endpoints import Handler, Handlers, KnownRequest
 from orchestrator.api.exchange import Exchange, on_the_wire
-from orchestrator.api.http_protocol import PARSED_AT_ONCE, HttpProtocol
+from orchestrator.api.http_protocol import PARSED_AT_ONCE
 from orchestrator.api.request_headers import headers_of
+from orchestrator.api.upgrading import Upgrading
 
 REST_SECONDS: Final = 0.05
 """How long a request waits for the rest of its body before it goes the way of every other."""
@@ -15,7 +16,7 @@ _UNUSUAL: Final = frozenset({"expect", "transfer-encoding", "upgrade"})
 """Headers that somebody on the way through ASGI has to look at."""
 
 
-class WholeRequests(HttpProtocol):
+class WholeRequests(Upgrading):
     """Passed to uvicorn as `http=`, with who answers what is posted to the `direct` paths.
 
     Such a request waits a moment for its body, which many clients send behind the head. If that was all of it, it is
