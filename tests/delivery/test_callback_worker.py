@@ -212,9 +212,47 @@ async def test_push_after_our_own_taking(
 
 async def test_backlog_is_taken_ahead(parts: Parts, scripted: Scripted) -> None:
     """Of a tenant with a backlog the next call is under way before the last one came back; of others it is not."""
-    scripted.gate.set()
     scripted.answers = [Handled(["a", "b"], [], many=frozenset("a"))]
     parts.worker.ring_all("ab")
     async with parts.pumping():
+        await wait_until(lambda: len(scripted.calls) == 1)
+        scripted.gate.set()
+        scripted.gate.clear()  # the first comes back, the next ones do not
+        await wait_until(lambda: len(scripted.calls) == 3)
+        scripted.gate.set()
         await parts.worker.settled("a")
     assert scripted.calls == [["a", "b"], ["a", "b"], ["a"]]
+
+
+async def test_calls_ahead_set_out_apart(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two calls that set out together come back together, and then neither side works while the other does."""
+    calls: list[asyncio.Future[Handled]] = []
+
+    def handle(_self: CallbackHandler, _tenants: list[str]) -> asyncio.Future[Handled]:
+        calls.append(asyncio.get_running_loop().create_future())
+        return calls[-1]
+
+    many = Handled(["a"], [], many=frozenset("a"))
+    monkeypatch.setattr(CallbackHandler, "handle", handle)
+    monkeypatch.setattr(callback_worker, "AHEAD_SECONDS", 0.0)
+    async with parts.pumping():
+        parts.worker.ring("a")
+        await wait_until(lambda: len(calls) == 1)
+        calls[0].set_result(many)
+        await wait_until(lambda: len(calls) == 3)  # the second, and the one ahead of it
+
+        monkeypatch.setattr(callback_worker, "AHEAD_SECONDS", 3_600.0)
+        for call in calls[1:]:
+            call.set_result(many)  # both in one turn of the loop
+        await wait_until(lambda: len(calls) >= 4)
+        assert len(calls) == 4  # of two that came back together one has to wait
+
+        monkeypatch.setattr(callback_worker, "AHEAD_SECONDS", 0.0)
+        calls[3].set_result(many)
+        await wait_until(lambda: len(calls) == 6)
+        calls[4].set_result(many)
+        await wait_until(lambda: len(calls) == 7)  # the other is under way, so this one need not wait
+        for call in calls[5:]:
+            call.set_result(Handled([], []))
+        await parts.worker.settled("a")
+    assert len(calls) == 7

@@ -23,6 +23,9 @@ TICK_SECONDS: Final = 0.001
 CALLS_AT_ONCE: Final = 4
 CALLS_AHEAD: Final = 2
 """Calls under way for a tenant with a backlog."""
+AHEAD_SECONDS: Final = 0.001
+"""How long after the other. Calls that set out together are answered together: then Redis waits while we bring their
+events, and we while it works on the next two."""
 ECHO_SECONDS: Final = 0.015
 _RETRY_SECONDS: Final = 0.25
 _AGAIN_SECONDS: Final = 1.0
@@ -36,9 +39,15 @@ class _Line:
         self.rang = False
         self.many = False
         """Whether more is left than a call takes."""
+        self.has_just_set_out = False
+        """Whether a call of a backlog did so in this turn of the loop."""
         # How often the bell was heard meanwhile, and how often we rang it ourselves, at most.
         self.heard = 0
         self.took = 0
+
+    def end_turn(self) -> None:
+        """What sets out from now on does so apart from what did before."""
+        self.has_just_set_out = False
 
 
 class _Echo:
@@ -131,10 +140,23 @@ class CallbackWorker:
         line = self._lines.setdefault(tenant, _Line())
         line.calls += 1
         line.rang = False
-        if not line.many or line.calls >= CALLS_AHEAD:
-            del self._waiting[tenant]
+        del self._waiting[tenant]
+        if line.many:
+            line.has_just_set_out = True
+            asyncio.get_running_loop().call_soon(line.end_turn)
+            if line.calls < CALLS_AHEAD:
+                self._go_ahead_soon(tenant)
         if echo := self._echoes.pop(tenant, None):
             echo.over.cancel()
+
+    def _go_ahead_soon(self, tenant: str) -> None:
+        asyncio.get_running_loop().call_later(AHEAD_SECONDS, self._go_ahead, tenant)
+
+    def _go_ahead(self, tenant: str) -> None:
+        line = self._lines.get(tenant)
+        if line and line.many and 0 < line.calls < CALLS_AHEAD and self._running:
+            self._waiting[tenant] = None
+            self._start_calls()
 
     async def _call(self, batch: list[str]) -> None:
         handled = Handled(batch, [])  # to be tried again, unless it is done
@@ -163,10 +185,7 @@ class CallbackWorker:
             line.calls -= 1
             line.took += tenant in handled.took
             line.many = tenant in handled.many
-        # Who was passed over comes first: else a tenant with ever more would keep a large callback waiting.
-        for tenant in handled.more:
-            if self._lines[tenant].many or not self._lines[tenant].calls:
-                self._waiting[tenant] = None
+        self._line_up(handled.more)
         for tenant in batch:
             if not self._lines[tenant].calls and tenant not in self._waiting:
                 self._rest(tenant, self._lines.pop(tenant))
@@ -174,6 +193,15 @@ class CallbackWorker:
             self._start_calls()
         if self._waiting:
             self._wake.set()
+
+    def _line_up(self, more: list[str]) -> None:
+        # Who was passed over comes first: else a tenant with ever more would keep a large callback waiting.
+        for tenant in more:
+            line = self._lines[tenant]
+            if line.calls and line.has_just_set_out:
+                self._go_ahead_soon(tenant)
+            elif line.many or not line.calls:
+                self._waiting[tenant] = None
 
     def _rest(self, tenant: str, line: _Line) -> None:
         """Nothing is left of what was there when the last call was made; perhaps something has come since."""
