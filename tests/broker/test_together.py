@@ -118,6 +118,29 @@ async def test_a_full_call_goes_beside_another() -> None:
     assert sorted(item for made in calls.made for item in made) == list(range(1, 12))
 
 
+async def test_two_calls_set_out_apart() -> None:
+    """Two that come back together do not set out together: Redis would stand still while both are handled."""
+    calls, turn, turns = Calls(most=2), 0, list[int]()
+
+    def count() -> None:
+        nonlocal turn
+        turn += 1
+        turns.extend([turn] * (len(calls.made) - len(turns)))
+        asyncio.get_running_loop().call_soon(count)
+
+    first = await calls.begin()
+    rest = calls.add(*range(2, 10))
+    await wait_until(lambda: len(calls.made) == 2)
+    count()
+    calls.gate.set()
+    calls.gate.clear()  # these two come back in one turn, the next ones are held
+    await wait_until(lambda: len(calls.made) == 4)
+    await asyncio.sleep(0)
+    assert turns[3] == turns[2] + 1
+    calls.gate.set()
+    assert await asyncio.gather(first, *rest) == [2 * item for item in range(1, 10)]
+
+
 async def test_settled() -> None:
     """It is settled when all have their answers."""
     calls = Calls()

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, TypeVar
 
 from orchestrator.broker.connection import Refused
+from orchestrator.loop_turn import OncePerTurn
 
 ItemT = TypeVar("ItemT")
 ReplyT = TypeVar("ReplyT")
@@ -22,6 +23,7 @@ class _Line(Generic[ItemT, ReplyT]):
         self.loop = loop
         self.waiting: deque[tuple[ItemT, asyncio.Future[ReplyT]]] = deque()
         self.calls = 0
+        self.setting_out = OncePerTurn()
 
 
 class Together(Generic[ItemT, ReplyT]):
@@ -68,6 +70,11 @@ class Together(Generic[ItemT, ReplyT]):
     async def _run(self, key: str, line: _Line[ItemT, ReplyT]) -> None:
         try:
             while line.waiting:
+                if line.calls > 1:
+                    if line.setting_out.done:
+                        await asyncio.sleep(0)
+                        continue
+                    line.setting_out.note(line.loop)
                 await self._answer(key, self._next(line.waiting))
         finally:
             line.calls -= 1

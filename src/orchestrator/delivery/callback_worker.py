@@ -17,6 +17,7 @@ from orchestrator.broker.callbacks import QUEUES_PER_CALL
 from orchestrator.broker.connection import BrokerError, Refused
 from orchestrator.broker.rights import Rights
 from orchestrator.delivery.callback_handler import CallbackHandler, Handled
+from orchestrator.loop_turn import OncePerTurn
 from orchestrator.telemetry import Log, LogEvent
 
 TICK_SECONDS: Final = 0.001
@@ -24,8 +25,7 @@ CALLS_AT_ONCE: Final = 4
 CALLS_AHEAD: Final = 2
 """Calls under way for a tenant with a backlog."""
 AHEAD_SECONDS: Final = 0.001
-"""How long after the other. Calls that set out together are answered together: then Redis waits while we bring their
-events, and we while it works on the next two."""
+"""How long after the other: see `OncePerTurn`."""
 ECHO_SECONDS: Final = 0.015
 _RETRY_SECONDS: Final = 0.25
 _AGAIN_SECONDS: Final = 1.0
@@ -39,15 +39,11 @@ class _Line:
         self.rang = False
         self.many = False
         """Whether more is left than a call takes."""
-        self.has_just_set_out = False
-        """Whether a call of a backlog did so in this turn of the loop."""
+        self.setting_out = OncePerTurn()
+        """Of the calls of a backlog."""
         # How often the bell was heard meanwhile, and how often we rang it ourselves, at most.
         self.heard = 0
         self.took = 0
-
-    def end_turn(self) -> None:
-        """What sets out from now on does so apart from what did before."""
-        self.has_just_set_out = False
 
 
 class _Echo:
@@ -142,8 +138,7 @@ class CallbackWorker:
         line.rang = False
         del self._waiting[tenant]
         if line.many:
-            line.has_just_set_out = True
-            asyncio.get_running_loop().call_soon(line.end_turn)
+            line.setting_out.note(asyncio.get_running_loop())
             if line.calls < CALLS_AHEAD:
                 self._go_ahead_soon(tenant)
         if echo := self._echoes.pop(tenant, None):
@@ -198,7 +193,7 @@ class CallbackWorker:
         # Who was passed over comes first: else a tenant with ever more would keep a large callback waiting.
         for tenant in more:
             line = self._lines[tenant]
-            if line.calls and line.has_just_set_out:
+            if line.calls and line.setting_out.done:
                 self._go_ahead_soon(tenant)
             elif line.many or not line.calls:
                 self._waiting[tenant] = None
