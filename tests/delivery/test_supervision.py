@@ -42,6 +42,17 @@ async def test_next_attempt_is_pushed(parts: Parts) -> None:
     assert not parts.tenant.client.exists(parts.tenant.key("unpushed"))
 
 
+async def test_a_clock_that_lags(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the server has just made due is due, though our guess of its clock is a little behind."""
+    task = await running(parts)
+    clock = parts.tenant.broker.clock
+    now = clock.now
+    monkeypatch.setattr(clock, "now", lambda: now() - 30_000)
+    async with parts.pumping():
+        await parts.supervision.lapsed(parts.tenant.name, task, 1, "w1")
+    assert waiting(parts) == [("hi", 2)]
+
+
 async def test_told_twice(parts: Parts) -> None:
     """Two replicas that both look after a lapsed lease push one attempt."""
     task = await running(parts)
