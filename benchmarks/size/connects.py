@@ -63,8 +63,7 @@ async def _measure(measured: Measured, count: int) -> list[Figure]:
     people = [_Person(f"user-{number}", settings) for number in range(count)]
     async with standing(measured) as stand:
         crowd = Crowd(stand.port)
-        await crowd.come([person.by_token for person in people[:_WARM]])
-        crowd.go()
+        await _come(measured, crowd, [person.by_token for person in people[:_WARM]])
         by_token = await _come(measured, crowd, [person.by_token for person in people])
         meter = Meter(measured)
         await _take_tickets(stand.port, people)

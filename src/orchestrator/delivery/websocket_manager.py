@@ -20,7 +20,7 @@ from orchestrator.protocol.events import Event, EventType, SessionName, read_eve
 from orchestrator.protocol.position import Position
 
 BACKLOG_EVENTS: Final = 64
-BACKLOG_SECONDS: Final = 0.005
+BACKLOG_SECONDS: Final = 0.01
 """How long the sockets of a message from a backlog are not written to: each write costs as much as several events."""
 UNUSED_CHANNEL_SECONDS: Final = 30.0
 """How long a channel is heard after its last socket, since people reload pages."""
