@@ -1,7 +1,8 @@
 """What Valkey spends on an event of the way back, by how events come: `deliver.lua` alone, driven as the service does.
 
 CPU of the server's process by the kernel's accounting, of each case the least of some rounds. Every task runs already.
-The goals are for the commands alone; what the append-only file adds that `docs/operations.md` asks for is shown beside.
+The goals are for the commands alone; what they come to with the append-only file that `docs/operations.md` asks for
+stands beside.
 """
 
 import asyncio

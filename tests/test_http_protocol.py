@@ -9,8 +9,10 @@ import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 from tests.in_process import serving_app
+from tests.websocket_peers import handshake
 
 from orchestrator.api.http_protocol import MAX_HEAD_BYTES, HttpProtocol
 
@@ -26,11 +28,20 @@ async def impatient(_: Request) -> PlainTextResponse:
     return PlainTextResponse("not interested", 413)
 
 
+async def welcoming(socket: WebSocket) -> None:
+    """Lets everybody in."""
+    await socket.accept()
+
+
 @contextmanager
 def connection() -> Generator[socket.socket]:
-    """A raw connection to a server with these two routes."""
+    """A raw connection to a server with these routes."""
     app = Starlette(
-        routes=[Route("/", echo, methods=["GET", "POST"]), Route("/no", impatient, methods=["POST"])]
+        routes=[
+            Route("/", echo, methods=["GET", "POST"]),
+            Route("/no", impatient, methods=["POST"]),
+            WebSocketRoute("/ws", welcoming),
+        ]
     )
     with serving_app(app) as (port, _), socket.create_connection(("127.0.0.1", port), timeout=10) as client:
         yield client
@@ -89,6 +100,21 @@ def test_heads_are_counted_one_by_one() -> None:
         assert (status, text.split()[1]) == (200, body.decode())
         client.sendall(request(1) + request(2) + request(3))  # at once
         assert [answer(client)[0] for _ in range(3)] == [200, 200, 200]
+
+
+def test_each_request_says_for_itself_whether_it_goes_over_to_a_websocket() -> None:
+    """On one connection: one asks for nothing, two for another protocol, then a handshake comes."""
+    with connection() as client:
+        client.sendall(request())
+        assert answer(client)[0] == 200
+        other = request().replace(b"\r\n\r\n", b"\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+        client.sendall(other)
+        assert answer(client)[0] == 200
+        client.sendall(other[:60])
+        client.sendall(other[60:])
+        assert answer(client)[0] == 200
+        client.sendall(handshake("/ws"))
+        assert client.recv(12) == b"HTTP/1.1 101"
 
 
 def test_a_slow_head_is_408(monkeypatch: pytest.MonkeyPatch) -> None:

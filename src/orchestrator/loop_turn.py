@@ -1,4 +1,4 @@
-"""What happens twice in one turn of the event loop."""
+"""Keeps two calls to Redis from setting out in one turn of the event loop."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ class OncePerTurn:
     """Remembers for the rest of a turn that something was done in it.
 
     Two calls to Redis that set out together arrive together and are answered together: the server stands still while
-    both answers are handled, and we while it works on the next two. A turn apart, they alternate.
+    both answers are handled, and we while it works on the next two. Apart, they alternate.
     """
 
     __slots__ = ("done",)

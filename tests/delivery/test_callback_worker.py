@@ -224,6 +224,20 @@ async def test_backlog_is_taken_ahead(parts: Parts, scripted: Scripted) -> None:
     assert scripted.calls == [["a", "b"], ["a", "b"], ["a"]]
 
 
+async def test_calls_ahead_are_shared(parts: Parts, scripted: Scripted) -> None:
+    """Tenants with a backlog share the call ahead as they share every other: each by itself would take a place."""
+    scripted.answers = [Handled(["a", "b", "c"], [], many=frozenset("abc"))]
+    parts.worker.ring_all("abc")
+    async with parts.pumping():
+        await wait_until(lambda: len(scripted.calls) == 1)
+        scripted.gate.set()
+        scripted.gate.clear()  # the first comes back, the next ones do not
+        await wait_until(lambda: len(scripted.calls) >= 3)
+        scripted.gate.set()
+        await parts.worker.settled("a")
+    assert scripted.calls == [["a", "b", "c"]] * 3
+
+
 async def test_calls_ahead_set_out_apart(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two calls that set out together come back together, and then neither side works while the other does."""
     calls: list[asyncio.Future[Handled]] = []

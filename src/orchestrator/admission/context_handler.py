@@ -66,7 +66,8 @@ class ContextHandler:
         await self._check_database_access(request.identity.tenant, request.contexts, generation)
 
 
-# Of what many people say of few agents, most has been read before: what is not of this message is kept.
+# Many sends name the same few targets: what does not depend on the message is kept. Nobody changes it, not `metadata`
+# either.
 @lru_cache(1024)
 def _target(
     tenant: str,
@@ -77,7 +78,7 @@ def _target(
     request_source: str | None,
     client_version: str | None,
 ) -> ExecutionContext:
-    """What a send addresses; it was created at no moment yet."""
+    """What a send addresses, with `created_at` left empty."""
     kind = _context_type(context_type)
     require_id("X-Agent-ID", agent)
     if collection is not None:

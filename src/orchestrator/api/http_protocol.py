@@ -36,7 +36,7 @@ LINGER_SECONDS: Final = 5.0
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """What `WholeRequests` builds upon. Whoever changes the pinned uvicorn reads these overrides again."""
+    """What `Upgrading` builds upon. Whoever changes the pinned uvicorn reads these overrides again."""
 
     head_seconds: float = HEAD_SECONDS
     unread_seconds: float = UNREAD_SECONDS

@@ -2,7 +2,8 @@
 
     first ring of an idle tenant ──► at once
     further rings ──► collected, and taken together every tick
-    more left than a call takes ──► at once, and one call ahead: Redis works while we bring the last call's events
+    more left than a call takes ──► at once, and a moment later one call ahead: Redis works while we bring the last
+                                    call's events
 
 To take a callback rings the bell, too. What was pushed before or after in the same turn of the server rings no second
 time, so that echo cannot be ignored; but it may wait a little for the next ring, which makes it needless. If none has
@@ -25,7 +26,7 @@ CALLS_AT_ONCE: Final = 4
 CALLS_AHEAD: Final = 2
 """Calls under way for a tenant with a backlog."""
 AHEAD_SECONDS: Final = 0.001
-"""How long after the other: see `OncePerTurn`."""
+"""How long the second waits where both would set out together: `OncePerTurn` says what that would cost."""
 ECHO_SECONDS: Final = 0.015
 _RETRY_SECONDS: Final = 0.25
 _AGAIN_SECONDS: Final = 1.0
@@ -151,7 +152,7 @@ class CallbackWorker:
         line = self._lines.get(tenant)
         if line and line.many and 0 < line.calls < CALLS_AHEAD and self._running:
             self._waiting[tenant] = None
-            self._start_calls()
+            self._wake.set()  # whose time comes in the same turn share a call
 
     async def _call(self, batch: list[str]) -> None:
         handled = Handled(batch, [])  # to be tried again, unless it is done

@@ -8,7 +8,8 @@ from orchestrator.broker.tasks import Tasks
 from orchestrator.dispatch.errands import ErrandRunner
 
 LAG_MICROS: Final = 100_000
-"""So far the clock here may be behind the server's; what is asked for too early tells when it is due."""
+"""How far the clock here may be behind the server's. Who asks too early is told when the next push is due; a lease
+lasts longer than this, so none is missed."""
 
 
 class DuePushes:
