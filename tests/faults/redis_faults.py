@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from tests.servers import free_port, wait_blocking
 
 from orchestrator.embedded import ValkeyServer
@@ -90,7 +92,10 @@ def replica(server: ValkeyServer) -> Generator[None]:
 @contextmanager
 def busy(server: ValkeyServer) -> Generator[None]:
     """While somebody's script does not end: BUSY."""
-    with administrator(server) as client, administrator(server) as caller:
+    # One that waits as long as it takes: after 5 s the usual client sends its script again, and where the first was
+    # just killed nobody ends the second.
+    patient: Any = redis.Redis(port=server.port, socket_timeout=None, retry=Retry(NoBackoff(), 0))
+    with administrator(server) as client, patient as caller:
         caller.ping()
         client.config_set("busy-reply-threshold", 500)  # ms; a call of the service stays below on any machine
         looping = threading.Thread(target=_loop_for_ever, args=(caller,))
