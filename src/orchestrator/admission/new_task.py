@@ -1,7 +1,6 @@
 """A task as it will be recorded and pushed, if it is admitted."""
 
-import os
-from base64 import urlsafe_b64encode
+import secrets
 from typing import Final
 
 import msgspec
@@ -28,7 +27,7 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True):
 
 def new_task(request: SendRequest, keys: Keys, default_timeout: int) -> NewTask:
     """The task that `request` asks for, with an id of 128 random bits."""
-    task, tenant = f"task-{urlsafe_b64encode(os.urandom(16))[:22].decode()}", request.identity.tenant
+    task, tenant = f"task-{secrets.token_urlsafe(16)}", request.identity.tenant
     deadline = request.created + int((request.body.timeout or default_timeout) * 1_000_000)
     return NewTask(
         tenant=tenant,

@@ -71,7 +71,7 @@ class Together(Generic[ItemT, ReplyT]):
         try:
             while line.waiting:
                 if line.calls > 1:
-                    if line.setting_out.done:
+                    if line.setting_out.done:  # the other call's turn: see `OncePerTurn`
                         await asyncio.sleep(0)
                         continue
                     line.setting_out.note(line.loop)
