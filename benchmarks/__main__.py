@@ -10,7 +10,6 @@ from collections.abc import Callable
 from functools import partial
 
 from benchmarks import (
-    allocator,
     cancellation,
     drain,
     durability,
@@ -19,6 +18,7 @@ from benchmarks import (
     redis_cost,
     scaling,
     slow_readers,
+    valkey,
 )
 from benchmarks.capacity import costs
 from benchmarks.compare import report
@@ -62,7 +62,7 @@ def main() -> None:
         found = parts.add_parser(name, help=says, description=part.__doc__)
         found.set_defaults(run=partial(_run_plain, part.run))
     chosen = parser.parse_args()
-    allocator.preload()
+    valkey.preload()
     chosen.run(chosen)
 
 

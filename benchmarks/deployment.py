@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from tests.servers import OrchestratorServer, base_environment, orchestrator_server
 
-from orchestrator.embedded import EmbeddedValkey, ValkeyServer, load_demo
+from benchmarks.valkey import running_valkey
+from orchestrator.embedded import ValkeyServer, load_demo
 from orchestrator.settings import Settings
 
 
@@ -103,7 +104,7 @@ def allow_files(count: int) -> None:
 @contextmanager
 def ground(settings: Mapping[str, str] | None = None, below: Path | None = None) -> Generator[Ground]:
     """The demo tenant and no limits in the way; the data lies in a folder `below` that one, if it matters where."""
-    with TemporaryDirectory(dir=below) as name, EmbeddedValkey(Path(name)) as valkey:
+    with TemporaryDirectory(dir=below) as name, running_valkey(Path(name)) as valkey:
         limits = {
             "professional": {
                 "requests_per_minute": 1_000_000_000,

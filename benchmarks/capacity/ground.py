@@ -14,7 +14,8 @@ from tests.servers import OrchestratorServer, base_environment, orchestrator_ser
 from benchmarks.deployment import cpu_seconds, pin
 from benchmarks.load.sockets import Viewer
 from benchmarks.peers.running import LOAD_CORE, SERVICE_CORE
-from orchestrator.embedded import DURABLE, ValkeyServer
+from benchmarks.valkey import OPTIONS
+from orchestrator.embedded import ValkeyServer
 
 TIER: Final = "enterprise"
 AGENT: Final = "agent-bench"
@@ -72,7 +73,7 @@ def ground(
     """So many services on a Valkey of their own, as it is run in earnest; `settings` by their variables."""
     with TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
-        valkey = stack.enter_context(valkey_server(folder, cluster=cluster, options=DURABLE))
+        valkey = stack.enter_context(valkey_server(folder, cluster=cluster, options=OPTIONS))
         environment = {
             **base_environment(),
             "REDIS_URL": valkey.url,

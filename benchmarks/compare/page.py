@@ -13,7 +13,8 @@ from benchmarks.figures import rounded as number
 _NOTE: Final = """\
 The service has one core, Valkey, load and agents have the other. CPU is the kernel's accounting (`/proc/…/schedstat`):
 what else takes its turn on a core makes it dearer only by what it drives out of the caches, while it spoils a rate or a
-latency wholly. Of each load the cheapest round counts, for everybody. Read ratios within this page, not figures across
+latency wholly. Of each load the cheapest round counts, for everybody. Valkey writes an append-only file for everybody,
+and rewrites it for nobody: its child would need a core of its own. Read ratios within this page, not figures across
 machines.
 """
 _SIDE: Final = """\

@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
-from benchmarks.allocator import allocator
 from benchmarks.figures import Figure
+from benchmarks.valkey import allocator
 from orchestrator.embedded import get_binary_path
 
 HERE: Final = Path(__file__).resolve().parents[1]

@@ -22,7 +22,8 @@ from benchmarks.peers import socketio_wire
 from benchmarks.peers.peer import Peer, Wire
 from benchmarks.peers.running import LOAD_CORE, SERVICE_CORE, Running, running
 from benchmarks.peers.script import Script
-from orchestrator.embedded import DEMO_TENANT, EmbeddedValkey
+from benchmarks.valkey import running_valkey
+from orchestrator.embedded import DEMO_TENANT
 
 TIER: Final = TENANT["X-Tenant-Tier"]
 DELTA: Final = "word "
@@ -115,7 +116,7 @@ def with_token() -> Generator[Subject]:
 @contextmanager
 def peer(which: Peer) -> Generator[Subject]:
     """A peer, with a Valkey of its own; `LeftOutError` where this machine cannot have it."""
-    with TemporaryDirectory() as name, EmbeddedValkey(Path(name)) as valkey:
+    with TemporaryDirectory() as name, running_valkey(Path(name)) as valkey:
         pin(valkey.pid, LOAD_CORE)
         with running(which, valkey.url, free_port(), Path(name) / "peer.log") as found:
             yield _subject_of(found, valkey.pid, _socket_of(valkey.url))

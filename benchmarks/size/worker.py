@@ -23,10 +23,11 @@ from benchmarks.figures import Figure
 from benchmarks.load.agent import Redis, connect
 from benchmarks.load.no_op import AGENTS
 from benchmarks.size.stand import place, run, socket_of
+from benchmarks.valkey import running_valkey
 from orchestrator.broker.agent_queues import AgentQueues
 from orchestrator.broker.dispatch import Dispatch, Waiting
 from orchestrator.broker.keys import execution_queue
-from orchestrator.embedded import EmbeddedValkey, ValkeyServer
+from orchestrator.embedded import ValkeyServer
 from orchestrator.protocol.context import ExecutionContext
 from orchestrator.protocol.task_message import TaskMessage
 from orchestrator.protocol.times import rfc3339
@@ -43,7 +44,7 @@ _FOLDER: Final = Path(__file__).resolve().parents[2]
 
 def figures(*, quick: bool) -> list[Figure]:
     """Claims a second and what they cost."""
-    with tempfile.TemporaryDirectory() as folder, EmbeddedValkey(Path(folder)) as valkey:
+    with tempfile.TemporaryDirectory() as folder, running_valkey(Path(folder)) as valkey:
         place(valkey.pid, service=False)
         place(os.getpid(), service=False)
         with _worker(valkey.url, Path(folder)) as worker:
