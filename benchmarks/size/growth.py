@@ -1,5 +1,6 @@
 """Whether an event costs more where there is more of everything: tenants, sockets, sessions.
 
+Two services, one with few and one with many, are measured in turns: what the machine does meanwhile concerns both.
 Each round an agent reports ten chunks for each of the next ten of all tasks, and waits until they are seen: batches,
 and what happens at once, are the same however many there are. What both spend at rest is not counted, nor is what a
 task's first chunk costs beside others: few tasks would have theirs in the first round, many in every one.
@@ -56,28 +57,32 @@ class Told(NamedTuple):
     valkey: float
 
 
-_NOTHING: Final = Told(0, 0)
-
-
 def figures(*, quick: bool) -> list[Figure]:
     """CPU of an event with few and with many, along each axis."""
     found: list[Figure] = []
     for axis in (TENANTS, SOCKETS, SESSIONS):
-        many = axis.many // 5 if quick else axis.many
-        with stood() as measured:
-            found += run(_grown(measured, axis._replace(many=many)))
+        sized = axis._replace(many=axis.many // 5) if quick else axis
+        with stood() as few, stood() as many:
+            found += run(_grown(few, many, sized))
     return found
 
 
-async def _grown(measured: Measured, axis: Axis) -> list[Figure]:
-    async with standing(measured) as stand:
-        scene = Scene(stand, axis)
-        await scene.grow(axis.few)
-        few = await scene.measure()
-        await scene.grow(axis.many)
-        many = await scene.measure()
-        scene.crowd.go()
-    return [_rise(axis, few, many, who) for who in Told._fields]
+async def _grown(few: Measured, many: Measured, axis: Axis) -> list[Figure]:
+    async with standing(few) as small, standing(many) as large:
+        scenes = Scene(small, axis), Scene(large, axis)
+        for scene, count in zip(scenes, (axis.few, axis.many), strict=True):
+            await scene.grow(count)
+        for scene in scenes:
+            await scene.settle()
+        turns = [[await scene.block() for scene in scenes] for _ in range(BLOCKS)]
+        for scene in scenes:
+            scene.crowd.go()
+    before, after = (_median(blocks) for blocks in zip(*turns, strict=True))
+    return [_rise(axis, before, after, who) for who in Told._fields]
+
+
+def _median(blocks: Sequence[Told]) -> Told:
+    return Told(*(statistics.median(figures) for figures in zip(*blocks, strict=True)))
 
 
 def _rise(axis: Axis, few: Told, many: Told, who: str) -> Figure:
@@ -103,6 +108,9 @@ class Scene:
         self._seqs = itertools.count()
         self._expected = 0
         self._all_seen = asyncio.Event()
+        self._rest = Told(0, 0)
+        """Share of a core of both while nothing comes: checks, heartbeats, pings."""
+        self._rounds = self._chosen()
 
     async def grow(self, count: int) -> None:
         """As many as that."""
@@ -116,13 +124,24 @@ class Scene:
         self._tasks += tasks
         await asyncio.sleep(_REST_SECONDS)  # what comes with them is no part of what an event costs
 
-    async def measure(self) -> Told:
-        """What an event costs, without what is spent at rest: the median of some blocks."""
-        rest = await self._rest()
-        rounds = self._rounds()
-        await self._block(rounds)
-        blocks = [await self._block(rounds, rest) for _ in range(BLOCKS)]
-        return Told(*(statistics.median(figures) for figures in zip(*blocks, strict=True)))
+    async def settle(self) -> None:
+        """Learn what is spent at rest, and run one block for nothing."""
+        meter = Meter(self._stand.measured)
+        await asyncio.sleep(_REST_SECONDS)
+        spent = meter.read()
+        self._rest = Told(spent.service / spent.seconds, spent.valkey / spent.seconds)
+        await self.block()
+
+    async def block(self) -> Told:
+        """What an event costs, without what is spent at rest."""
+        meter, events = Meter(self._stand.measured), 0
+        for chosen in itertools.islice(self._rounds, ROUNDS_A_BLOCK):
+            events += await self._round(chosen)
+        spent = meter.read()
+        return Told(
+            (spent.service - self._rest.service * spent.seconds) / events * 1e6,
+            (spent.valkey - self._rest.valkey * spent.seconds) / events * 1e6,
+        )
 
     def _spot(self, number: int) -> Spot:
         return Spot(f"t-{number}" if self._axis.name == "tenants" else "acme", f"s-{number}")
@@ -133,29 +152,12 @@ class Scene:
         await self._stand.redis.send("DEL", QUEUE)
         return ids
 
-    async def _rest(self) -> Told:
-        """Share of a core of both while nothing comes: checks, heartbeats, pings."""
-        meter = Meter(self._stand.measured)
-        await asyncio.sleep(_REST_SECONDS)
-        spent = meter.read()
-        return Told(spent.service / spent.seconds, spent.valkey / spent.seconds)
-
-    def _rounds(self) -> Iterator[list[tuple[Spot, bytes]]]:
+    def _chosen(self) -> Iterator[list[tuple[Spot, bytes]]]:
         """Ten tasks after ten, for ever; where not all are watched, nine of the others and the watched one last."""
         last = self._tasks[:1] if self._axis.name == "sessions" else []
         others = itertools.cycle(self._tasks[len(last) :])
         while True:
             yield [*itertools.islice(others, TASKS_A_ROUND - len(last)), *last]
-
-    async def _block(self, rounds: Iterator[list[tuple[Spot, bytes]]], rest: Told = _NOTHING) -> Told:
-        meter, events = Meter(self._stand.measured), 0
-        for chosen in itertools.islice(rounds, ROUNDS_A_BLOCK):
-            events += await self._round(chosen)
-        spent = meter.read()
-        return Told(
-            (spent.service - rest.service * spent.seconds) / events * 1e6,
-            (spent.valkey - rest.valkey * spent.seconds) / events * 1e6,
-        )
 
     async def _round(self, chosen: Sequence[tuple[Spot, bytes]]) -> int:
         """Report, and wait until every watched chunk was seen; how many were reported."""
