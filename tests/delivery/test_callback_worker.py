@@ -1,6 +1,9 @@
 """When whose callbacks are taken: at once when it is quiet, together when it is not (DESIGN §3.3)."""
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
 from tests.broker.tenant import Tenant, callback, chunk
@@ -189,6 +192,46 @@ async def test_echo_while_redis_is_away(
         await parts.worker.settled("a")
         parts.worker.hear("a")
         await wait_until(lambda: scripted.calls == [["a"], ["a"]])
+
+
+async def test_echoes_of_tenants_taken_together(
+    parts: Parts, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are asked for together, without those that were called for again meanwhile."""
+    over: list[Callable[[], None]] = []
+    loop = asyncio.get_running_loop()
+    later = loop.call_later
+
+    def call_later(seconds: float, callback: Callable[..., None], *args: Any) -> object:
+        if seconds == callback_worker.ECHO_SECONDS:
+            return over.append(partial(callback, *args))
+        return later(seconds, callback, *args)
+
+    asked: asyncio.Queue[list[str]] = asyncio.Queue()
+
+    async def ask(tenants: list[str]) -> bool:
+        asked.put_nowait(tenants)
+        return False
+
+    monkeypatch.setattr(loop, "call_later", call_later)
+    monkeypatch.setattr(parts.handler, "is_any_left", ask)
+    scripted.answers = [Handled([], [], took=frozenset("abc")), Handled([], [], took=frozenset("a"))]
+    parts.worker.ring_all("abc")
+    async with parts.pumping():
+        await wait_until(lambda: len(scripted.calls) == 1)
+        for tenant in "abc":
+            parts.worker.hear(tenant)
+        scripted.gate.set()
+        await parts.worker.settled("a")
+        parts.worker.ring("a")
+        await parts.worker.settled("a")
+        first, of_the_second_call = over
+        first()
+        assert await asked.get() == ["b", "c"]
+        parts.worker.hear("a")
+        of_the_second_call()
+        assert await asked.get() == ["a"]
+    assert scripted.calls == [["a", "b", "c"], ["a"]]
 
 
 @pytest.mark.parametrize("heard", [0, 1])

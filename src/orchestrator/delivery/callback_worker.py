@@ -50,8 +50,9 @@ class _Line:
 class _Echo:
     """What our own taking rings, or has rung already."""
 
-    def __init__(self, over: asyncio.TimerHandle, *, heard: bool) -> None:
-        self.over = over
+    __slots__ = ("heard",)
+
+    def __init__(self, *, heard: bool) -> None:
         self.heard = heard
 
 
@@ -66,7 +67,6 @@ class CallbackWorker:
         self._waiting: dict[str, None] = {}
         self._lines: dict[str, _Line] = {}
         self._echoes: dict[str, _Echo] = {}
-        self._doubted: list[str] = []
         self._wake = asyncio.Event()
         self._running = False
         self._calls: set[asyncio.Task[None]] = set()
@@ -142,8 +142,7 @@ class CallbackWorker:
             line.setting_out.note(asyncio.get_running_loop())
             if line.calls < CALLS_AHEAD:
                 self._go_ahead_soon(tenant)
-        if echo := self._echoes.pop(tenant, None):
-            echo.over.cancel()
+        self._echoes.pop(tenant, None)
 
     def _go_ahead_soon(self, tenant: str) -> None:
         asyncio.get_running_loop().call_later(AHEAD_SECONDS, self._go_ahead, tenant)
@@ -182,9 +181,11 @@ class CallbackWorker:
             line.took += tenant in handled.took
             line.many = tenant in handled.many
         self._line_up(handled.more)
-        for tenant in batch:
-            if not self._lines[tenant].calls and tenant not in self._waiting:
-                self._rest(tenant, self._lines.pop(tenant))
+        idle = [tenant for tenant in batch if not self._lines[tenant].calls and tenant not in self._waiting]
+        echoes = {tenant: echo for tenant in idle if (echo := self._rest(tenant, self._lines.pop(tenant)))}
+        if echoes:
+            self._echoes |= echoes
+            asyncio.get_running_loop().call_later(ECHO_SECONDS, self._end_echoes, echoes)
         if handled.many and self._running:
             self._start_calls()
         if self._waiting:
@@ -199,24 +200,21 @@ class CallbackWorker:
             elif line.many or not line.calls:
                 self._waiting[tenant] = None
 
-    def _rest(self, tenant: str, line: _Line) -> None:
+    def _rest(self, tenant: str, line: _Line) -> _Echo | None:
         """Nothing is left of what was there when the last call was made; perhaps something has come since."""
         if line.rang or line.heard > line.took:
             self.ring(tenant)
-        elif line.took:
-            over = asyncio.get_running_loop().call_later(ECHO_SECONDS, self._end_echo, tenant)
-            self._echoes[tenant] = _Echo(over, heard=line.heard > 0)
+            return None
+        return _Echo(heard=line.heard > 0) if line.took else None
 
-    def _end_echo(self, tenant: str) -> None:
-        if self._echoes.pop(tenant).heard:
-            if not self._doubted:  # those that were taken together end in the same turn of the loop
-                asyncio.get_running_loop().call_soon(self._ask)
-            self._doubted.append(tenant)
-
-    def _ask(self) -> None:
-        doubted, self._doubted = self._doubted, []
-        for start in range(0, len(doubted), self._share):
-            asking = asyncio.create_task(self._ring_if_left(doubted[start : start + self._share]))
+    def _end_echoes(self, echoes: dict[str, _Echo]) -> None:
+        """Ask for those that were heard, unless the tenant was called for meanwhile."""
+        over = [tenant for tenant, echo in echoes.items() if self._echoes.get(tenant) is echo]
+        for tenant in over:
+            del self._echoes[tenant]
+        doubted = [tenant for tenant in over if echoes[tenant].heard]
+        if doubted:
+            asking = asyncio.create_task(self._ring_if_left(doubted))
             self._questions.add(asking)
             asking.add_done_callback(self._questions.discard)
 
