@@ -45,7 +45,7 @@ class Size(NamedTuple):
     """Of each the cheapest round counts: what made another dearer was the machine."""
 
 
-FULL: Final = Size(1_000, 50, 200, 50, 1_000, 10, 20_000, rounds=2)
+FULL: Final = Size(1_000, 50, 200, 50, 1_000, 10, 20_000, rounds=3)
 QUICK: Final = Size(200, 50, 100, 20, 50, 3, 10_000, rounds=1)
 SOCKETS: Final = 100
 

@@ -20,6 +20,8 @@ from orchestrator.settings import Settings
 
 PEOPLE: Final = 4_000
 QUICK_PEOPLE: Final = 1_500
+ROUNDS: Final = 2
+"""The cheapest counts, as of every load: in the first one a new service asks the system for memory."""
 _WARM: Final = 200
 _SECRET: Final = "a-secret-for-benchmarks-of-at-least-32-bytes"  # noqa: S105 - of a service that lives for a minute
 
@@ -55,31 +57,40 @@ def figures(*, quick: bool) -> list[Figure]:
     """Connecting by token and by ticket, access checked, and what a ticket costs."""
     settings = {"ORCHESTRATOR_JWT_SECRET": _SECRET, "ORCHESTRATOR_ENABLE_ACCESS_VALIDATION": "true"}
     with stood(settings) as measured:
-        return run(_measure(measured, QUICK_PEOPLE if quick else PEOPLE))
+        return run(_measure(measured, QUICK_PEOPLE if quick else PEOPLE, 1 if quick else ROUNDS))
 
 
-async def _measure(measured: Measured, count: int) -> list[Figure]:
+async def _measure(measured: Measured, count: int, rounds: int) -> list[Figure]:
     settings = Settings.from_environment({"ORCHESTRATOR_JWT_SECRET": _SECRET})
     people = [_Person(f"user-{number}", settings) for number in range(count)]
+    by_token: list[Cost] = []
+    by_ticket: list[Cost] = []
+    tickets: list[Cost] = []
     async with standing(measured) as stand:
         crowd = Crowd(stand.port)
         await _come(measured, crowd, [person.by_token for person in people[:_WARM]])
-        by_token = await _come(measured, crowd, [person.by_token for person in people])
-        meter = Meter(measured)
-        await _take_tickets(stand.port, people)
-        tickets = meter.read()
-        by_ticket = await _come(measured, crowd, [person.by_ticket for person in people])
+        for _ in range(rounds):
+            by_token.append(await _come(measured, crowd, [person.by_token for person in people]))
+            meter = Meter(measured)
+            await _take_tickets(stand.port, people)
+            tickets.append(meter.read())
+            by_ticket.append(await _come(measured, crowd, [person.by_ticket for person in people]))
+    issued = _cheapest(tickets)
     return [
-        *connecting("token", by_token, count, "Authorization header, HS256"),
-        *connecting("ticket", by_ticket, count, "single use, 30 s"),
+        *connecting("token", _cheapest(by_token), count, "Authorization header, HS256"),
+        *connecting("ticket", _cheapest(by_ticket), count, "single use, 30 s"),
         Figure(
             name="service_us_per_ticket",
             says="service CPU of a ticket that is issued",
-            value=tickets.service / count * 1e6,
+            value=issued.service / count * 1e6,
             unit="µs",
-            note=f"{count / tickets.seconds:,.0f} /s",
+            note=f"{count / issued.seconds:,.0f} /s",
         ),
     ]
+
+
+def _cheapest(found: Sequence[Cost]) -> Cost:
+    return min(found, key=lambda cost: cost.service)
 
 
 async def _come(measured: Measured, crowd: Crowd, places: Sequence[Place]) -> Cost:
