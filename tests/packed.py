@@ -1,4 +1,4 @@
-"""What keys of tasks and sessions hold packed (see prelude.lua): read, or changed behind the service's back."""
+"""What keys of tasks and sessions hold packed (records.lua, logs.lua): read, or changed behind the service's back."""
 
 import struct
 from typing import Any, Final, NamedTuple, Self

@@ -1,4 +1,4 @@
-"""A message on a tenant's channel (see `publish` in prelude.lua)."""
+"""A message on a tenant's channel (see `publish` in commit.lua)."""
 
 import struct
 

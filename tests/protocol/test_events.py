@@ -17,7 +17,7 @@ AT = 1_767_323_045_678_901
 
 
 def entry(kind: str, *rest: Any, blob: bytes = b"", attempt: int = 1) -> bytes:
-    """An entry as `frame` in prelude.lua writes it."""
+    """An entry as `frame` in logs.lua writes it."""
     meta = msgspec.msgpack.encode([64 + len(blob), AT, kind, "task-1", attempt, *rest])
     return struct.pack(">H", len(meta)) + meta + blob
 

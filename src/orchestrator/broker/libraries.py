@@ -15,15 +15,16 @@ _DIGEST: Final = "@DIGEST@"
 _EACH_CALL: Final = "-- In each call:\n"
 _FIRST: Final = re.compile(r"^#!lua(?: library=(\w+))?")
 
+_OF_TENANTS: Final = ("prelude", "records", "logs", "course", "commit")
 PARTS: Final = {
     # the slot of a tenant
-    "callbacks": ("library", "prelude", "commit", "attempts", "asks", "callbacks"),
+    "callbacks": ("library", *_OF_TENANTS, "attempts", "asks", "callbacks"),
     "tenant": (
-        *("library", "prelude", "commit", "access", "limits", "attempts", "asks"),
+        *("library", *_OF_TENANTS, "access", "limits", "attempts", "asks"),
         *("errands", "turns", "waits", "pages", "sockets"),
     ),
     # the slot of the dispatch
-    "dispatch": ("library", "dispatch", "supply"),
+    "dispatch": ("library", "dispatch", "runs", "supply"),
     # what needs nothing of these
     "plain": ("library",),
 }

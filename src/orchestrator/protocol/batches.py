@@ -1,4 +1,4 @@
-"""A message on a tenant's channel: the events of one script call, by session (see `publish` in prelude.lua)."""
+"""A message on a tenant's channel: the events of one script call, by session (see `publish` in commit.lua)."""
 
 from collections.abc import Container, Iterator
 from typing import Final

@@ -17,7 +17,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class _Meta(msgspec.Struct, array_like=True):
-    """The head of an entry, see `frame` in prelude.lua; what a–d mean depends on the kind."""
+    """The head of an entry, see `frame` in logs.lua; what a–d mean depends on the kind."""
 
     size: int
     at: int

@@ -1,7 +1,7 @@
 -- Questions to people. An agent asks; the task waits for an answer, for the end of its time, or for the agent to go on by itself.
 -- Record: `question`, its name within the task; `expires_at`, 0 once nobody may answer any more; `ask`, the callback that asked.
 -- A question stays open while the next attempt comes to ask it again. While the task is `input_required` its `deadline`
--- is expires_at + the rest of its time, and `outstanding` has it at expires_at (see go_on in prelude.lua).
+-- is expires_at + the rest of its time, and `outstanding` has it at expires_at (see go_on in course.lua).
 -- Hash answers:<task>: question → {"answer": …, "deadline": …}, without `answer` where the time was over. Stands behind attempts.lua.
 
 local ASK_TIME, ASK_TIME_MAX = 3600 * SECOND, 7 * 86400 * SECOND

@@ -3,7 +3,7 @@
 -- its queue and is not is listed.
 -- KEYS[1] callback queue   ARGV[1] msgpack {keep…, heard: for how long agents could be heard by whoever looks here, µs}
 -- result  {msgpack {ended {{task, status, µs, session}, …}, next (µs; 0: nothing to look after), waiting: LLEN, lost: leases that were over,
---         turns: sessions with held messages, to be looked at, moves: see `move` in prelude.lua,
+--         turns: sessions with held messages, to be looked at, moves: see `move` in course.lua,
 --         waits {{task, attempt, status, context, tier, queue, waited µs, next attempt in µs}, …}: whose wait is to be explained, errands: see errands.lua}, payload of each errand, …}
 
 local a, t, turns, seen, still_held, next_look
