@@ -57,6 +57,7 @@ async def _measure(server: ValkeyServer, client: Any, rounds: int) -> list[Figur
     async with Broker(server.url, Keys("orchestrator", "orchestrator"), KEEPING) as broker:
         await broker.set_clock()
         alone = await _rounds(server, Tenant(broker, client), rounds)
+        client.config_set("auto-aof-rewrite-percentage", "0")  # see `benchmarks.valkey`
         client.config_set("appendonly", "yes")
         await wait_until(lambda: not client.info("persistence")["aof_rewrite_in_progress"])
         written = await _rounds(server, Tenant(broker, client), rounds)

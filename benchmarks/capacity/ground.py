@@ -70,7 +70,7 @@ async def idle(ground: Ground, seconds: float = 8) -> Micros:
 def ground(
     *, services: int = 1, cluster: bool = False, settings: Mapping[str, str] | None = None
 ) -> Generator[Ground]:
-    """So many services on a Valkey of their own, as it is run in earnest; `settings` by their variables."""
+    """So many services on a Valkey of their own that writes to disk; `settings` by the names of their variables."""
     with TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         valkey = stack.enter_context(valkey_server(folder, cluster=cluster, options=OPTIONS))

@@ -14,7 +14,7 @@ from benchmarks.fairness.empty_queues import costs
 from benchmarks.fairness.real import measured
 from benchmarks.fairness.rules import Ours, RoundRobin, Strict
 from benchmarks.fairness.simulation import Run, simulate
-from orchestrator.embedded import EmbeddedValkey
+from benchmarks.valkey import running_valkey
 
 DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
 MARKS: Final = ("<!-- table -->\n", "<!-- /table -->")
@@ -27,7 +27,7 @@ EMPTY: Final = (
 
 def run() -> None:
     """Every case by every rule, then the same first case in real time."""
-    with TemporaryDirectory() as folder, EmbeddedValkey(Path(folder)) as valkey:
+    with TemporaryDirectory() as folder, running_valkey(Path(folder)) as valkey:
         client: Any = redis.Redis.from_url(valkey.url)  # pyright: ignore[reportUnknownMemberType]
         with client:
             found = [asyncio.run(_by_every_rule(make(), client)) for make in CASES]

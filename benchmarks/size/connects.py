@@ -21,7 +21,7 @@ from orchestrator.settings import Settings
 PEOPLE: Final = 4_000
 QUICK_PEOPLE: Final = 1_500
 ROUNDS: Final = 2
-"""The cheapest counts, as of every load: in the first one a new service asks the system for memory."""
+"""Of other people each, whom the service has not seen. The cheapest counts, as of the loads that peers bear, too."""
 _WARM: Final = 200
 _SECRET: Final = "a-secret-for-benchmarks-of-at-least-32-bytes"  # noqa: S105 - of a service that lives for a minute
 
@@ -62,14 +62,14 @@ def figures(*, quick: bool) -> list[Figure]:
 
 async def _measure(measured: Measured, count: int, rounds: int) -> list[Figure]:
     settings = Settings.from_environment({"ORCHESTRATOR_JWT_SECRET": _SECRET})
-    people = [_Person(f"user-{number}", settings) for number in range(count)]
     by_token: list[Cost] = []
     by_ticket: list[Cost] = []
     tickets: list[Cost] = []
     async with standing(measured) as stand:
         crowd = Crowd(stand.port)
-        await _come(measured, crowd, [person.by_token for person in people[:_WARM]])
-        for _ in range(rounds):
+        await _come(measured, crowd, [person.by_token for person in _people("warm", _WARM, settings)])
+        for number in range(rounds):
+            people = _people(f"round-{number}", count, settings)
             by_token.append(await _come(measured, crowd, [person.by_token for person in people]))
             meter = Meter(measured)
             await _take_tickets(stand.port, people)
@@ -87,6 +87,10 @@ async def _measure(measured: Measured, count: int, rounds: int) -> list[Figure]:
             note=f"{count / issued.seconds:,.0f} /s",
         ),
     ]
+
+
+def _people(name: str, count: int, settings: Settings) -> list[_Person]:
+    return [_Person(f"{name}-{number}", settings) for number in range(count)]
 
 
 def _cheapest(found: Sequence[Cost]) -> Cost:

@@ -1,6 +1,7 @@
 """Whether an event costs more where there is more of everything: tenants, sockets, sessions.
 
-Two services, one with few and one with many, are measured in turns: what the machine does meanwhile concerns both.
+Two services, one with few and one with many, are measured in turns: what the machine does meanwhile concerns both, and
+so does what the one with many does at rest.
 Each round an agent reports ten chunks for each of the next ten of all tasks, and waits until they are seen: batches,
 and what happens at once, are the same however many there are. What both spend at rest is not counted, nor is what a
 task's first chunk costs beside others: few tasks would have theirs in the first round, many in every one.

@@ -227,10 +227,10 @@ async def test_echoes_of_tenants_taken_together(
         await parts.worker.settled("a")
         first, of_the_second_call = over
         first()
-        assert await asked.get() == ["b", "c"]
+        assert await asyncio.wait_for(asked.get(), 10) == ["b", "c"]
         parts.worker.hear("a")
         of_the_second_call()
-        assert await asked.get() == ["a"]
+        assert await asyncio.wait_for(asked.get(), 10) == ["a"]
     assert scripted.calls == [["a", "b", "c"], ["a"]]
 
 

@@ -7,7 +7,7 @@
 
 To take a callback rings the bell, too. What was pushed before or after in the same turn of the server rings no second
 time, so that echo cannot be ignored; but it may wait a little for the next ring, which makes it needless. If none has
-come, Redis is asked whether there is anything at all, for all tenants whose wait is over: there hardly ever is.
+come, Redis is asked whether there is anything at all, for all tenants of a call together: there hardly ever is.
 """
 
 import asyncio
