@@ -15,7 +15,7 @@ from tests.worker.acl import add_user, administrator, commands_of, remove_users
 from tests.worker.service import CALLBACKS, Service, running
 from tests.worker.test_docs import example, process
 
-from orchestrator.broker.libraries import libraries
+from orchestrator.broker.libraries import PARTS, libraries
 from orchestrator.embedded import ValkeyServer
 from orchestrator.worker import AgentWorker, Task
 
@@ -269,7 +269,7 @@ def test_a_worker_has_no_other_command(users: ValkeyServer) -> None:
     """It may run what the SDK and its scripts use, and of all other commands that the server knows none."""
     add_user(users, "sdk")
     folder = SOURCE / "orchestrator" / "broker" / "lua"
-    texts = [(folder / f"{name}.lua").read_text() for name in (*SCRIPTS, "dispatch")]
+    texts = [(folder / f"{name}.lua").read_text() for name in (*SCRIPTS, *PARTS["dispatch"])]
     calls = [call for text in texts for call in re.findall(r"redis\.call\(([^,)]*)", text)]
     scripted = {name.lower() for call in calls for name in re.findall(r"'([A-Z]+)'", call)}
 
