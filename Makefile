@@ -55,7 +55,7 @@ format: $(DEV) ## Let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(BENCH) ## Measure the service and its peers under one load, a quarter of an hour (ARGS=--help lists other measures)
+bench: $(BENCH) ## Measure the service and its peers under one load, some 17 minutes (ARGS=--help lists other measures)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 bench-quick: $(BENCH) ## The same with a smaller load, in less than three minutes; writes to build/benchmarks/

@@ -37,7 +37,7 @@ PLAIN = {
 CHOSEN = {
     "compare": (
         report,
-        "the service beside its peers, and all that has a goal, in about a quarter of an hour",
+        "the service beside its peers, and all that has a goal, in some 17 minutes",
     ),
     "costs": (costs, "what `orchestrator bench plan` goes by, in about three minutes"),
     "drain": (drain, "what a deploy costs those who follow, in about a minute"),

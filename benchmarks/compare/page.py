@@ -27,7 +27,7 @@ Whether the load held the service back: what came in a second, the share of the 
 other core that Valkey, load and agents took together.
 """
 _AGAIN: Final = """\
-`make bench` takes about a quarter of an hour, `make bench-quick` less than three minutes; `make bench ARGS=--help`
+`make bench` takes some 17 minutes, `make bench-quick` less than three minutes; `make bench ARGS=--help`
 lists what else can be measured.
 """
 
