@@ -5,6 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 from tests.broker.tenant import Tenant
 from tests.delivery.parts import Parts
+from tests.delivery.scripted import Scripted
+
+from orchestrator.delivery.callback_handler import CallbackHandler
 
 
 @pytest.fixture
@@ -18,3 +21,11 @@ async def live(parts: Parts) -> AsyncIterator[Parts]:
     """The same, hearing."""
     async with parts.listening():
         yield parts
+
+
+@pytest.fixture
+def scripted(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> Scripted:
+    """The worker's handler, played by the test."""
+    found = Scripted()
+    monkeypatch.setattr(CallbackHandler, "handle", lambda _self, tenants: found.handle(tenants))  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+    return found
