@@ -16,6 +16,7 @@ from tests.servers import valkey_server, wait_until
 
 from benchmarks.deployment import cpu_seconds
 from benchmarks.figures import Figure
+from benchmarks.valkey import OPTIONS
 from orchestrator.broker.broker import Broker
 from orchestrator.broker.keys import Keys
 from orchestrator.embedded import ValkeyServer
@@ -57,8 +58,8 @@ async def _measure(server: ValkeyServer, client: Any, rounds: int) -> list[Figur
     async with Broker(server.url, Keys("orchestrator", "orchestrator"), KEEPING) as broker:
         await broker.set_clock()
         alone = await _rounds(server, Tenant(broker, client), rounds)
-        client.config_set("auto-aof-rewrite-percentage", "0")  # see `benchmarks.valkey`
-        client.config_set("appendonly", "yes")
+        for name, value in OPTIONS.items():
+            client.config_set(name, value)
         await wait_until(lambda: not client.info("persistence")["aof_rewrite_in_progress"])
         written = await _rounds(server, Tenant(broker, client), rounds)
     return [

@@ -17,8 +17,8 @@ from orchestrator.embedded import DURABLE, ValkeyServer
 OPTIONS: Final = {**DURABLE, "auto-aof-rewrite-percentage": "0"}
 """It writes its append-only file and does not rewrite it: that is a child's work, which wants a core of its own.
 
-On the core that Valkey shares with load and agents the child cost 5 to 18 % of the round trips a second, each time
-that the file had doubled.
+On the core that Valkey shares with load and agents the child cost 200 people 7 to 23 % of their round trips a second,
+each time that the file had doubled.
 """
 
 

@@ -105,6 +105,7 @@ class Scene:
         self.crowd = Crowd(stand.port, self._saw)
         self._stand = stand
         self._axis = axis
+        self._one_is_watched = axis.name == SESSIONS.name
         self._tasks: list[tuple[Spot, bytes]] = []
         self._seqs = itertools.count()
         self._expected = 0
@@ -115,14 +116,13 @@ class Scene:
 
     async def grow(self, count: int) -> None:
         """As many as that."""
-        spots = [self._spot(number) for number in range(len(self._tasks), count)]
-        watched = spots if self._axis is not SESSIONS else spots[: not self._tasks]
+        spots = [self._spot(number) for number in range(count)]
+        watched = spots[:1] if self._one_is_watched else spots
         await self.crowd.come([place_of(*spot) for spot in watched])
-        tasks = list(zip(spots, await self._sent(spots), strict=True))
-        for (tenant, _), task in tasks:
+        self._tasks = list(zip(spots, await self._sent(spots), strict=True))
+        for (tenant, _), task in self._tasks:
             begun = running(task), chunk(task, next(self._seqs))
             self._stand.redis.send("LPUSH", f"orchestrator:{tenant}:callbacks", *begun)
-        self._tasks += tasks
         await asyncio.sleep(_REST_SECONDS)  # what comes with them is no part of what an event costs
 
     async def settle(self) -> None:
@@ -145,7 +145,7 @@ class Scene:
         )
 
     def _spot(self, number: int) -> Spot:
-        return Spot(f"t-{number}" if self._axis.name == "tenants" else "acme", f"s-{number}")
+        return Spot(f"t-{number}" if self._axis.name == TENANTS.name else "acme", f"s-{number}")
 
     async def _sent(self, spots: Sequence[Spot]) -> list[bytes]:
         sends = [request("/api/chat/send", _headers(spot), b'{"message":"hello"}') for spot in spots]
@@ -155,16 +155,14 @@ class Scene:
 
     def _chosen(self) -> Iterator[list[tuple[Spot, bytes]]]:
         """Ten tasks after ten, for ever; where not all are watched, nine of the others and the watched one last."""
-        last = self._tasks[:1] if self._axis.name == "sessions" else []
+        last = self._tasks[:1] if self._one_is_watched else []
         others = itertools.cycle(self._tasks[len(last) :])
         while True:
             yield [*itertools.islice(others, TASKS_A_ROUND - len(last)), *last]
 
     async def _round(self, chosen: Sequence[tuple[Spot, bytes]]) -> int:
         """Report, and wait until every watched chunk was seen; how many were reported."""
-        watched = (
-            chosen if self._axis.name != "sessions" else [one for one in chosen if one == self._tasks[0]]
-        )
+        watched = [one for one in chosen if one == self._tasks[0]] if self._one_is_watched else chosen
         self._expected = len(watched)
         self._all_seen.clear()
         for (tenant, _), task in chosen:
